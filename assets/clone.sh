@@ -1,0 +1,100 @@
+#!/bin/sh
+# Puts the host's repository into /workspace at one exact commit: what an object image below holds
+# is used where it stands, the rest is fetched. Runs in a step of the build; everything that varies
+# stands in files beside this script. It ends with status 76 when the object image lacks objects.
+set -eu
+
+input=/run/dkr
+# shellcheck source=/dev/null
+. "$input/reach.sh"
+workspace=/workspace
+store=/var/lib/dkr
+url=$(cat "$input/url")
+commit=$(cat "$input/commit")
+branch=$(cat "$input/branch")
+upstream=$(cat "$input/upstream")
+
+if [ -d "$workspace" ] && [ -n "$(ls -A "$workspace")" ]; then
+    fail "$workspace is not empty: the base image or [pre_clone] put something there"
+fi
+
+# The ids in the packed-refs file $1.
+ids_of() {
+    sed -n 's/^\([0-9a-f]*\) .*/\1/p' "$1"
+}
+
+# Takes the refs as the host listed them, if all that they lead to is in the object image. That
+# holds for what its own refs lead to; other objects may be there without what they need.
+take_refs() {
+    [ -e "$store/packed-refs" ] || return 1
+    lists=$(mktemp -d)
+    {
+        echo "$commit"
+        ids_of "$input/refs"
+    } | sort -u >"$lists/wanted"
+    ids_of "$store/packed-refs" | sort -u >"$lists/known"
+    comm -23 "$lists/wanted" "$lists/known" >"$lists/new"
+    code=0
+    if [ -s "$lists/new" ]; then
+        git rev-list --objects --quiet --stdin --not --alternate-refs <"$lists/new" 2>/dev/null ||
+            code=1
+    fi
+    rm -r "$lists"
+    [ "$code" = 0 ] || return 1
+    cp "$input/refs" .git/packed-refs
+}
+
+# What a container needs when it starts comes in the same layer.
+mkdir -p /usr/local/lib/dkr
+cp /run/dkr-runtime/lib/* /usr/local/lib/dkr/
+cp /run/dkr-runtime/home/.bazelrc /root/
+
+git init --quiet --template= "$workspace"
+cd "$workspace"
+
+# Git in an image lives in layers: nothing may ever rewrite the packs below, and an index entry
+# must stay clean when a layer went through tar.
+git config gc.auto 0
+git config maintenance.auto false
+git config core.checkStat minimal
+git config fetch.unpackLimit 1
+set_host_url "$url"
+git config remote.host.fetch "$(cat "$input/refspec")"
+
+if [ -d "$store/objects" ]; then
+    echo "$store/objects" >.git/objects/info/alternates
+fi
+if ! take_refs; then
+    # A shallow repository has to say where its history ends.
+    git fetch --progress --no-auto-gc --update-shallow host '+refs/tags/*:refs/tags/*' "$(cat "$input/refspec")"
+    fetch_commit "$commit"
+    rm -f .git/FETCH_HEAD
+    git pack-refs --all
+fi
+
+git update-ref refs/dkr/baked "$commit"
+if [ -n "$branch" ]; then
+    git symbolic-ref HEAD "refs/heads/$branch"
+    git update-ref "refs/heads/$branch" "$commit"
+    git config "branch.$branch.remote" host
+    git config "branch.$branch.merge" "$upstream"
+else
+    git update-ref --no-deref HEAD "$commit"
+fi
+if ! git -c checkout.workers=0 checkout --progress --force; then
+    # Was it for want of an object that the object image should have?
+    if [ -d "$store/objects" ] &&
+        ! git rev-list --objects --quiet --no-walk "$commit" 2>/dev/null; then
+        echo "dkr: the object image lacks objects of the commit" >&2
+        exit 76
+    fi
+    exit 1
+fi
+
+# An entry that is as young as the index itself would be read again by every `git status`. So the
+# index is one second younger, and nobody may change a file before that second has begun.
+written=$(date +%s)
+touch -d "@$((written + 1))" .git/index
+while [ -s "$input/followed" ] && [ "$(date +%s)" -le "$written" ]; do
+    sleep 0.1 2>/dev/null || sleep 1
+done

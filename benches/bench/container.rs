@@ -1,0 +1,80 @@
+//! Runs a container to its end through the API, as `docker run --rm` does: made, attached, started,
+//! removed by the engine.
+
+use http_body_util::BodyExt;
+use serde_json::{Value, json};
+
+use crate::Result;
+use crate::api::{Api, empty};
+use crate::store::text;
+
+/// The network: that of dkr's own containers.
+const NETWORK: &str = "bridge";
+
+/// What is run.
+#[derive(Default)]
+pub struct Run<'a> {
+    pub image: &'a str,
+    /// Instead of the image's entrypoint.
+    pub entrypoint: &'a [&'a str],
+    pub command: &'a [&'a str],
+    pub env: Vec<String>,
+    pub init: bool,
+}
+
+impl<'a> Run<'a> {
+    /// A shell script without the image's entrypoint.
+    pub fn script(image: &'a str, script: &'a [&'a str; 1]) -> Self {
+        Run {
+            image,
+            entrypoint: &["sh", "-c"],
+            command: script,
+            ..Run::default()
+        }
+    }
+
+    /// What it wrote to stdout, and what to stderr.
+    pub async fn run(&self, api: &Api) -> Result<(String, String)> {
+        let mut body = json!({
+            "Image": self.image, "Cmd": self.command, "Env": self.env,
+            "AttachStdout": true, "AttachStderr": true,
+            "HostConfig": {"AutoRemove": true, "NetworkMode": NETWORK, "Init": self.init},
+        });
+        if !self.entrypoint.is_empty() {
+            body["Entrypoint"] = json!(self.entrypoint);
+        }
+        let made = api.post("/containers/create", &body).await?;
+        let id = text(&made["Id"]);
+        let path = format!("/containers/{id}/attach?stream=1&stdout=1&stderr=1");
+        let attached = api.open("POST", &path, "text/plain", empty()).await?;
+        let path = format!("/containers/{id}/wait?condition=removed");
+        let removed = api.open("POST", &path, "text/plain", empty()).await?;
+        let path = format!("/containers/{id}/start");
+        api.post(&path, &Value::Null).await?;
+        let output = attached.into_body().collect().await?.to_bytes();
+        let ended = removed.into_body().collect().await?.to_bytes();
+        let ended: Value = serde_json::from_slice(&ended)?;
+        let (stdout, stderr) = frames(&output);
+        if ended["StatusCode"] != 0 {
+            return Err(format!("a container of {} failed: {stderr}", self.image).into());
+        }
+        Ok((stdout, stderr))
+    }
+}
+
+/// Separates the streams: frames of a stream's number, three zeros and a length (Docker API,
+/// `ContainerAttach`).
+fn frames(mut bytes: &[u8]) -> (String, String) {
+    let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
+    while let Some((&[stream, _, _, _, a, b, c, d], rest)) = bytes.split_first_chunk::<8>() {
+        let length = u32::from_be_bytes([a, b, c, d]) as usize;
+        let (text, rest) = rest.split_at(length.min(rest.len()));
+        match stream {
+            2 => stderr.extend_from_slice(text),
+            _ => stdout.extend_from_slice(text),
+        }
+        bytes = rest;
+    }
+    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+    (text(stdout), text(stderr))
+}

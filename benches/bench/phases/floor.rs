@@ -1,0 +1,60 @@
+//! The least that a first image can cost: the packs copied, the files written, all read once.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::Path;
+use std::process::Command;
+
+use sha2::{Digest, Sha256};
+
+use crate::Result;
+use crate::lab::{Lab, measures};
+use crate::repo;
+
+/// Measures the floor, on the engine's disk.
+pub fn measure(lab: &mut Lab<'_>, phase: &str) -> Result<()> {
+    let folder = tempfile::tempdir_in(&lab.store.disk.0)?;
+    let facts = lab.repo.facts("HEAD")?;
+    let meter = lab.meter()?;
+    copy_and_check_out(lab, folder.path())?;
+    let mut sum = Sha256::new();
+    read(folder.path(), &mut sum)?;
+    std::hint::black_box(sum.finalize());
+    let cost = meter.stop()?;
+    let found = repo::facts(lab.sandbox, folder.path(), "HEAD")?;
+    let status = repo::git(lab.sandbox, folder.path(), &["status", "--porcelain"])?;
+    let good = found == facts && status.is_empty();
+    let checked = good
+        .then_some(())
+        .ok_or(format!("found {found:?} {status}"));
+    lab.note_checked(phase, "floor", checked, &measures(&cost));
+    Ok(())
+}
+
+fn copy_and_check_out(lab: &Lab<'_>, folder: &Path) -> Result<()> {
+    let mut cp = Command::new("cp");
+    let status = cp
+        .arg("-r")
+        .arg(lab.repo.path().join(".git"))
+        .arg(folder)
+        .status()?;
+    if !status.success() {
+        return Err("the repository cannot be copied".into());
+    }
+    fs::remove_file(folder.join(".git/index"))?;
+    let check_out = ["-c", "checkout.workers=0", "reset", "--quiet", "--hard"];
+    repo::git(lab.sandbox, folder, &check_out).map(drop)
+}
+
+fn read(folder: &Path, sum: &mut Sha256) -> Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let kind = entry.file_type()?;
+        if kind.is_dir() {
+            read(&entry.path(), sum)?;
+        } else if kind.is_file() {
+            io::copy(&mut File::open(entry.path())?, sum)?;
+        }
+    }
+    Ok(())
+}

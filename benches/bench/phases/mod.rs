@@ -1,0 +1,9 @@
+//! What is measured, a file each.
+
+pub mod create;
+pub mod floor;
+pub mod list;
+pub mod long;
+pub mod start;
+pub mod status;
+pub mod update;

@@ -1,0 +1,216 @@
+//! How a build reaches the host's repository: over SSH with the user's key, or through the build
+//! session, which needs neither server nor key nor network.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc::UnboundedSender;
+
+use super::Context;
+use super::session_host::SessionHost;
+use super::spec::Origin;
+use super::ssh::{SshAccess, SshFlags, SshSettings, current_user};
+use crate::build::{Agent, Gate, MountService};
+use crate::channel::REMOTE_CONFIG;
+use crate::conf::Key;
+use crate::engine::{Engine, Location};
+use crate::error::{Error, Result};
+use crate::git::{Repository, Target, TargetKind};
+
+/// How long the SSH server has to show that it takes the user's key, if that was not asked for.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// What the user wants of the way to the repository.
+#[derive(Debug, Clone, Default)]
+pub struct Reach {
+    /// The SSH flags.
+    pub ssh: SshFlags,
+    /// `--transport`
+    pub transport: Option<String>,
+    /// `--build-network`
+    pub build_network: Option<String>,
+}
+
+/// The way to the repository that was found.
+pub enum Access {
+    /// An SSH server that takes the user's key.
+    Ssh(Box<SshAccess>),
+    /// dkr itself, through the build session.
+    Session {
+        /// The shared git directory of the repository.
+        git_dir: PathBuf,
+        /// The remotes whose tracking branches are offered.
+        remotes: Vec<String>,
+        /// The user on the host.
+        user: String,
+        /// The network of the build's steps, if not the engine's default.
+        network: Option<String>,
+    },
+}
+
+impl Access {
+    /// Chooses the way, checks it, and says which it is and why.
+    ///
+    /// # Errors
+    /// When a setting cannot be used, or SSH was asked for and does not work.
+    pub async fn choose(
+        engine: &Engine,
+        repo: &Repository,
+        target: &Target,
+        reach: &Reach,
+        cx: &Context,
+    ) -> Result<Self> {
+        let transport = cx
+            .settings
+            .choice(Key::Transport, reach.transport.as_deref())?;
+        let network = cx
+            .settings
+            .choice(Key::BuildNetwork, reach.build_network.as_deref())?;
+        let session = || -> Result<Self> {
+            Ok(Access::Session {
+                git_dir: repo.git_dir().to_owned(),
+                remotes: followed(target),
+                user: current_user(&cx.env)?,
+                network: network.as_ref().map(|network| network.value.to_owned()),
+            })
+        };
+        let transport = transport.map_or("auto", |transport| transport.value);
+        if transport == "session" {
+            return session();
+        }
+        let asked = transport == "ssh" || reach.ssh.key.is_some();
+        // A build without the host's network does not reach an SSH server of the host.
+        if let Some(network) = network.as_ref().filter(|network| network.value != "host") {
+            let cause = format!(
+                "the network `{}` was asked for, and SSH needs `host`",
+                network.value
+            );
+            if asked {
+                return Err(Error::usage("cannot reach the repository over SSH")
+                    .cause(cause)
+                    .hint("use `--transport session`, or leave out `--build-network`"));
+            }
+            cx.ui.message(&format!(
+                "reaching the repository through the build session: {cause}"
+            ));
+            return session();
+        }
+        let location = engine.location().await?;
+        if asked {
+            let ssh = SshSettings::new(&reach.ssh, &cx.settings, &cx.env)?;
+            let access = ssh.access(&location, cx, true).await?;
+            return Ok(Access::Ssh(Box::new(access)));
+        }
+        match quick(reach, &location, cx).await {
+            Ok(access) => {
+                cx.ui.message(&format!(
+                    "reaching the repository over SSH: `{}` takes `{}`",
+                    access.account(),
+                    access.key.path().display()
+                ));
+                Ok(Access::Ssh(Box::new(access)))
+            }
+            Err(reason) => {
+                cx.ui.message(&format!(
+                    "reaching the repository through the build session: {reason}"
+                ));
+                session()
+            }
+        }
+    }
+
+    /// What the scripts inside have to know.
+    pub fn origin(&self, path: &str) -> Origin {
+        match self {
+            Access::Ssh(access) => access.origin(path),
+            Access::Session { user, .. } => Origin {
+                url: REMOTE_CONFIG[0].1.to_owned(),
+                known_hosts: String::new(),
+                user: user.clone(),
+                host: String::new(),
+                port: 0,
+            },
+        }
+    }
+
+    /// The script by which a step reaches the repository, and what that needs beside it.
+    pub fn scripts(&self) -> Vec<(&'static str, &'static str)> {
+        match self {
+            Access::Ssh(_) => vec![("reach.sh", include_str!("../../assets/ssh.sh"))],
+            Access::Session { .. } => vec![
+                ("reach.sh", include_str!("../../assets/session.sh")),
+                (
+                    "connect.sh",
+                    include_str!("../../assets/session-connect.sh"),
+                ),
+            ],
+        }
+    }
+
+    /// What answers the ssh mount of dkr's own step while the gate is open; `streams` are the
+    /// commands whose output the step may ask for. What fails on the host without the step seeing
+    /// why goes to `complaints`.
+    ///
+    /// # Errors
+    /// When the repository cannot be served.
+    pub fn service(
+        &self,
+        gate: Arc<Gate>,
+        streams: &HashMap<String, Vec<u8>>,
+        complaints: UnboundedSender<String>,
+        cx: &Context,
+    ) -> Result<Arc<dyn MountService>> {
+        Ok(match self {
+            Access::Ssh(access) => Arc::new(Agent::new(access.key.clone(), gate)),
+            Access::Session {
+                git_dir, remotes, ..
+            } => {
+                let (env, remotes, streams) = (&cx.env, remotes.clone(), streams.clone());
+                let host = SessionHost::new(gate, env, git_dir, remotes, streams, complaints);
+                Arc::new(host?)
+            }
+        })
+    }
+
+    /// The network of the build's steps; SSH needs the host's.
+    pub fn network(&self) -> Option<String> {
+        match self {
+            Access::Ssh(_) => Some("host".to_owned()),
+            Access::Session { network, .. } => network.clone(),
+        }
+    }
+
+    /// Why packs cannot be copied this way, if so.
+    pub fn unusable(&self) -> Option<&str> {
+        match self {
+            Access::Ssh(access) => access.unusable.as_deref(),
+            Access::Session { .. } => None,
+        }
+    }
+}
+
+/// Logs in with the default key, if that works at once and without a question; else why not.
+async fn quick(
+    reach: &Reach,
+    location: &Location,
+    cx: &Context,
+) -> std::result::Result<SshAccess, String> {
+    let access = async {
+        let ssh = SshSettings::new(&reach.ssh, &cx.settings, &cx.env)?;
+        ssh.access(location, cx, false).await
+    };
+    match tokio::time::timeout(PATIENCE, access).await {
+        Ok(Ok(access)) => Ok(access),
+        Ok(Err(error)) => Err(error.causes.last().unwrap_or(&error.message).clone()),
+        Err(_) => Err("no SSH server took a key within a second".to_owned()),
+    }
+}
+
+fn followed(target: &Target) -> Vec<String> {
+    match &target.kind {
+        TargetKind::RemoteBranch(branch) => vec![branch.remote.clone()],
+        _ => Vec::new(),
+    }
+}

@@ -1,0 +1,228 @@
+//! A new branch image: the whole repository at one commit.
+
+use std::collections::HashMap;
+
+use chrono::Utc;
+use rand::RngExt;
+
+use super::Context;
+use super::access::Reach;
+use super::images::{holders, list};
+use super::objects::{Objects, object_image, provide};
+use super::room;
+use super::run::{Build, Ended};
+use super::site::Site;
+use super::spec::{branch_files, build_arguments, build_spec, runtime};
+use crate::conf::{DkrConf, Key, SectionName, Settings};
+use crate::dockerfile::{BuildSpec, Dockerfile};
+use crate::engine::Engine;
+use crate::error::Result;
+use crate::git::{Repository, Target};
+use crate::image::reference::{choose_moving_tag, objects_tag, own_tag};
+use crate::image::{BakedImage, ImageType, Labels};
+
+/// What is to be baked, and how.
+pub struct Create<'a> {
+    /// The repository.
+    pub repo: &'a Repository,
+    /// The commit, and the ref that it was found by.
+    pub target: &'a Target,
+    /// The configuration of that commit.
+    pub conf: &'a DkrConf,
+    /// Do not use the build cache.
+    pub no_cache: bool,
+    /// How the repository is copied.
+    pub clone: CloneMode,
+    /// Bake even if there seems to be too little room.
+    pub force: bool,
+}
+
+/// How the repository is copied (`--clone`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CloneMode {
+    /// By a plain clone, which leaves out what no ref leads to.
+    Full,
+    /// By its packs as they are, in an object image that all its branches share.
+    Packs,
+}
+
+impl CloneMode {
+    /// The mode that the flag and the settings choose.
+    ///
+    /// # Errors
+    /// When it is another word.
+    pub fn choose(settings: &Settings, flag: Option<&str>) -> Result<Self> {
+        let word = settings.choice(Key::Clone, flag)?;
+        Ok(match word.map(|word| word.value) {
+            Some("full") => CloneMode::Full,
+            _ => CloneMode::Packs,
+        })
+    }
+}
+
+/// An image that was baked.
+pub struct Baked {
+    /// Its id.
+    pub id: String,
+    /// The tag that moves to the newest image of the branch.
+    pub tag: String,
+}
+
+impl Create<'_> {
+    /// The Dockerfile of a plain clone.
+    pub fn dockerfile(&self) -> Dockerfile {
+        Dockerfile::create(&build_spec(self.conf, &self.conf.base_image))
+    }
+
+    /// The Dockerfile on the object image `tag`.
+    pub fn dockerfile_on(&self, tag: &str) -> Dockerfile {
+        Dockerfile::create(&BuildSpec {
+            on_objects: true,
+            ..build_spec(self.conf, tag)
+        })
+    }
+
+    /// What would be built with `images` there: the Dockerfile of the object image, if one has to
+    /// be made, that of the branch image, and its labels.
+    pub fn plan(&self, images: &[BakedImage]) -> (Vec<Dockerfile>, Labels) {
+        if self.clone == CloneMode::Full || self.repo.packs().is_err() {
+            return (vec![self.dockerfile()], self.labels());
+        }
+        let existing = object_image(self, images).filter(|_| !self.no_cache);
+        let (mut dockerfiles, tag) = match existing {
+            Some((_, tag)) => (Vec::new(), tag.to_owned()),
+            None => {
+                let tag = own_tag(&objects_tag(self.repo.name()), "<6 random hex digits>");
+                (vec![Dockerfile::objects(&self.conf.base_image)], tag)
+            }
+        };
+        dockerfiles.push(self.dockerfile_on(&tag));
+        let labels = Labels {
+            parent: Some(tag),
+            ..self.labels()
+        };
+        (dockerfiles, labels)
+    }
+
+    /// The labels of the image.
+    pub fn labels(&self) -> Labels {
+        Labels {
+            repo_path: self.repo.root().to_owned(),
+            repo_name: self.repo.name().to_owned(),
+            branch: self.target.branch.clone(),
+            branch_from: self.target.branch_from.clone(),
+            ref_name: self.target.ref_name.clone(),
+            commit: self.target.commit.to_string(),
+            created_at: Utc::now(),
+            image_type: ImageType::Base,
+            parent: None,
+            config: Some(self.conf.to_label()),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            source: self.repo.origin_url(),
+        }
+    }
+
+    /// The moving tag, where `images` are those that exist.
+    pub fn moving_tag(&self, images: &[BakedImage]) -> String {
+        let holders = holders(images);
+        choose_moving_tag(
+            self.repo.name(),
+            &self.target.branch,
+            self.repo.root(),
+            &self.target.ref_name,
+            |tag| holders.get(tag).cloned(),
+        )
+    }
+
+    /// Bakes the image: on the object image of the repository, or as a plain clone where that is
+    /// wanted or nothing else is possible.
+    ///
+    /// # Errors
+    /// When the SSH server cannot be used, or the build fails.
+    pub async fn run(&self, engine: &Engine, reach: &Reach, cx: &Context) -> Result<Baked> {
+        let site = Site::open(engine, self.repo, self.target, reach, cx).await?;
+        if self.clone == CloneMode::Packs {
+            let reason = match provide(self, &site, cx).await? {
+                Objects::Image(tag) => match self.on_objects(&tag, &site, cx).await? {
+                    Ok(baked) => return Ok(baked),
+                    Err(reason) => reason,
+                },
+                Objects::Clone(reason) => reason,
+            };
+            cx.ui
+                .message(&format!("cloning, as the packs cannot be copied: {reason}"));
+        }
+        let packs = self.repo.packs().map_or(0, |packs| packs.bytes());
+        room::check(self, packs, engine).await?;
+        self.build(&site, cx, &self.dockerfile(), self.labels())
+            .await
+    }
+
+    /// Builds on the object image `tag`; the reason if that is impossible.
+    async fn on_objects(
+        &self,
+        tag: &str,
+        site: &Site<'_>,
+        cx: &Context,
+    ) -> Result<std::result::Result<Baked, String>> {
+        let dockerfile = self.dockerfile_on(tag);
+        let labels = Labels {
+            parent: Some(tag.to_owned()),
+            ..self.labels()
+        };
+        let build = self.prepare(site, &dockerfile, labels)?;
+        Ok(match build.run_or_give_way(site.engine, cx).await? {
+            Ended::Built(id) => Ok(self.tagged(id, site.engine).await?),
+            Ended::Changed(reason) | Ended::Unusable(reason) => Err(reason),
+        })
+    }
+
+    /// Builds `dockerfile` into an image of this branch.
+    pub(super) async fn build(
+        &self,
+        site: &Site<'_>,
+        cx: &Context,
+        dockerfile: &Dockerfile,
+        labels: Labels,
+    ) -> Result<Baked> {
+        let build = self.prepare(site, dockerfile, labels)?;
+        let id = build.run(site.engine, cx).await?;
+        self.tagged(id, site.engine).await
+    }
+
+    /// Moves the branch's tag to a new image. Not part of the build: another repository of that name
+    /// may have taken the tag meanwhile.
+    async fn tagged(&self, id: String, engine: &Engine) -> Result<Baked> {
+        let tag = self.moving_tag(&list(engine).await?);
+        engine.tag_image(&id, &tag).await?;
+        Ok(Baked { id, tag })
+    }
+
+    /// The build of an image with a tag of its own.
+    fn prepare<'b>(
+        &self,
+        site: &'b Site<'_>,
+        dockerfile: &'b Dockerfile,
+        labels: Labels,
+    ) -> Result<Build<'b>> {
+        let own_tag = own_tag(&self.moving_tag(&site.images), &random_hex());
+        let refs = self.repo.exported_refs(self.target)?;
+        let followed = self.conf.section(SectionName::PostClone).is_some();
+        let files = branch_files(self.target, &refs, followed);
+        Ok(Build {
+            context: runtime(site.context(dockerfile, files)),
+            dockerfile,
+            tags: vec![own_tag],
+            labels: labels.to_map(),
+            arguments: build_arguments(self.target, &site.origin, self.repo.root()),
+            no_cache: self.no_cache,
+            access: &site.access,
+            streams: HashMap::new(),
+        })
+    }
+}
+
+/// Six random hex digits.
+pub(super) fn random_hex() -> String {
+    format!("{:06x}", rand::rng().random::<u32>() & 0x00ff_ffff)
+}

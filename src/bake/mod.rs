@@ -1,0 +1,54 @@
+//! Baking: what `create-image` and `update-image` share, from a repository and a ref to an image.
+//!
+//! It stands between the commands and the layers below, which it joins: `git` reads the
+//! repository, `conf` its `.dkr.conf`, `dockerfile` and `image` decide what is built, `build` builds
+//! it on an `engine`.
+
+pub mod access;
+pub mod create;
+pub mod fold;
+pub mod freshness;
+pub mod images;
+pub mod lock;
+pub mod objects;
+pub mod progress;
+pub mod refresh;
+pub mod room;
+pub mod run;
+pub mod session_host;
+pub mod site;
+pub mod source;
+pub mod spec;
+pub mod ssh;
+pub mod update;
+pub mod url;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tokio_util::sync::CancellationToken;
+
+use crate::conf::Settings;
+use crate::env::Env;
+use crate::ui::Ui;
+
+/// What every command works with.
+pub struct Context {
+    /// The environment.
+    pub env: Env,
+    /// The user's settings.
+    pub settings: Settings,
+    /// How to speak to the user.
+    pub ui: Ui,
+    /// The user wants dkr to end.
+    pub interrupt: CancellationToken,
+    /// Signals belong to a container's command now.
+    pub signals_handed_over: Arc<AtomicBool>,
+}
+
+impl Context {
+    /// From now on signals are for the command in a container, and end dkr no more.
+    pub fn hand_over_signals(&self) {
+        self.signals_handed_over.store(true, Ordering::Relaxed);
+    }
+}

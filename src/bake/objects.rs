@@ -1,0 +1,298 @@
+//! The object image of a repository and a base image: found, or made from the host's packs as they
+//! are. Every branch image of the two is built on it.
+//!
+//! There is none where the packs cannot be copied as they are: the branch image then gets a clone,
+//! and a line says why.
+
+use std::collections::{BTreeSet, HashMap};
+
+use chrono::Utc;
+
+use super::Context;
+use super::create::{Create, random_hex};
+use super::freshness::{Held, Verdict};
+use super::room;
+use super::run::{Build, Ended};
+use super::site::Site;
+use crate::conf::ConfLabel;
+use crate::dockerfile::Dockerfile;
+use crate::engine::Engine;
+use crate::error::{Kind, Result};
+use crate::git::exported::{ids, packed_refs};
+use crate::git::packs::Packs;
+use crate::image::reference::{objects_tag, own_tag};
+use crate::image::search::object_images;
+use crate::image::{BakedImage, ImageType, Labels};
+
+/// How often packs are listed and copied while they keep changing on the host.
+const ATTEMPTS: usize = 3;
+/// Where the objects of a branch image come from.
+pub enum Objects {
+    /// From the object image with this tag.
+    Image(String),
+    /// From a plain clone, because of this.
+    Clone(String),
+}
+
+/// Finds the object image for `create`, or makes it.
+///
+/// # Errors
+/// When the engine or the repository cannot be read, or the build fails for a reason that a clone
+/// would meet, too.
+pub async fn provide(create: &Create<'_>, site: &Site<'_>, cx: &Context) -> Result<Objects> {
+    if let Some(reason) = site.access.unusable() {
+        return Ok(Objects::Clone(format!(
+            "its account runs no shell: {reason}"
+        )));
+    }
+    let found = match create.no_cache {
+        true => None,
+        false => find(create, site).await?,
+    };
+    let mut changed = String::new();
+    for _ in 0..ATTEMPTS {
+        let mut listing = match Listing::of(create)? {
+            Ok(listing) => listing,
+            Err(reason) => return Ok(Objects::Clone(reason)),
+        };
+        let below = match &found {
+            None => None,
+            Some(found) => match found.judge(create, site, &listing).await {
+                Verdict::Fresh => {
+                    room::check(create, 0, site.engine).await?;
+                    return Ok(Objects::Image(found.tag.clone()));
+                }
+                Verdict::AddLayer => Some(found.tag.as_str()),
+                Verdict::MakeAnew => None,
+            },
+        };
+        if found.is_some() {
+            cx.ui
+                .message("much is new: bringing the object image of the repository up to date");
+        }
+        room::check(create, listing.packs.bytes(), site.engine).await?;
+        if let Err(reason) = listing.add_loose(create) {
+            return Ok(Objects::Clone(reason));
+        }
+        match make(create, site, &listing, below, cx).await? {
+            (Ended::Built(_), tag) => {
+                if let Some(old) = found {
+                    // Its layers stay for the images that are built on it.
+                    let _ = site.engine.remove_image(&old.tag).await;
+                }
+                return Ok(Objects::Image(tag));
+            }
+            (Ended::Changed(what), _) => {
+                cx.ui.message(&format!("{what}: copying them once more"));
+                changed = what;
+            }
+            (Ended::Unusable(reason), _) => return Ok(Objects::Clone(reason)),
+        }
+    }
+    Ok(Objects::Clone(changed))
+}
+
+/// An object image that fits.
+struct Found {
+    id: String,
+    /// Its own tag.
+    tag: String,
+    /// How many layers of new packs it has.
+    chain: usize,
+}
+
+impl Found {
+    /// An image that cannot be looked into serves as it is: what it lacks is fetched.
+    async fn judge(&self, create: &Create<'_>, site: &Site<'_>, listing: &Listing) -> Verdict {
+        match Held::read(site.engine, &self.id).await {
+            Ok(held) => held.judge(create.repo, &listing.tips, &listing.packs, self.chain),
+            Err(_) => Verdict::Fresh,
+        }
+    }
+}
+
+/// The newest object image of the repository on a base image of that name, and its own tag.
+pub fn object_image<'i>(
+    create: &Create<'_>,
+    images: &'i [BakedImage],
+) -> Option<(&'i BakedImage, &'i str)> {
+    let config = label(create);
+    let images = object_images(images, create.repo.root()).into_iter();
+    let mut images = images.filter(|image| image.labels.config.as_ref() == Some(&config));
+    images.find_map(|image| Some((image, image.own_tag()?)))
+}
+
+/// The same, unless the base image is another one by now.
+async fn find(create: &Create<'_>, site: &Site<'_>) -> Result<Option<Found>> {
+    let Some((image, tag)) = object_image(create, &site.images) else {
+        return Ok(None);
+    };
+    let Some(own) = layers(site.engine, &image.id).await? else {
+        return Ok(None);
+    };
+    // Where the engine keeps no image of that name, nothing says that it changed.
+    let base = layers(site.engine, &create.conf.base_image).await?;
+    let above = match base {
+        None => 0,
+        Some(base) if own.starts_with(&base) => own.len() - base.len(),
+        Some(_) => return Ok(None),
+    };
+    Ok(Some(Found {
+        id: image.id.clone(),
+        tag: tag.to_owned(),
+        // The first two bring dkr's packages and the first packs.
+        chain: above.saturating_sub(2),
+    }))
+}
+
+async fn layers(engine: &Engine, image: &str) -> Result<Option<Vec<String>>> {
+    match engine.image(image).await {
+        Ok(details) => Ok(Some(details.layer_digests)),
+        Err(e) if e.kind == Kind::NotFound => Ok(None),
+        Err(e) => Err(e),
+    }
+}
+
+/// What decides an object image, as the label `dkr.config` has it: the base image alone.
+fn label(create: &Create<'_>) -> String {
+    ConfLabel::of_base_image(&create.conf.base_image).to_json()
+}
+
+/// Makes the object image, `below` being the one to add to; its own tag comes along.
+async fn make(
+    create: &Create<'_>,
+    site: &Site<'_>,
+    listing: &Listing,
+    below: Option<&str>,
+    cx: &Context,
+) -> Result<(Ended, String)> {
+    let dockerfile = match below {
+        Some(below) => Dockerfile::more_objects(below),
+        None => Dockerfile::objects(&create.conf.base_image),
+    };
+    let tag = own_tag(&objects_tag(create.repo.name()), &random_hex());
+    let files = listing.files(create);
+    let build = Build {
+        streams: streams(&files),
+        context: site.context(&dockerfile, files),
+        dockerfile: &dockerfile,
+        tags: vec![tag.clone()],
+        labels: labels(create, below).to_map(),
+        arguments: Default::default(),
+        no_cache: create.no_cache,
+        access: &site.access,
+    };
+    Ok((build.run_or_give_way(site.engine, cx).await?, tag))
+}
+
+/// The commands among the files.
+fn streams(files: &[(String, Vec<u8>)]) -> HashMap<String, Vec<u8>> {
+    let streams = files.iter().filter_map(|(name, command)| {
+        let name = name.strip_prefix("streams/")?;
+        Some((name.to_owned(), command.clone()))
+    });
+    streams.collect()
+}
+
+/// The labels of an object image; it is of no branch.
+fn labels(create: &Create<'_>, below: Option<&str>) -> Labels {
+    Labels {
+        repo_path: create.repo.root().to_owned(),
+        repo_name: create.repo.name().to_owned(),
+        branch: String::new(),
+        branch_from: String::new(),
+        ref_name: String::new(),
+        commit: create.target.commit.to_string(),
+        created_at: Utc::now(),
+        image_type: ImageType::Objects,
+        parent: below.map(str::to_owned),
+        config: Some(label(create)),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        source: create.repo.origin_url(),
+    }
+}
+
+/// What is to be copied.
+struct Listing {
+    packs: Packs,
+    loose: Vec<String>,
+    tips: BTreeSet<String>,
+    refs: String,
+}
+
+impl Listing {
+    /// Lists refs first: what they lead to is then in the packs that are listed after them.
+    fn of(create: &Create<'_>) -> Result<std::result::Result<Self, String>> {
+        let refs = create.repo.shared_refs(&create.target.commit)?;
+        let packs = match create.repo.packs() {
+            Ok(packs) => packs,
+            Err(reason) => return Ok(Err(reason)),
+        };
+        Ok(Ok(Listing {
+            packs,
+            loose: Vec::new(),
+            tips: ids(&refs),
+            refs: packed_refs(&refs),
+        }))
+    }
+
+    /// Looks for what is in use but not in the packs; the reason if they cannot be copied then.
+    fn add_loose(&mut self, create: &Create<'_>) -> std::result::Result<(), String> {
+        self.loose = create.repo.loose_in_use(&self.packs, &self.tips)?;
+        Ok(())
+    }
+
+    /// The files for `objects.sh`. They decide the engine's cache, which does not see what comes
+    /// over SSH.
+    fn files(&self, create: &Create<'_>) -> Vec<(String, Vec<u8>)> {
+        let mut files: Vec<(String, Vec<u8>)> = vec![
+            (
+                "objects.sh".into(),
+                include_bytes!("../../assets/objects.sh").into(),
+            ),
+            ("refs".into(), self.refs.clone().into()),
+        ];
+        for (number, folder) in self.packs.folders.iter().enumerate() {
+            let list = folder.files.iter();
+            let list: String = list
+                .map(|file| format!("{} {}\n", file.size, file.name))
+                .collect();
+            let command = [b"tar -cf - -C ", &*quoted(&folder.path), b" -T -"].concat();
+            files.push((format!("packs-{number}"), list.into()));
+            files.push((format!("streams/packs-{number}"), command));
+        }
+        if !self.loose.is_empty() {
+            let folder = quoted(create.repo.git_dir());
+            let command = [b"git --git-dir=", &*folder, b" pack-objects -q --stdout"].concat();
+            files.push(("loose".into(), (self.loose.join("\n") + "\n").into()));
+            files.push(("streams/loose".into(), command));
+        }
+        files
+    }
+}
+
+/// A path as a word of a shell, as git quotes it (quote.c): csh takes `!` even within quotes.
+fn quoted(path: &std::path::Path) -> Vec<u8> {
+    use std::os::unix::ffi::OsStrExt;
+    let mut word = b"'".to_vec();
+    for byte in path.as_os_str().as_bytes() {
+        match byte {
+            b'\'' | b'!' => word.extend([b'\'', b'\\', *byte, b'\'']),
+            _ => word.push(*byte),
+        }
+    }
+    word.push(b'\'');
+    word
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    #[test]
+    fn a_path_is_one_word() {
+        let word = quoted(Path::new("/it's a $(x)!"));
+        assert_eq!(word, br"'/it'\''s a $(x)'\!''");
+    }
+}

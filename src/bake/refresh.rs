@@ -1,0 +1,130 @@
+//! Bringing a branch's newest image up to date: as an update layer, or baked anew where a layer
+//! cannot carry what changed.
+
+use super::Context;
+use super::access::Reach;
+use super::create::{Baked, Create};
+use super::fold;
+use super::images::list;
+use super::update::Update;
+use crate::engine::Engine;
+use crate::error::{Error, Kind, Result};
+use crate::image::BakedImage;
+use crate::image::search::newest_of_exact_ref;
+
+/// What to do when `.dkr.conf` changed so that only a new bake helps (`--drift`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DriftAnswer {
+    /// Ask on a terminal; bake anew without one.
+    Ask,
+    /// Bake anew.
+    Bake,
+    /// Update all the same.
+    Ignore,
+    /// Fail.
+    Fail,
+}
+
+impl DriftAnswer {
+    /// The answer of that name; the settings have checked it.
+    pub fn of(word: &str) -> Self {
+        match word {
+            "bake" => DriftAnswer::Bake,
+            "ignore" => DriftAnswer::Ignore,
+            "fail" => DriftAnswer::Fail,
+            _ => DriftAnswer::Ask,
+        }
+    }
+}
+
+/// How a refresh ended.
+pub enum Refreshed {
+    /// There was nothing to do; the tag of the image.
+    Current(String),
+    /// A new image was made.
+    Baked(Baked),
+}
+
+/// Brings the newest image of exactly this branch up to date. With `force` even if it is.
+///
+/// # Errors
+/// `NotFound` if there is no image yet; `Stale` if the configuration drifted and that is to fail;
+/// as [`Create::run`].
+pub async fn refresh(
+    create: &Create<'_>,
+    answer: DriftAnswer,
+    force: bool,
+    engine: &Engine,
+    reach: &Reach,
+    cx: &Context,
+) -> Result<Refreshed> {
+    let images = list(engine).await?;
+    let update = newest_update(create, &images)?;
+    let image = update.image;
+    if update.is_current() && !force {
+        return Ok(Refreshed::Current(shown(image)));
+    }
+    let update = match bakes_anew(&update, answer, cx)? {
+        true => None,
+        false => fold::choose(update, &images, engine, cx).await?,
+    };
+    let baked = match update {
+        Some((update, dockerfile)) => update.run(&dockerfile, engine, reach, cx).await?,
+        None => create.run(engine, reach, cx).await?,
+    };
+    Ok(Refreshed::Baked(baked))
+}
+
+/// The update of the newest image of exactly this branch.
+///
+/// # Errors
+/// `NotFound` if there is none.
+pub fn newest_update<'a>(create: &'a Create<'a>, images: &'a [BakedImage]) -> Result<Update<'a>> {
+    let (path, reference) = (create.repo.root(), &create.target.ref_name);
+    let image = newest_of_exact_ref(images, path, reference).ok_or_else(|| no_image(create))?;
+    Ok(Update::new(create, image))
+}
+
+fn shown(image: &BakedImage) -> String {
+    image.shown_tag().unwrap_or(&image.id).to_owned()
+}
+
+fn no_image(create: &Create<'_>) -> Error {
+    let reference = &create.target.branch_from;
+    let path = create.repo.root();
+    Error::not_found(format!("there is no image of `{reference}` in `{path}`"))
+        .hint(format!("run `dkr create-image {path} {reference}`"))
+}
+
+/// Whether to bake anew because of a drift that no layer can carry.
+fn bakes_anew(update: &Update<'_>, answer: DriftAnswer, cx: &Context) -> Result<bool> {
+    if update.drift.is_empty() {
+        return Ok(false);
+    }
+    let changes = update.drift.describe().join("; ");
+    if !update.drift.needs_new_bake() {
+        cx.ui.message(&format!("`.dkr.conf` changed: {changes}"));
+        return Ok(false);
+    }
+    cx.ui.warning(&format!(
+        "`.dkr.conf` changed in a way that an update layer cannot carry: {changes}"
+    ));
+    let stale = || Error::new(Kind::Stale, "the image was built with another `.dkr.conf`");
+    match answer {
+        DriftAnswer::Bake => Ok(true),
+        DriftAnswer::Ignore => Ok(false),
+        DriftAnswer::Fail => Err(stale().cause(changes).hint("run `dkr create-image`")),
+        DriftAnswer::Ask if !cx.ui.terminal().can_ask() => {
+            cx.ui.message("baking anew (`--drift` chooses)");
+            Ok(true)
+        }
+        DriftAnswer::Ask => {
+            let choices = ["bake a new image", "update all the same", "quit"];
+            match cx.ui.choose("What now?", &choices, 0, "--drift")? {
+                0 => Ok(true),
+                1 => Ok(false),
+                _ => Err(stale()),
+            }
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! Runs one build: shows its progress, retries where that helps, and words its failure in terms of
+//! `.dkr.conf`.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+
+use super::Context;
+use super::access::Access;
+use super::progress::BuildProgress;
+use crate::build::step_name::Label;
+use crate::build::{BuildContext, BuildFailure, BuildRequest, FailedStep, Gate, GateMarker};
+use crate::dockerfile::{Dockerfile, Origin, SSH_MOUNT};
+use crate::engine::Engine;
+use crate::error::{Error, Result};
+
+/// One build, ready to run.
+pub struct Build<'a> {
+    /// The Dockerfile that the context holds.
+    pub dockerfile: &'a Dockerfile,
+    /// The files it uses.
+    pub context: BuildContext,
+    /// Tags for the image.
+    pub tags: Vec<String>,
+    /// Labels of the image.
+    pub labels: BTreeMap<String, String>,
+    /// Build arguments.
+    pub arguments: BTreeMap<String, String>,
+    /// Run every step, whatever the build cache holds.
+    pub no_cache: bool,
+    /// How the repository is reached.
+    pub access: &'a Access,
+    /// Commands on the host whose output a step may ask for, by name.
+    pub streams: HashMap<String, Vec<u8>>,
+}
+
+/// How a build ended that did not fail.
+pub enum Ended {
+    /// With this image.
+    Built(String),
+    /// One of dkr's own scripts found the host's packs changed meanwhile; what it said.
+    Changed(String),
+    /// One of dkr's own scripts cannot do with the host's packs; what it said.
+    Unusable(String),
+}
+
+/// How long the host's programs have to say why they failed, once the step that used them has.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+/// The exit code of dkr's scripts for [`Ended::Changed`].
+const CHANGED: i32 = 75;
+/// The exit code of dkr's scripts for [`Ended::Unusable`].
+const UNUSABLE: i32 = 76;
+
+impl Build<'_> {
+    /// Builds, and gives the id of the image.
+    ///
+    /// # Errors
+    /// Why there is no image.
+    pub async fn run(&self, engine: &Engine, context: &Context) -> Result<String> {
+        let ended = self.attempt_twice(engine, context).await;
+        ended.map_err(|failure| self.worded(failure))
+    }
+
+    /// As [`Build::run`], for a build that may find that it has to be done in another way.
+    ///
+    /// # Errors
+    /// Why there is no image.
+    pub async fn run_or_give_way(&self, engine: &Engine, context: &Context) -> Result<Ended> {
+        match self.attempt_twice(engine, context).await {
+            Ok(image) => Ok(Ended::Built(image)),
+            Err(BuildFailure::Step(step)) if self.is_fetching(&step) => match step.exit_code {
+                Some(CHANGED) => Ok(Ended::Changed(last_words(&step))),
+                Some(UNUSABLE) => Ok(Ended::Unusable(last_words(&step))),
+                _ => Err(self.step_error(step)),
+            },
+            Err(failure) => Err(self.worded(failure)),
+        }
+    }
+
+    fn is_fetching(&self, failed: &FailedStep) -> bool {
+        let step = self.dockerfile.step(&failed.name);
+        step.is_some_and(|step| Some(&*step.instruction) == self.dockerfile.fetching_step())
+    }
+
+    async fn attempt_twice(
+        &self,
+        engine: &Engine,
+        context: &Context,
+    ) -> std::result::Result<String, BuildFailure> {
+        match self.attempt(engine, context).await {
+            // Somebody else's build of the same step was ended, and this one with it.
+            Err(BuildFailure::SharedStepCanceled { .. }) => {
+                let ui = &context.ui;
+                ui.warning("the build shared a step with one that was ended; trying once more");
+                self.attempt(engine, context).await
+            }
+            ended => ended,
+        }
+    }
+
+    async fn attempt(
+        &self,
+        engine: &Engine,
+        context: &Context,
+    ) -> std::result::Result<String, BuildFailure> {
+        let gate = Arc::new(Gate::new());
+        let (complain, complaints) = unbounded_channel();
+        let access = self.access;
+        let service = access.service(gate.clone(), &self.streams, complain, context)?;
+        let marker = self.dockerfile.fetching_step();
+        let marker = marker.map(|marker| GateMarker {
+            marker: marker.to_owned(),
+            gate,
+        });
+        let request = BuildRequest {
+            context: self.context.clone(),
+            tags: self.tags.clone(),
+            labels: self.labels.clone(),
+            build_args: self.arguments.clone(),
+            network: self.access.network(),
+            no_cache: self.no_cache,
+            uncompressed: engine.info().await?.containerd_store,
+            mounts: HashMap::from([(SSH_MOUNT.to_owned(), service)]),
+            gate: marker,
+        };
+        let mut progress = BuildProgress::new(&context.ui, |vertex: &str| self.label(vertex));
+        let mut show = |event| progress.show(&event);
+        let cancel = context.interrupt.cancelled();
+        match crate::build::build(engine, &context.env, request, &mut show, cancel).await {
+            Ok(image) => Ok(image.to_string()),
+            Err(BuildFailure::Step(mut step)) => {
+                step.log.extend(all_of(complaints).await);
+                Err(BuildFailure::Step(step))
+            }
+            Err(other) => Err(other),
+        }
+    }
+
+    fn label(&self, vertex: &str) -> Option<Label> {
+        let Some(step) = self.dockerfile.step(vertex) else {
+            // dkr's own directories, and its small context on its way into the build.
+            let own = vertex == "copy /context /" || vertex.contains("] WORKDIR ");
+            return own.then_some(Label::Hidden);
+        };
+        Some(Label::Shown(match &step.origin {
+            Origin::Dkr(phase) => phase.label().to_owned(),
+            Origin::Section { name, .. } => format!("[{name}] {}", step.instruction),
+        }))
+    }
+
+    fn worded(&self, failure: BuildFailure) -> Error {
+        match failure {
+            BuildFailure::Step(step) => self.step_error(step),
+            other => other.into_error(),
+        }
+    }
+
+    fn step_error(&self, failed: FailedStep) -> Error {
+        let Some(step) = self.dockerfile.step(&failed.name) else {
+            return with_log(BuildFailure::Step(failed.clone()).into_error(), &failed.log);
+        };
+        let code = failed.exit_code;
+        let code = code.map_or(String::new(), |code| format!(" with exit code {code}"));
+        let error = match &step.origin {
+            Origin::Dkr(phase) => Error::failed(format!("cannot {}", phase.label()))
+                .cause(format!("step `{}` failed{code}", step.instruction)),
+            Origin::Section { name, line } => Error::failed(format!(
+                "step `{}` ([{name}], line {line} of `.dkr.conf`) failed{code}",
+                step.instruction
+            )),
+        };
+        let error = if failed.exit_code.is_none() {
+            error.cause(failed.message)
+        } else {
+            error
+        };
+        with_log(error, &failed.log)
+    }
+}
+
+/// What the host's programs complained of; those that the step used may be about to end.
+async fn all_of(mut complaints: UnboundedReceiver<String>) -> Vec<String> {
+    let mut lines = Vec::new();
+    let ended = async {
+        while let Some(complaint) = complaints.recv().await {
+            lines.extend(complaint.lines().map(|line| format!("host: {line}")));
+        }
+    };
+    let _ = tokio::time::timeout(LAST_WORDS, ended).await;
+    lines
+}
+
+/// What dkr's script said last.
+fn last_words(step: &FailedStep) -> String {
+    let mut lines = step.log.iter().rev();
+    let said = lines.find_map(|line| line.strip_prefix("dkr: "));
+    said.unwrap_or(&step.message).to_owned()
+}
+
+/// The last lines of a step's output say most about why it failed.
+fn with_log(error: Error, log: &[String]) -> Error {
+    if log.is_empty() {
+        return error;
+    }
+    error.cause(format!("its last output:\n{}", log.join("\n")))
+}

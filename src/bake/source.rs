@@ -1,0 +1,86 @@
+//! What is baked: the repository, the one commit, and the `.dkr.conf` of that commit.
+
+use std::path::Path;
+
+use crate::build::git_progress;
+use crate::conf::{self, Allow, DkrConf};
+use crate::env::Env;
+use crate::error::{Error, Kind, Result};
+use crate::git::{CommitId, FetchOutcome, FileAt, Repository, Target};
+use crate::ui::Ui;
+use crate::ui::progress::Stage;
+
+/// The name of the configuration of a repository.
+pub const CONF_FILE: &str = ".dkr.conf";
+/// No configuration is larger (bytes).
+const CONF_LIMIT: usize = 1 << 20;
+
+/// Finds the repository at `path`, or the one that the current directory is in.
+///
+/// # Errors
+/// When there is none, or it cannot be read.
+pub fn open(path: Option<&Path>, ui: &Ui) -> Result<Repository> {
+    let repo = Repository::discover(path.unwrap_or(Path::new(".")))?;
+    for notice in repo.notices() {
+        ui.warning(&notice);
+    }
+    Ok(repo)
+}
+
+/// Resolves REF to one commit; a remote branch is fetched first, alone.
+///
+/// # Errors
+/// When REF names nothing, or a remote branch is neither reachable nor known from before.
+pub fn resolve(repo: &Repository, reference: Option<&str>, env: &Env, ui: &Ui) -> Result<Target> {
+    let located = repo.locate(reference)?;
+    if let Some(branch) = repo.hidden_branch(&located) {
+        ui.warning(&format!(
+            "`{}` is taken as a remote branch; the local branch of that name is `{branch}`",
+            located.branch_from
+        ));
+    }
+    if let Some(remote) = located.remote_branch() {
+        let waiting = ui.waiting(&format!("fetch `{}`", remote.name()));
+        let interactive = ui.terminal().can_ask();
+        let mut show = |line: &str| {
+            if let Some(git) = git_progress::parse(line) {
+                waiting.stage(Stage::new(git.stage).at(git.current, git.total.unwrap_or(0)));
+            }
+        };
+        // Git's own questions need the terminal to themselves.
+        let _quiet = interactive.then(|| ui.suspend());
+        let progress = (!interactive).then_some(&mut show as &mut dyn FnMut(&str));
+        if let FetchOutcome::Offline(reason) =
+            repo.fetch_remote_branch(remote, env, interactive, progress)?
+        {
+            ui.warning(&format!(
+                "cannot fetch `{}` ({reason}): going on with what was fetched last",
+                remote.name()
+            ));
+        }
+    }
+    repo.resolve(located)
+}
+
+/// Reads the configuration of `commit`; a commit without one has the defaults.
+///
+/// # Errors
+/// When it is no regular file, or cannot be used.
+pub fn read_conf(repo: &Repository, commit: &CommitId, allow: &Allow) -> Result<DkrConf> {
+    let refused = |what: &str| {
+        Error::new(
+            Kind::Usage,
+            format!("cannot use `{CONF_FILE}` of commit `{}`", commit.short()),
+        )
+        .cause(format!("it is {what}, and has to be a regular file"))
+    };
+    match repo.read_file_at(commit, CONF_FILE, CONF_LIMIT)? {
+        FileAt::Missing => Ok(DkrConf::default()),
+        FileAt::Regular(bytes) => conf::parse(&bytes, allow),
+        FileAt::TooLarge(size) => Err(refused(&format!("{size} bytes long"))
+            .hint(format!("keep it below {CONF_LIMIT} bytes"))),
+        FileAt::Symlink => Err(refused("a symbolic link")),
+        FileAt::Directory => Err(refused("a directory")),
+        FileAt::Submodule => Err(refused("a submodule")),
+    }
+}

@@ -1,0 +1,162 @@
+//! Waiting for the end of the container that a channel belongs to.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+use crate::error::Result;
+
+/// What an engine says of a container.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ContainerState {
+    /// It runs, or is paused.
+    Running,
+    /// It exists and does not run.
+    Stopped,
+    /// It does not exist.
+    Gone,
+}
+
+/// How long things may take before a channel ends without having been told to.
+#[derive(Debug, Clone)]
+pub struct Patience {
+    /// For the container to run, at first.
+    pub start: Duration,
+    /// For an engine to answer again, which restarts with its containers left running.
+    pub engine: Duration,
+    /// Between two looks at a container that does not run yet or whose engine does not answer.
+    pub often: Duration,
+    /// Between two looks at one that runs: only in case its end was missed.
+    pub seldom: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Patience {
+            start: Duration::from_secs(60),
+            engine: Duration::from_secs(15 * 60),
+            often: Duration::from_secs(1),
+            seldom: Duration::from_secs(60),
+        }
+    }
+}
+
+/// Completes when the container has ended, with what it is then: stopped or gone.
+///
+/// `inspect` asks the engine what the container is; `next_exit` completes when the container ends
+/// the next time (`POST /containers/{id}/wait?condition=next-exit`), so that a container which is
+/// about to be started can be waited for. Either may fail while the engine restarts.
+pub async fn wait_for_end(
+    patience: &Patience,
+    inspect: impl AsyncFn() -> Result<ContainerState>,
+    next_exit: impl AsyncFn() -> Result<()>,
+) -> ContainerState {
+    tokio::select! {
+        () = exit(patience, &next_exit) => {}
+        () = absence(patience, &inspect) => {}
+    }
+    match inspect().await {
+        Ok(ContainerState::Gone) => ContainerState::Gone,
+        _ => ContainerState::Stopped,
+    }
+}
+
+/// Completes when `next_exit` does; while it fails, [`absence`] decides.
+async fn exit(patience: &Patience, next_exit: &impl AsyncFn() -> Result<()>) {
+    while next_exit().await.is_err() {
+        sleep(patience.often).await;
+    }
+}
+
+/// Completes when the container is gone, has not come to run, has ended unnoticed, or nothing is
+/// known of it for long.
+async fn absence(patience: &Patience, inspect: &impl AsyncFn() -> Result<ContainerState>) {
+    let began = Instant::now();
+    let mut answered = began;
+    let mut has_run = false;
+    loop {
+        let state = inspect().await;
+        if state.is_ok() {
+            answered = Instant::now();
+        }
+        let pause = match state {
+            Ok(ContainerState::Gone) => return,
+            Ok(ContainerState::Stopped) if has_run || began.elapsed() >= patience.start => return,
+            Err(_) if answered.elapsed() >= patience.engine => return,
+            Ok(ContainerState::Running) => {
+                has_run = true;
+                patience.seldom
+            }
+            Ok(ContainerState::Stopped) | Err(_) => patience.often,
+        };
+        sleep(pause).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::future::pending;
+
+    use super::*;
+    use crate::error::Error;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    fn patience() -> Patience {
+        Patience {
+            start: 100 * MS,
+            engine: 200 * MS,
+            often: MS,
+            seldom: 5 * MS,
+        }
+    }
+
+    /// Plays `states` one after the other, the last one for ever; gives the end and the time.
+    async fn end_of(states: &[Option<ContainerState>]) -> (ContainerState, Duration) {
+        let next = Cell::new(0);
+        let inspect = async || {
+            let state = states[next.get().min(states.len() - 1)];
+            next.set(next.get() + 1);
+            state.ok_or_else(|| Error::failed("no engine"))
+        };
+        let began = Instant::now();
+        let end = wait_for_end(&patience(), inspect, pending).await;
+        (end, began.elapsed())
+    }
+
+    #[tokio::test]
+    async fn a_container_that_is_yet_to_start_is_waited_for() {
+        use ContainerState::{Gone, Running, Stopped};
+        let story = [Stopped, Stopped, Running, Running, Gone].map(Some);
+        assert_eq!(end_of(&story).await.0, Gone);
+        let (end, took) = end_of(&[Some(Stopped)]).await;
+        assert_eq!(end, Stopped);
+        assert!(took >= 100 * MS, "{took:?}");
+    }
+
+    #[tokio::test]
+    async fn an_engine_that_restarts_is_waited_for_but_not_for_ever() {
+        use ContainerState::{Running, Stopped};
+        let story = [Some(Running), None, None, Some(Running), Some(Stopped)];
+        assert_eq!(end_of(&story).await.0, Stopped);
+        let (_, took) = end_of(&[Some(Running), None]).await;
+        assert!(took >= 200 * MS, "{took:?}");
+    }
+
+    #[tokio::test]
+    async fn the_exit_itself_is_noticed_at_once() {
+        let failures = Cell::new(2);
+        let next_exit = async || {
+            failures.set(failures.get() - 1);
+            if failures.get() > 0 {
+                return Err(Error::failed("connection lost"));
+            }
+            Ok(())
+        };
+        let inspect = async || Ok(ContainerState::Running);
+        let end = wait_for_end(&patience(), inspect, next_exit).await;
+        assert_eq!(end, ContainerState::Stopped);
+        assert_eq!(failures.get(), 0);
+    }
+}

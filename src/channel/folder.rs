@@ -1,0 +1,239 @@
+//! The folder of one channel, in the user's state directory.
+//!
+//! `<state>/dkr/channels/` and `<state>/dkr/channels/<id>/` are 0700: no other user of the host
+//! gets through. Of them only `<id>/run/` is mounted into the container, read-only. It is 0755
+//! and its sockets 0666, because the container's root may be any user of the host (`userns-remap`,
+//! rootless engines). Locks, log and description stay outside it: a container could otherwise
+//! put a symlink in their place.
+
+use std::fs::{self, DirBuilder, File, Permissions, TryLockError};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::env::Env;
+use crate::error::{Error, Result};
+use crate::git::service::PushPrefix;
+
+/// What one channel serves, and to whom; kept in the folder, so that the channel can be brought
+/// back after a reboot.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Channel {
+    /// The container's id.
+    pub container: String,
+    /// Which engine the container is on, in any words that tell engines apart.
+    pub engine: String,
+    /// The git directory: the `.git` of the main worktree, or the bare repository.
+    pub git_dir: PathBuf,
+    /// What the container may push below, as [`PushPrefix::of_hostname`] gives it.
+    pub prefix: String,
+    /// Remotes whose tracking branches the container sees.
+    pub remotes: Vec<String>,
+}
+
+/// The folder of one channel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Folder {
+    root: PathBuf,
+}
+
+/// A held lock; it ends with this value, and with the process in any case.
+#[derive(Debug)]
+pub(super) struct Lock {
+    _file: File,
+}
+
+/// A folder without a description that is younger belongs to a container being created.
+const CREATION_TIME: Duration = Duration::from_secs(60 * 60);
+
+impl Folder {
+    /// Makes a new folder, for a container that is about to be created.
+    ///
+    /// # Errors
+    /// When there is no state directory, or it cannot be written.
+    pub fn create(env: &Env) -> Result<Self> {
+        let channels = channels(env)?;
+        let root = channels.join(format!("{:012x}", rand::random::<u64>() >> 16));
+        let folder = Folder { root };
+        let made = || {
+            let mut private = DirBuilder::new();
+            private.mode(0o700).recursive(true).create(&channels)?;
+            fs::set_permissions(&channels, Permissions::from_mode(0o700))?;
+            private.recursive(false).create(&folder.root)?;
+            fs::create_dir(folder.mount_source())?;
+            fs::set_permissions(folder.mount_source(), Permissions::from_mode(0o755))
+        };
+        made().map_err(|e| {
+            let failure = folder.failure("make the channel folder", e);
+            failure.hint("set `XDG_STATE_HOME` to a folder that you may write")
+        })?;
+        Ok(folder)
+    }
+
+    /// The folder at `root`, which [`Folder::create`] made earlier.
+    ///
+    /// # Errors
+    /// When it is not there.
+    pub fn open(root: &Path) -> Result<Self> {
+        let folder = Folder {
+            root: root.to_path_buf(),
+        };
+        let found = fs::metadata(folder.mount_source());
+        found.map_err(|e| folder.failure("open the channel folder", e))?;
+        Ok(folder)
+    }
+
+    /// The folder of a container on `engine`, if it has one.
+    ///
+    /// # Errors
+    /// When there is no state directory.
+    pub fn of_container(env: &Env, engine: &str, container: &str) -> Result<Option<Self>> {
+        let found = all(env)?.into_iter().find(|folder| {
+            let channel = folder.channel();
+            channel.is_ok_and(|c| c.engine == engine && c.container == container)
+        });
+        Ok(found)
+    }
+
+    /// The folder itself.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// What is mounted into the container at [`MOUNT_POINT`](super::MOUNT_POINT), read-only.
+    pub fn mount_source(&self) -> PathBuf {
+        self.root.join("run")
+    }
+
+    /// Writes down what the channel is for.
+    ///
+    /// # Errors
+    /// When the prefix is none, the repository's path is not UTF-8, or the folder cannot be
+    /// written.
+    pub fn assign(&self, channel: &Channel) -> Result<()> {
+        PushPrefix::parse(&channel.prefix)?;
+        let text = serde_json::to_vec_pretty(channel).map_err(|e| {
+            let path = channel.git_dir.display();
+            Error::usage(format!("cannot serve the repository `{path}`")).because(e)
+        })?;
+        let new = self.root.join("channel.json.new");
+        let written = fs::write(&new, text).and_then(|()| fs::rename(&new, self.description()));
+        written.map_err(|e| self.failure("write the channel folder", e))
+    }
+
+    /// What the channel is for.
+    ///
+    /// # Errors
+    /// When nothing legible is written down.
+    pub fn channel(&self) -> Result<Channel> {
+        let text = fs::read(self.description());
+        let text = text.map_err(|e| self.failure("read the channel folder", e))?;
+        serde_json::from_slice(&text).map_err(|e| self.failure("read the channel folder", e.into()))
+    }
+
+    /// Removes the folder, for a container that is no more. A folder that is not there is fine.
+    ///
+    /// # Errors
+    /// When it cannot be removed.
+    pub fn remove(&self) -> Result<()> {
+        match fs::remove_dir_all(&self.root) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => {
+                Err(self.failure("remove the channel folder", e))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether a process serves the channel: its sockets are in place.
+    pub fn is_served(&self) -> bool {
+        matches!(self.try_lock(READY), Ok(None))
+    }
+
+    /// Takes the lock `name`; `None` when someone holds it.
+    pub(super) fn try_lock(&self, name: &str) -> Result<Option<Lock>> {
+        let file = File::create(self.root.join(name));
+        let file = file.map_err(|e| self.failure("lock the channel folder", e))?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(Lock { _file: file })),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(e)) => Err(self.failure("lock the channel folder", e)),
+        }
+    }
+
+    fn description(&self) -> PathBuf {
+        self.root.join("channel.json")
+    }
+
+    pub(super) fn failure(&self, attempt: &str, cause: io::Error) -> Error {
+        let root = self.root.display();
+        Error::failed(format!("cannot {attempt} `{root}`")).because(cause)
+    }
+}
+
+/// Held by the one process that serves the channel, as long as it lives.
+pub(super) const SERVING: &str = "serving.lock";
+
+/// Held by that process while its sockets accept.
+pub(super) const READY: &str = "ready.lock";
+
+/// Removes the folders of containers on `engine` that no longer exist, and those that were made
+/// for containers that never came to be. What cannot be decided stays. Gives their number.
+///
+/// # Errors
+/// When there is no state directory.
+pub async fn sweep(
+    env: &Env,
+    engine: &str,
+    exists: impl AsyncFn(&str) -> Result<bool>,
+) -> Result<usize> {
+    let mut swept = 0;
+    for folder in all(env)? {
+        if !matches!(folder.try_lock(SERVING), Ok(Some(_))) {
+            continue;
+        }
+        let stale = match folder.channel() {
+            Ok(channel) if channel.engine == engine => {
+                matches!(exists(&channel.container).await, Ok(false))
+            }
+            Ok(_) => false,
+            Err(_) => folder.age() > CREATION_TIME,
+        };
+        if stale && folder.remove().is_ok() {
+            swept += 1;
+        }
+    }
+    Ok(swept)
+}
+
+impl Folder {
+    fn age(&self) -> Duration {
+        let made = fs::metadata(self.mount_source()).and_then(|found| found.modified());
+        let age = made.ok().and_then(|made| made.elapsed().ok());
+        age.unwrap_or_default()
+    }
+}
+
+fn all(env: &Env) -> Result<Vec<Folder>> {
+    let Ok(entries) = fs::read_dir(channels(env)?) else {
+        return Ok(Vec::new());
+    };
+    let roots = entries.filter_map(|entry| Some(entry.ok()?.path()));
+    Ok(roots.filter_map(|root| Folder::open(&root).ok()).collect())
+}
+
+/// `$XDG_STATE_HOME/dkr/channels`, by default in `~/.local/state` (XDG Base Directory
+/// Specification, which says that relative paths are to be ignored).
+fn channels(env: &Env) -> Result<PathBuf> {
+    let named = env.path("XDG_STATE_HOME").filter(|path| path.is_absolute());
+    let home = env.home().filter(|path| path.is_absolute());
+    let state = named.or_else(|| home.map(|home| home.join(".local/state")));
+    let state = state.ok_or_else(|| {
+        Error::failed("cannot find the user's state directory")
+            .cause("neither `XDG_STATE_HOME` nor `HOME` is set to an absolute path")
+            .hint("set `XDG_STATE_HOME`")
+    })?;
+    Ok(state.join("dkr/channels"))
+}

@@ -1,0 +1,21 @@
+//! The git channel of a running container: what its remote `host` is when no key is mounted.
+//!
+//! A dkr process of its own answers two unix sockets in a folder that is mounted into the
+//! container, one with `git upload-pack`, one with `git receive-pack`, of one fixed repository.
+//! `start-image` and `attach` call [`Folder::create`] before the container is created,
+//! [`Folder::assign`] when its id is known, and [`ensure_running`] before it starts; the hidden
+//! command calls [`run`]. It knows no engine: callers say how to ask one about a container.
+
+mod container;
+mod folder;
+mod log;
+mod process;
+mod remote;
+mod server;
+#[cfg(test)]
+mod tests;
+
+pub use container::{ContainerState, Patience, wait_for_end};
+pub use folder::{Channel, Folder, sweep};
+pub use process::{COMMAND, ensure_running, run};
+pub use remote::{CONNECT_PATH, CONNECT_SCRIPT, MOUNT_POINT, REMOTE_CONFIG};

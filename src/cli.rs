@@ -1,0 +1,280 @@
+//! The command line, as clap reads it. Values that also have a variable and a key in the user's
+//! configuration stay optional here: `conf::user` decides between them.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{Args, CommandFactory, Parser, Subcommand};
+
+mod containers;
+mod look;
+mod start;
+
+pub use containers::*;
+pub use look::*;
+pub use start::*;
+
+/// Bakes a huge git repository into a Docker image and works on it in containers.
+#[derive(Debug, Parser)]
+#[command(name = "dkr", version, propagate_version = true, max_term_width = 100)]
+#[command(
+    after_help = "Most flags have a variable (`--ssh-port` is `DKR_SSH_PORT`) and a key in the \
+user's configuration (`ssh_port` in `~/.config/dkr/dkr.conf`)."
+)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What clap says instead of a command: help and version, which are data, or an error.
+pub struct Instead {
+    /// The text.
+    pub text: String,
+    /// Whether it is an error.
+    pub is_error: bool,
+}
+
+/// Reads the command line; the first of `args` is the program's name.
+///
+/// # Errors
+/// The text to show instead of running a command.
+pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, Instead> {
+    Cli::try_parse_from(args).map_err(|error| Instead {
+        text: error.render().to_string(),
+        is_error: error.use_stderr(),
+    })
+}
+
+/// The whole command line, for what is generated from it.
+pub fn description() -> clap::Command {
+    Cli::command()
+}
+
+/// The commands of dkr.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Bake a repository and its toolchain into an image
+    #[command(visible_alias = "ci", after_help = CREATE_EXAMPLES)]
+    CreateImage(CreateImageArgs),
+    /// Add the newest commits to an image, as one thin layer
+    #[command(visible_alias = "ui", after_help = UPDATE_EXAMPLES)]
+    UpdateImage(UpdateImageArgs),
+    /// Start a container on its own working branch
+    #[command(visible_alias = "si", after_help = START_EXAMPLES)]
+    StartImage(Box<StartImageArgs>),
+    /// Serve the git channel of a container (started by dkr itself)
+    #[command(hide = true)]
+    ChannelServer {
+        /// The channel's folder.
+        folder: PathBuf,
+    },
+    /// List the containers, and what work is only in them
+    #[command(visible_alias = "ps", after_help = LIST_CONTAINERS_EXAMPLES)]
+    ListContainers(ListContainersArgs),
+    /// Come back to a container
+    #[command(after_help = ATTACH_EXAMPLES)]
+    Attach(AttachArgs),
+    /// Run a command in a container
+    #[command(after_help = EXEC_EXAMPLES)]
+    Exec(ExecArgs),
+    /// End what runs in containers
+    #[command(after_help = STOP_EXAMPLES)]
+    Stop(StopArgs),
+    /// Remove containers, but not with work that is nowhere else
+    #[command(visible_alias = "rm", after_help = REMOVE_CONTAINER_EXAMPLES)]
+    RemoveContainer(RemoveContainerArgs),
+    /// Bring the work of a container to your repository
+    #[command(after_help = TAKE_EXAMPLES)]
+    Take(TakeArgs),
+    /// Show what a container changed
+    #[command(after_help = DIFF_EXAMPLES)]
+    Diff(DiffArgs),
+    /// List the images that dkr made
+    #[command(visible_alias = "ls", after_help = LIST_EXAMPLES)]
+    ListImages(ListImagesArgs),
+    /// Show what is known of an image
+    #[command(after_help = INSPECT_EXAMPLES)]
+    InspectImage(InspectImageArgs),
+    /// Remove images
+    #[command(after_help = REMOVE_EXAMPLES)]
+    RemoveImage(RemoveImageArgs),
+    /// Remove the images that newer ones have replaced, and containers that have ended
+    #[command(after_help = PRUNE_EXAMPLES)]
+    Prune(PruneArgs),
+    /// Show a repository's images and containers on one screen
+    #[command(after_help = STATUS_EXAMPLES)]
+    Status(StatusArgs),
+    /// Check everything that dkr needs
+    #[command(after_help = DOCTOR_EXAMPLES)]
+    Doctor(DoctorArgs),
+    /// Write a commented `.dkr.conf` to start from
+    #[command(after_help = INIT_EXAMPLES)]
+    Init(InitArgs),
+    /// Show every setting and where its value comes from
+    #[command(after_help = SHOW_CONFIG_EXAMPLES)]
+    ShowConfig(ShowConfigArgs),
+    /// Print the completions of a shell
+    #[command(after_help = COMPLETIONS_EXAMPLES)]
+    Completions(CompletionsArgs),
+}
+
+impl Command {
+    /// The value of `--progress`, for the commands that have it.
+    pub fn progress(&self) -> Option<&str> {
+        match self {
+            Command::CreateImage(args) => args.build.progress.as_deref(),
+            Command::UpdateImage(args) => args.build.progress.as_deref(),
+            Command::StartImage(args) => args.progress.as_deref(),
+            _ => None,
+        }
+    }
+}
+
+const CREATE_EXAMPLES: &str = "Examples:
+  dkr create-image                       the current repository, the branch that HEAD is on
+  dkr create-image ~/src/linux v6.12     a tag of another repository
+  dkr create-image . space/main          the branch `main` of the remote `space`, fetched first
+  dkr create-image --dry-run             show the Dockerfile, labels and tags; build nothing";
+
+const UPDATE_EXAMPLES: &str = "Examples:
+  dkr update-image                       the current repository, the branch that HEAD is on
+  dkr update-image . space/main          the branch `main` of the remote `space`, fetched first
+  dkr update-image --drift ignore        even if `.dkr.conf` changed in a way that needs a new bake";
+
+const LIST_EXAMPLES: &str = "Examples:
+  dkr list-images                  every image, newest first
+  dkr list-images . main           the images of the current repository's `main`
+  dkr list-images --stale          how far each is behind its branch
+  dkr list-images --json           the same for programs";
+
+/// Which repository and which of its refs.
+#[derive(Debug, Clone, Args)]
+pub struct TargetArgs {
+    /// Path of a repository [default: the current directory's]
+    pub repo: Option<PathBuf>,
+    /// Branch, `remote/branch`, tag or commit [default: the branch that HEAD is on]
+    #[arg(value_name = "REF")]
+    pub reference: Option<String>,
+}
+
+/// Which images to search.
+#[derive(Debug, Clone, Args)]
+pub struct SearchArgs {
+    /// Path of a repository [default: any]
+    pub repo: Option<PathBuf>,
+    /// Branch, `remote/branch`, tag or commit [default: any]
+    #[arg(value_name = "REF")]
+    pub reference: Option<String>,
+}
+
+/// How the host's SSH server is reached.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "SSH")]
+pub struct SshArgs {
+    /// Private key that the host's SSH server accepts [default: ~/.ssh/id_rsa, id_ed25519 or
+    /// id_ecdsa]
+    #[arg(long, value_name = "PATH")]
+    pub ssh_key: Option<PathBuf>,
+    /// User on the host [default: you]
+    #[arg(long, value_name = "USER")]
+    pub ssh_user: Option<String>,
+    /// The host as the build sees it [default: ::1 for an engine on this machine]
+    #[arg(long, value_name = "HOST")]
+    pub ssh_host: Option<String>,
+    /// Port of the SSH server [default: 22]
+    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u64).range(1..=65535))]
+    pub ssh_port: Option<u64>,
+    /// File with the passphrase of the key [default: asked for on a terminal]
+    #[arg(long, value_name = "FILE")]
+    pub ssh_passphrase_file: Option<PathBuf>,
+}
+
+/// How an image is built.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Build")]
+pub struct BuildArgs {
+    /// Print the Dockerfile, labels and tags, and build nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Do not use the engine's build cache
+    #[arg(long)]
+    pub no_cache: bool,
+    /// How the repository is copied: packs (as they are, shared by all its branches) or full (a
+    /// plain clone) [default: packs]
+    #[arg(long, value_name = "HOW")]
+    pub clone: Option<String>,
+    /// How progress is shown: auto, plain, tty or quiet
+    #[arg(long, value_name = "MODE")]
+    pub progress: Option<String>,
+    /// How the build reaches the repository: auto, ssh or session [default: auto: SSH if the host's
+    /// server takes your key, else the build session, which needs no server and no key]
+    #[arg(long, value_name = "WAY")]
+    pub transport: Option<String>,
+    /// Network of the build's steps: default, host or none [default: the engine's; with SSH host]
+    #[arg(long, value_name = "MODE")]
+    pub build_network: Option<String>,
+    /// Let `.dkr.conf` mount SSH agents and secrets: its steps could sign with your key
+    #[arg(long)]
+    pub allow_ssh_mounts: bool,
+    /// Let `.dkr.conf` name host paths in `volumes`
+    #[arg(long)]
+    pub allow_host_volumes: bool,
+}
+
+/// Arguments of `create-image`.
+#[derive(Debug, Clone, Args)]
+pub struct CreateImageArgs {
+    /// What to bake.
+    #[command(flatten)]
+    pub target: TargetArgs,
+    /// Bake even if the engine's disk seems to have too little room
+    #[arg(long)]
+    pub force: bool,
+    /// How to reach the repository.
+    #[command(flatten)]
+    pub ssh: SshArgs,
+    /// How to build.
+    #[command(flatten)]
+    pub build: BuildArgs,
+}
+
+/// Arguments of `update-image`.
+#[derive(Debug, Clone, Args)]
+pub struct UpdateImageArgs {
+    /// What to update.
+    #[command(flatten)]
+    pub target: TargetArgs,
+    /// Build a layer even if there is nothing new
+    #[arg(long)]
+    pub force: bool,
+    /// If `.dkr.conf` changed so that only a new bake helps: ask, bake, ignore or fail
+    #[arg(long, value_name = "ANSWER")]
+    pub drift: Option<String>,
+    /// How to reach the repository.
+    #[command(flatten)]
+    pub ssh: SshArgs,
+    /// How to build.
+    #[command(flatten)]
+    pub build: BuildArgs,
+}
+
+/// Arguments of `list-images`.
+#[derive(Debug, Clone, Args)]
+pub struct ListImagesArgs {
+    /// Which images [default: all]
+    #[command(flatten)]
+    pub target: SearchArgs,
+    /// Print JSON
+    #[arg(long, conflicts_with = "quiet")]
+    pub json: bool,
+    /// Print image ids only
+    #[arg(short, long)]
+    pub quiet: bool,
+    /// Compare each image with its branch
+    #[arg(long, conflicts_with = "quiet")]
+    pub stale: bool,
+    /// Do not shorten anything
+    #[arg(long)]
+    pub no_trunc: bool,
+}

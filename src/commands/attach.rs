@@ -1,0 +1,32 @@
+//! `dkr attach`: comes back to a container.
+
+use super::containers::{choose, list};
+use crate::bake::Context;
+use crate::cli::AttachArgs;
+use crate::engine::{Engine, containers};
+use crate::error::Result;
+use crate::start::channel;
+use crate::start::labels::working_branch;
+use crate::start::run::{Target, come_back, keep_of};
+
+/// Runs the command; its result is the status of what ran in the container, 0 if that goes on.
+///
+/// # Errors
+/// `NotFound` if there is no such container; when it cannot be started or attached to.
+pub async fn run(cx: &Context, args: &AttachArgs) -> Result<u8> {
+    let engine = Engine::connect(&cx.env).await?;
+    let containers = list(&engine).await?;
+    let container = choose(&containers, &args.container.name)?;
+    let state = containers::inspect(&engine, &container.id.0).await?;
+    channel::bring_back(&engine, &state.id, cx).await?;
+    let target = Target {
+        engine: &engine,
+        id: &state.id,
+        name: working_branch(container),
+        keep: keep_of(&state),
+    };
+    let terminal = cx.ui.terminal().stdin && cx.ui.terminal().stdout;
+    let status = come_back(&target, &state, terminal, cx).await;
+    channel::sweep(&engine, cx).await;
+    status
+}

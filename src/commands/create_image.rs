@@ -1,0 +1,143 @@
+//! `dkr create-image`: bakes a repository into an image.
+
+use std::fmt::Write as _;
+use std::time::Instant;
+
+use crate::bake::access::Reach;
+use crate::bake::create::{Baked, CloneMode, Create};
+use crate::bake::images::list;
+use crate::bake::refresh::newest_update;
+use crate::bake::ssh::SshFlags;
+use crate::bake::{Context, source};
+use crate::cli::{BuildArgs, CreateImageArgs, SshArgs};
+use crate::conf::Key;
+use crate::dockerfile::Dockerfile;
+use crate::engine::Engine;
+use crate::error::Result;
+use crate::git::Target;
+use crate::image::{BakedImage, Labels};
+use crate::ui::size::size;
+use crate::ui::time::duration;
+
+/// Runs the command.
+///
+/// # Errors
+/// Whatever stopped it; nothing is changed before the build starts.
+pub async fn run(cx: &Context, args: &CreateImageArgs) -> Result<()> {
+    let began = Instant::now();
+    let build = &args.build;
+    let allow = cx
+        .settings
+        .allow(build.allow_ssh_mounts, build.allow_host_volumes)?;
+    let no_cache = cx.settings.flag(Key::NoCache, build.no_cache)?.value;
+
+    let repo = source::open(args.target.repo.as_deref(), &cx.ui)?;
+    let target = source::resolve(&repo, args.target.reference.as_deref(), &cx.env, &cx.ui)?;
+    let conf = source::read_conf(&repo, &target.commit, &allow)?;
+    let create = Create {
+        repo: &repo,
+        target: &target,
+        conf: &conf,
+        no_cache,
+        clone: CloneMode::choose(&cx.settings, build.clone.as_deref())?,
+        force: args.force,
+    };
+    if build.dry_run {
+        return show(cx, &create).await;
+    }
+    let engine = Engine::connect(&cx.env).await?;
+    cx.ui.message(&format!(
+        "baking `{}`, `{}` at commit {}, on `{}`",
+        repo.root(),
+        target.branch_from,
+        target.commit.short(),
+        conf.base_image,
+    ));
+    let baked = create
+        .run(&engine, &reach(&args.ssh, &args.build), cx)
+        .await?;
+    announce(cx, &engine, &baked, &target, began).await
+}
+
+/// Prints the tag of a new image, and what it is.
+pub(super) async fn announce(
+    cx: &Context,
+    engine: &Engine,
+    baked: &Baked,
+    target: &Target,
+    began: Instant,
+) -> Result<()> {
+    let details = engine.image(&baked.id).await?;
+    cx.ui.data(&format!("{}\n", baked.tag))?;
+    cx.ui.message(&format!(
+        "baked commit {} into `{}` ({}) in {}",
+        target.commit.short(),
+        baked.tag,
+        size(u64::try_from(details.size).unwrap_or_default()),
+        duration(began.elapsed()),
+    ));
+    Ok(())
+}
+
+/// The way to the repository as the user wants it.
+pub(super) fn reach(ssh: &SshArgs, build: &BuildArgs) -> Reach {
+    Reach {
+        ssh: ssh_flags(ssh),
+        transport: build.transport.clone(),
+        build_network: build.build_network.clone(),
+    }
+}
+
+/// The SSH flags as the layers below take them.
+pub(super) fn ssh_flags(args: &SshArgs) -> SshFlags {
+    SshFlags {
+        key: args.ssh_key.clone(),
+        user: args.ssh_user.clone(),
+        host: args.ssh_host.clone(),
+        port: args.ssh_port,
+        passphrase_file: args.ssh_passphrase_file.clone(),
+    }
+}
+
+/// Prints what would be built. An engine that does not answer only leaves open whether another
+/// repository holds the tag.
+async fn show(cx: &Context, create: &Create<'_>) -> Result<()> {
+    let images = match Engine::connect(&cx.env).await {
+        Ok(engine) => list(&engine).await?,
+        Err(error) => {
+            cx.ui.warning(&error.message);
+            Vec::new()
+        }
+    };
+    let (dockerfiles, labels) = create.plan(&images);
+    print_plan(cx, create, &dockerfiles, &labels, &images)
+}
+
+/// Prints what an update would build.
+pub(super) async fn show_update(cx: &Context, create: &Create<'_>, engine: &Engine) -> Result<()> {
+    let images = list(engine).await?;
+    let update = newest_update(create, &images)?;
+    let (dockerfiles, labels) = match update.dockerfile() {
+        Some(dockerfile) => (vec![dockerfile], update.labels()),
+        None => create.plan(&images),
+    };
+    print_plan(cx, create, &dockerfiles, &labels, &images)
+}
+
+fn print_plan(
+    cx: &Context,
+    create: &Create<'_>,
+    dockerfiles: &[Dockerfile],
+    labels: &Labels,
+    images: &[BakedImage],
+) -> Result<()> {
+    let texts: Vec<&str> = dockerfiles.iter().map(Dockerfile::text).collect();
+    let mut text = texts.join("\n# the image of the branch, built on that\n");
+    text.push_str("\n# labels\n");
+    for (name, value) in labels.to_map() {
+        let _ = writeln!(text, "# {name}={value}");
+    }
+    let tag = create.moving_tag(images);
+    let _ = write!(text, "\n# tags\n# {tag}\n# {tag}-<6 random hex digits>\n");
+    cx.ui.data(&text)
+}

@@ -1,0 +1,96 @@
+//! `dkr doctor`: checks everything that dkr needs.
+
+use std::fmt::Write as _;
+
+use serde::Serialize;
+
+use super::create_image::ssh_flags;
+use super::json::to_json;
+use crate::bake::Context;
+use crate::cli::DoctorArgs;
+use crate::doctor::{Check, Status, engine, git, git_status, ssh};
+use crate::engine::{Engine, Location};
+use crate::error::Result;
+use crate::inventory::Stock;
+use crate::inventory::names::find;
+use crate::ui::text::{count, sanitize};
+
+/// The report as JSON: its keys are a contract.
+#[derive(Serialize)]
+struct Report<'a> {
+    /// Whether no check failed.
+    ok: bool,
+    checks: &'a [Check],
+}
+
+/// Runs the command; its result is the exit status, 1 if a check failed.
+///
+/// # Errors
+/// When what was asked for cannot be checked at all: a setting that cannot be used, an image that
+/// does not exist.
+pub async fn run(cx: &Context, args: &DoctorArgs) -> Result<u8> {
+    let mut checks = Vec::new();
+    let location = match Engine::connect(&cx.env).await {
+        Ok(engine) => {
+            let _waiting = cx.ui.waiting("check the Docker Engine");
+            checks.extend(engine::checks(&engine, &cx.env).await);
+            checks.extend(image(cx, args, &engine).await?);
+            engine.location().await.ok()
+        }
+        Err(error) => {
+            checks.push(Check::error("engine", Status::Fail, &error));
+            None
+        }
+    };
+    checks.push(git());
+    let location = location.unwrap_or(Location::ThisMachine);
+    checks.extend(ssh::checks(&ssh_flags(&args.ssh), &location, cx).await?);
+
+    let failed = checks
+        .iter()
+        .filter(|check| check.status == Status::Fail)
+        .count();
+    if args.json {
+        let ok = failed == 0;
+        let checks = &checks;
+        cx.ui.data(&to_json(&Report { ok, checks })?)?;
+    } else {
+        cx.ui.data(&text(&checks))?;
+        cx.ui.message(&match failed {
+            0 => "dkr can work".to_owned(),
+            failed => format!("{} failed", count(failed as u64, "check")),
+        });
+    }
+    Ok(u8::from(failed > 0))
+}
+
+/// The check of an image, if one was asked for.
+async fn image(cx: &Context, args: &DoctorArgs, engine: &Engine) -> Result<Option<Check>> {
+    let Some(name) = &args.image else {
+        return Ok(None);
+    };
+    let stock = Stock::read(engine).await?;
+    let image = find(&stock.images, name)?;
+    // Its container is removed whatever the user presses.
+    cx.hand_over_signals();
+    Ok(Some(git_status::check(engine, image).await))
+}
+
+fn text(checks: &[Check]) -> String {
+    let width = checks
+        .iter()
+        .map(|check| check.name.len())
+        .max()
+        .unwrap_or(0);
+    let mut text = String::new();
+    for check in checks {
+        let (word, name) = (check.status.word(), check.name);
+        let message = sanitize(&check.message).replace('\n', " ");
+        let _ = writeln!(text, "{word:<4}  {name:<width$}  {message}");
+        if let Some(hint) = &check.hint {
+            let hint = sanitize(hint).replace('\n', "\n        ");
+            let _ = writeln!(text, "      hint: {hint}");
+        }
+    }
+    text
+}

@@ -1,0 +1,52 @@
+//! `dkr exec`: runs a command in a container that runs.
+
+use tokio::io::{stderr, stdout};
+
+use super::containers::{choose, list};
+use crate::bake::Context;
+use crate::cli::ExecArgs;
+use crate::engine::command;
+use crate::engine::stdin::Stdin;
+use crate::engine::streams::Streams;
+use crate::engine::{Engine, containers};
+use crate::error::{Error, Result};
+use crate::start::channel;
+use crate::start::container::environment;
+use crate::start::labels::working_branch;
+use crate::start::run::terminal_variables;
+
+/// Runs the command; its result is the status of the command in the container.
+///
+/// # Errors
+/// `NotFound` if there is no such container; when it does not run.
+pub async fn run(cx: &Context, args: &ExecArgs) -> Result<u8> {
+    let own = environment(&args.env, &cx.env)?;
+    let engine = Engine::connect(&cx.env).await?;
+    let containers = list(&engine).await?;
+    let container = choose(&containers, &args.container.name)?;
+    let name = working_branch(container);
+    let id = &container.id;
+    if !containers::inspect(&engine, &id.0).await?.running {
+        return Err(
+            Error::failed(format!("cannot run `{}`", args.command.join(" ")))
+                .cause(format!("container `{name}` does not run"))
+                .hint(format!("`dkr attach {name}` starts it")),
+        );
+    }
+    channel::bring_back(&engine, id, cx).await?;
+    let terminal = cx.ui.terminal().stdin && cx.ui.terminal().stdout;
+    let env = if terminal {
+        [terminal_variables(&cx.env), own].concat()
+    } else {
+        own
+    };
+    let stdin = Stdin::open().map_err(|e| Error::failed("cannot read stdin").because(e))?;
+    let streams = Streams {
+        stdin: Some(stdin),
+        stdout: stdout(),
+        stderr: stderr(),
+    };
+    cx.hand_over_signals();
+    let ended = command::run(&engine, id, &args.command, env, terminal, streams).await?;
+    Ok(ended.0)
+}

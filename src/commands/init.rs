@@ -1,0 +1,46 @@
+//! `dkr init`: writes a commented `.dkr.conf` to start from.
+
+use std::fs::OpenOptions;
+use std::io::{ErrorKind, Write};
+use std::path::Path;
+
+use crate::bake::Context;
+use crate::bake::source::CONF_FILE;
+use crate::cli::InitArgs;
+use crate::conf::TEMPLATE;
+use crate::error::{Error, Result};
+use crate::git::Repository;
+
+/// Runs the command.
+///
+/// # Errors
+/// When there is no work tree, or the file exists or cannot be written.
+pub fn run(cx: &Context, args: &InitArgs) -> Result<()> {
+    let repo = Repository::discover(args.path.as_deref().unwrap_or(Path::new(".")))?;
+    let Some(folder) = repo.work_tree() else {
+        let error = Error::usage(format!("cannot write `{CONF_FILE}` in `{}`", repo.root()));
+        return Err(error
+            .cause("it is a bare repository, without a work tree")
+            .hint("run `dkr init` in a work tree or a clone, and push its commit"));
+    };
+    let path = folder.join(CONF_FILE);
+    write_new(&path)?;
+    cx.ui.data(&format!("{}\n", path.display()))?;
+    cx.ui
+        .hint("edit and commit it, then run `dkr create-image`: an image is baked from a commit");
+    Ok(())
+}
+
+/// Writes the template, if nothing at all has that name yet.
+fn write_new(path: &Path) -> Result<()> {
+    let attempt = || Error::failed(format!("cannot write `{}`", path.display()));
+    let opened = OpenOptions::new().write(true).create_new(true).open(path);
+    let mut file = opened.map_err(|e| match e.kind() {
+        ErrorKind::AlreadyExists => attempt()
+            .cause("it exists already")
+            .hint("`dkr create-image --dry-run` shows what it makes of it"),
+        _ => attempt().because(e),
+    })?;
+    file.write_all(TEMPLATE.as_bytes())
+        .map_err(|e| attempt().because(e))
+}

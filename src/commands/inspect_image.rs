@@ -1,0 +1,182 @@
+//! `dkr inspect-image`: what is known of one image.
+
+use std::path::Path;
+
+use chrono::{DateTime, Utc};
+
+use super::json::to_json;
+use crate::bake::Context;
+use crate::cli::InspectImageArgs;
+use crate::conf::{ConfLabel, Drift};
+use crate::engine::Engine;
+use crate::error::{Error, Result};
+use crate::git::Repository;
+use crate::image::search::best;
+use crate::image::staleness::sentence;
+use crate::image::{BakedImage, Query, Staleness};
+use crate::inventory::names::{exactly, find};
+use crate::inventory::rows::ImageReport;
+use crate::inventory::{Freshness, Stock, Stocked};
+use crate::start::labels::working_branch;
+use crate::ui::size::size;
+use crate::ui::table::{Column, Table};
+use crate::ui::text::count;
+use crate::ui::time::ago;
+
+/// Runs the command.
+///
+/// # Errors
+/// `NotFound` if there is no such image; when the engine cannot be asked.
+pub async fn run(cx: &Context, args: &InspectImageArgs) -> Result<()> {
+    let engine = Engine::connect(&cx.env).await?;
+    let stock = {
+        let _waiting = cx.ui.waiting("look into the images");
+        Stock::read(&engine).await?
+    };
+    let image = choose(&stock, args)?;
+    let mut freshness = Freshness::default();
+    let staleness = freshness.staleness(&image.image);
+    let drift = freshness.drift(&image.image);
+    if args.json {
+        let labels = engine.image(&image.image.id).await?.labels;
+        let report = ImageReport::new(&stock, image, &staleness, drift.as_ref(), &labels);
+        return cx.ui.data(&to_json(&report)?);
+    }
+    cx.ui
+        .record(&facts(&stock, image, &staleness, drift.as_ref()))?;
+    let chain = stock.chain(image);
+    if !chain.is_empty() {
+        cx.ui.data("\n")?;
+        cx.ui.table(&parents(&stock, &chain))?;
+    }
+    let containers = stock.containers_of(&image.image.id);
+    if containers.is_empty() {
+        return Ok(());
+    }
+    let mut table = Table::new([
+        Column::shrinkable("CONTAINER"),
+        Column::new("STATE"),
+        Column::new("CREATED"),
+    ]);
+    for container in containers {
+        let made = DateTime::from_timestamp(container.created, 0).unwrap_or_default();
+        let made = ago(made, Utc::now());
+        table.row([working_branch(container), &container.state, &made]);
+    }
+    cx.ui.data("\n")?;
+    cx.ui.table(&table)
+}
+
+/// The image that was asked for: by its name, or the newest of a repository. What is both is the
+/// path if a REF follows, and else the image if the name is a whole one.
+fn choose<'a>(stock: &'a Stock, args: &InspectImageArgs) -> Result<&'a Stocked> {
+    let name = args.image.as_deref().and_then(Path::to_str);
+    if let (Some(name), None) = (name, &args.reference) {
+        if let Some(image) = exactly(&stock.images, name) {
+            return Ok(image);
+        }
+        if !Path::new(name).exists() {
+            return find(&stock.images, name);
+        }
+    }
+    let repo = Repository::discover(args.image.as_deref().unwrap_or(Path::new(".")))?;
+    let reference = args.reference.as_deref();
+    let located = reference.and_then(|reference| repo.locate(Some(reference)).ok());
+    let query = Query {
+        repo_path: Some(repo.root()),
+        reference,
+    };
+    let images: Vec<BakedImage> = stock.images.iter().map(|i| i.image.clone()).collect();
+    let full_name = located.as_ref().map(|located| located.ref_name.as_str());
+    let image = best(&images, query, full_name).and_then(|image| stock.image(&image.id));
+    image.ok_or_else(|| {
+        let of = reference.map_or(String::new(), |reference| format!(" of `{reference}`"));
+        Error::not_found(format!("there is no image{of} in `{}`", repo.root()))
+            .hint("`dkr list-images` shows those that there are")
+    })
+}
+
+fn facts(stock: &Stock, image: &Stocked, staleness: &Staleness, drift: Option<&Drift>) -> Table {
+    let labels = &image.image.labels;
+    let own = stock.own_bytes(image);
+    let built = ago(labels.created_at, Utc::now());
+    let config = labels.config.as_deref();
+    let config = config.and_then(|text| ConfLabel::parse(text).ok());
+    let mut facts: Vec<(&str, String)> = vec![
+        ("IMAGE", image.image.tags.join(" ")),
+        ("ID", image.image.id.clone()),
+        ("REPOSITORY", labels.repo_path.clone()),
+        (
+            "BRANCH",
+            format!("{} ({})", labels.branch_from, labels.ref_name),
+        ),
+        ("COMMIT", labels.commit.clone()),
+        (
+            "CREATED",
+            format!(
+                "{built}, {}",
+                labels
+                    .created_at
+                    .to_rfc3339_opts(chrono::SecondsFormat::Secs, true)
+            ),
+        ),
+        (
+            "TYPE",
+            format!(
+                "{}, {}, by dkr {}",
+                labels.image_type, image.architecture, labels.version
+            ),
+        ),
+        (
+            "SIZE",
+            format!(
+                "{} own, {} shared, in {}",
+                size(own),
+                size(image.layers.bytes() - own),
+                count(image.layers.count() as u64, "layer"),
+            ),
+        ),
+        (
+            "FRESHNESS",
+            sentence(staleness, image.name(), &labels.branch_from, &built),
+        ),
+    ];
+    if let Some(config) = config {
+        facts.push(("BASE IMAGE", config.base_image));
+        facts.push(("PACKAGES", config.packages.join(" ")));
+        facts.push(("VOLUMES", config.volumes.join(" ")));
+    }
+    facts.push((
+        "DRIFT",
+        match drift {
+            None => "not known".to_owned(),
+            Some(drift) if drift.is_empty() => "none".to_owned(),
+            Some(drift) => drift.describe().join("; "),
+        },
+    ));
+    facts.retain(|(_, value)| !value.is_empty());
+    let mut table = Table::new(facts.iter().map(|(name, _)| Column::new(name)));
+    table.row(facts.iter().map(|(_, value)| value));
+    table
+}
+
+fn parents(stock: &Stock, chain: &[&Stocked]) -> Table {
+    let mut table = Table::new([
+        Column::shrinkable("BUILT ON"),
+        Column::new("TYPE"),
+        Column::new("COMMIT"),
+        Column::new("CREATED"),
+        Column::new("OWN SIZE"),
+    ]);
+    for parent in chain {
+        let labels = &parent.image.labels;
+        table.row([
+            parent.image.own_tag().unwrap_or(parent.name()),
+            labels.image_type.as_str(),
+            labels.commit.get(..10).unwrap_or(&labels.commit),
+            &ago(labels.created_at, Utc::now()),
+            &size(stock.own_bytes(parent)),
+        ]);
+    }
+    table
+}

@@ -1,0 +1,15 @@
+//! JSON on standard output, for programs.
+
+use serde::Serialize;
+
+use crate::error::{Error, Result};
+
+/// `value` as indented JSON with a line end.
+///
+/// # Errors
+/// Never with what dkr lists: its values are texts and numbers.
+pub fn to_json(value: &impl Serialize) -> Result<String> {
+    let text = serde_json::to_string_pretty(value);
+    let text = text.map_err(|e| Error::bug("cannot write JSON").because(e))?;
+    Ok(text + "\n")
+}

@@ -1,0 +1,116 @@
+//! `dkr list-containers`: every container of dkr's images, newest first.
+
+use chrono::{DateTime, Utc};
+
+use super::containers::list;
+use super::json::to_json;
+use crate::bake::Context;
+use crate::cli::ListContainersArgs;
+use crate::engine::{Engine, ListedContainer};
+use crate::error::Result;
+use crate::git::Repository;
+use crate::image::labels::{BRANCH_FROM, COMMIT, REPO_NAME, REPO_PATH};
+use crate::inventory::rows::WorkRow;
+use crate::start::labels::working_branch;
+use crate::ui::table::{Column, Table};
+use crate::ui::time::ago;
+use crate::work::Held;
+use crate::work::look::held_by;
+
+/// Hex digits of a shortened commit.
+const SHORT_COMMIT: usize = 10;
+
+/// Runs the command.
+///
+/// # Errors
+/// When the engine cannot be asked, or there is no such repository.
+pub async fn run(cx: &Context, args: &ListContainersArgs) -> Result<()> {
+    let repo = match &args.repo {
+        Some(path) => Some(Repository::discover(path)?),
+        None => None,
+    };
+    let engine = Engine::connect(&cx.env).await?;
+    let mut containers = list(&engine).await?;
+    if let Some(repo) = &repo {
+        containers.retain(|container| is_of(container, repo));
+    }
+    if args.quiet {
+        let ids = containers.iter().map(|c| format!("{}\n", c.id.0));
+        return cx.ui.data(&ids.collect::<String>());
+    }
+    let containers: Vec<&ListedContainer> = containers.iter().collect();
+    let held = {
+        let _waiting = cx.ui.waiting("look into the containers");
+        held_by(&engine, &containers).await
+    };
+    if args.json {
+        let rows = containers.iter().zip(&held);
+        let rows = rows.map(|(container, held)| WorkRow::new(container, held.as_ref()));
+        return cx.ui.data(&to_json(&rows.collect::<Vec<_>>())?);
+    }
+    if containers.is_empty() {
+        let of = repo.map_or(String::new(), |repo| format!(" of `{}`", repo.root()));
+        cx.ui.message(&format!("there is no container{of}"));
+        return Ok(());
+    }
+    cx.ui.table(&table(&containers, &held))
+}
+
+/// Whether a container is of a repository.
+pub fn is_of(container: &ListedContainer, repo: &Repository) -> bool {
+    let path = container.labels.get(REPO_PATH);
+    path.is_some_and(|path| path == repo.root())
+}
+
+fn table(containers: &[&ListedContainer], held: &[Option<Held>]) -> Table {
+    let mut table = Table::new([
+        Column::shrinkable("NAME"),
+        Column::shrinkable("REPO"),
+        Column::shrinkable("BRANCH"),
+        Column::new("COMMIT"),
+        Column::new("STATE"),
+        Column::new("CREATED"),
+        Column::new("AHEAD"),
+        Column::new("BEHIND"),
+        Column::new("FILES"),
+        Column::new("UNPUSHED"),
+        Column::shrinkable("RUNS"),
+    ]);
+    for (container, held) in containers.iter().zip(held) {
+        let label = |name: &str| container.labels.get(name).map_or("", String::as_str);
+        let made = DateTime::from_timestamp(container.created, 0).unwrap_or_default();
+        let commit = label(COMMIT);
+        let known = |of: &dyn Fn(&Held) -> Option<usize>| {
+            let number = held.as_ref().and_then(of);
+            number.map_or("?".to_owned(), |number| number.to_string())
+        };
+        table.row([
+            working_branch(container).to_owned(),
+            label(REPO_NAME).to_owned(),
+            label(BRANCH_FROM).to_owned(),
+            commit.get(..SHORT_COMMIT).unwrap_or(commit).to_owned(),
+            container.state.clone(),
+            ago(made, Utc::now()),
+            known(&|held| Some(held.report.ahead)),
+            known(&|held| held.behind),
+            known(&|held| Some(held.only_there.changed + held.only_there.untracked)),
+            known(&|held| Some(held.only_there.commits + held.only_there.stashed)),
+            runs(container, held.as_ref()),
+        ]);
+    }
+    table
+}
+
+/// What runs in a container: the programs in its session, or its command.
+pub fn runs(container: &ListedContainer, held: Option<&Held>) -> String {
+    if !container.is_alive() {
+        return String::new();
+    }
+    match held {
+        Some(held) if !held.report.runs.is_empty() => held.report.runs.join(", "),
+        _ => {
+            let command = container.command.split_once(".sh ");
+            command.map_or("", |(_, command)| command).to_owned()
+        }
+    }
+}

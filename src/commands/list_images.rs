@@ -1,0 +1,143 @@
+//! `dkr list-images`: every image that dkr made, newest first.
+
+use std::collections::HashMap;
+
+use chrono::Utc;
+
+use super::json::to_json;
+use crate::bake::Context;
+use crate::bake::images::list;
+use crate::cli::ListImagesArgs;
+use crate::engine::Engine;
+use crate::error::Result;
+use crate::git::Repository;
+use crate::image::search::find;
+use crate::image::{BakedImage, Query, Staleness};
+use crate::inventory::freshness::in_short;
+use crate::inventory::rows::ImageRow;
+use crate::inventory::{Freshness, Stock, Stocked};
+use crate::ui::size::size;
+use crate::ui::table::{Column, Table};
+use crate::ui::time::ago;
+
+/// Hex digits of a shortened commit.
+const SHORT_COMMIT: usize = 10;
+/// Hex digits of a shortened image id, as docker shows it.
+const SHORT_ID: usize = 12;
+
+/// Runs the command.
+///
+/// # Errors
+/// When the engine cannot be asked, or there is no such repository.
+pub async fn run(cx: &Context, args: &ListImagesArgs) -> Result<()> {
+    let repo = match &args.target.repo {
+        Some(path) => Some(Repository::discover(path)?),
+        None => None,
+    };
+    let engine = Engine::connect(&cx.env).await?;
+    let path = repo.as_ref().map(Repository::root);
+    let reference = args.target.reference.as_deref();
+    let query = Query {
+        repo_path: path,
+        reference,
+    };
+    if args.quiet {
+        let images = list(&engine).await?;
+        let images = find(&images, query);
+        if images.is_empty() {
+            cx.ui.message(&nothing(path, reference));
+        }
+        let ids = images.iter().map(|image| format!("{}\n", image.id));
+        return cx.ui.data(&ids.collect::<String>());
+    }
+    let stock = {
+        let _waiting = cx.ui.waiting("look into the images");
+        Stock::overview(&engine).await?
+    };
+    let images: Vec<BakedImage> = stock.images.iter().map(|i| i.image.clone()).collect();
+    let by_id = stock
+        .images
+        .iter()
+        .map(|stocked| (&stocked.image.id, stocked));
+    let by_id: HashMap<&String, &Stocked> = by_id.collect();
+    let images = find(&images, query).into_iter();
+    let images: Vec<&Stocked> = images.map(|image| by_id[&image.id]).collect();
+    let mut freshness = Freshness::default();
+    let mut compare = |image: &&Stocked| args.stale.then(|| freshness.staleness(&image.image));
+    let compared: Vec<Option<Staleness>> = images.iter().map(&mut compare).collect();
+    let images = || {
+        images
+            .iter()
+            .copied()
+            .zip(compared.iter().map(Option::as_ref))
+    };
+    if args.json {
+        let rows = images().map(|(image, staleness)| ImageRow::new(&stock, image, staleness));
+        return cx.ui.data(&to_json(&rows.collect::<Vec<_>>())?);
+    }
+    if compared.is_empty() {
+        cx.ui.message(&nothing(path, reference));
+        return Ok(());
+    }
+    cx.ui.table(&table(&stock, images(), args))
+}
+
+fn table<'a>(
+    stock: &Stock,
+    images: impl Iterator<Item = (&'a Stocked, Option<&'a Staleness>)>,
+    args: &ListImagesArgs,
+) -> Table {
+    let mut columns = vec![
+        Column::shrinkable("TAG"),
+        Column::shrinkable("REPO"),
+        Column::shrinkable("BRANCH"),
+        Column::new("COMMIT"),
+        Column::new("CREATED"),
+        Column::new("TYPE"),
+        Column::new("OWN SIZE"),
+        Column::new("CONTAINERS"),
+        Column::new("IMAGE ID"),
+    ];
+    if args.stale {
+        columns.insert(4, Column::shrinkable("FRESHNESS"));
+    }
+    let mut table = Table::new(columns);
+    let now = Utc::now();
+    for (stocked, staleness) in images {
+        let image = &stocked.image;
+        let labels = &image.labels;
+        let (repo, commit, id) = if args.no_trunc {
+            (&*labels.repo_path, &*labels.commit, &*image.id)
+        } else {
+            let id = image.id.strip_prefix("sha256:").unwrap_or(&image.id);
+            let commit = labels.commit.get(..SHORT_COMMIT).unwrap_or(&labels.commit);
+            (&*labels.repo_name, commit, id.get(..SHORT_ID).unwrap_or(id))
+        };
+        let mut cells = vec![
+            image.shown_tag().unwrap_or("<none>").to_owned(),
+            repo.to_owned(),
+            labels.branch_from.clone(),
+            commit.to_owned(),
+            ago(labels.created_at, now),
+            labels.image_type.to_string(),
+            size(stock.own_bytes(stocked)),
+            stock.containers_of(&image.id).len().to_string(),
+            id.to_owned(),
+        ];
+        if let Some(staleness) = staleness {
+            cells.insert(4, in_short(staleness));
+        }
+        table.row(cells);
+    }
+    table
+}
+
+fn nothing(path: Option<&str>, reference: Option<&str>) -> String {
+    match (path, reference) {
+        (None, _) => "there is no image yet; `dkr create-image` makes one".to_owned(),
+        (Some(path), None) => {
+            format!("there is no image of `{path}`; `dkr create-image` makes one")
+        }
+        (Some(path), Some(reference)) => format!("there is no image of `{reference}` in `{path}`"),
+    }
+}

@@ -1,0 +1,198 @@
+//! `dkr prune`: removes the images that newer ones have replaced, and the containers that have ended and
+//! hold nothing that is nowhere else.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::remove_image::remove_and_say;
+use crate::bake::Context;
+use crate::bake::lock::BakeLock;
+use crate::cli::PruneArgs;
+use crate::engine::Engine;
+use crate::error::Result;
+use crate::git::Repository;
+use crate::image::labels::REPO_NAME;
+use crate::inventory::idle::{Idle, idle};
+use crate::inventory::plan::{Leave, prunable};
+use crate::inventory::removal::freed_bytes;
+use crate::inventory::{Stock, Stocked};
+use crate::start::channel;
+use crate::start::end::remove;
+use crate::start::labels::working_branch;
+use crate::ui::size::size;
+use crate::ui::table::{Column, Table};
+use crate::ui::text::count;
+use crate::ui::time::ago;
+
+/// Runs the command.
+///
+/// # Errors
+/// `Unanswered` without a terminal and `--yes`; when the engine cannot be asked or refuses.
+pub async fn run(cx: &Context, args: &PruneArgs) -> Result<()> {
+    let repo = match &args.repo {
+        Some(path) => Some(Repository::discover(path)?),
+        None => None,
+    };
+    let path = repo.as_ref().map(Repository::root);
+    let age = args
+        .older_than
+        .and_then(|age| TimeDelta::from_std(age).ok());
+    let leave = Leave {
+        other_than: path,
+        newest: args.keep,
+        since: age.and_then(|age| Utc::now().checked_sub_signed(age)),
+    };
+    let engine = Engine::connect(&cx.env).await?;
+    let (mut stock, locks) = read(cx, &engine, path, args.dry_run).await?;
+    let idle = {
+        let _waiting = cx.ui.waiting("look for work in the containers");
+        idle(&engine, &stock.containers, &leave, args.dry_run, args.force).await
+    };
+    say_what_stays(cx, &idle);
+    // What they used can go with them.
+    stock
+        .containers
+        .retain(|container| !idle.going.contains(container));
+    let mut images = prunable(&stock, &leave);
+    if !args.dry_run {
+        // What has come since belongs to a bake that was not waited for.
+        images.retain(|image| locks.contains_key(&image.image.labels.repo_path));
+    }
+    if images.is_empty() && idle.going.is_empty() {
+        cx.ui.message("there is nothing to remove");
+        return Ok(());
+    }
+    let bytes = freed_bytes(&engine, &stock, &images).await?;
+    let total = total(&idle, &images, bytes);
+    if args.dry_run {
+        if !idle.going.is_empty() {
+            cx.ui.table(&container_table(&idle))?;
+        }
+        if !images.is_empty() {
+            cx.ui.table(&table(&stock, &images))?;
+        }
+        cx.ui.message(&format!("this would remove {total}"));
+        return Ok(());
+    }
+    if !args.yes && !args.force {
+        let (containers, images) = (container_table(&idle), table(&stock, &images));
+        for table in [&containers, &images]
+            .into_iter()
+            .filter(|table| !table.is_empty())
+        {
+            cx.ui.message(table.render(None, "...").trim_end());
+        }
+        let question = format!("Remove {total}?");
+        if !cx.ui.confirm(&question, false, "--yes")? {
+            cx.ui.message("nothing was removed");
+            return Ok(());
+        }
+    }
+    for container in &idle.going {
+        remove(&engine, &container.id).await?;
+        cx.ui.data(&format!("{}\n", container.id.0))?;
+        let name = working_branch(container);
+        cx.ui.message(&format!("removed container `{name}`"));
+    }
+    channel::sweep(&engine, cx).await;
+    if images.is_empty() {
+        return Ok(());
+    }
+    remove_and_say(cx, &engine, &stock, &images, bytes, false).await
+}
+
+fn say_what_stays(cx: &Context, idle: &Idle) {
+    for (container, reason) in &idle.staying {
+        let name = working_branch(container);
+        cx.ui
+            .message(&format!("container `{name}` stays: {reason}"));
+    }
+    if let [(container, _), ..] = &*idle.staying {
+        let name = working_branch(container);
+        cx.ui.hint(&format!(
+            "`dkr take {name}` brings its work to your repository; `--force` drops it"
+        ));
+    }
+}
+
+fn total(idle: &Idle, images: &[&Stocked], bytes: u64) -> String {
+    let containers = (idle.going.len() as u64, "container");
+    let parts = [containers, (images.len() as u64, "image")];
+    let parts = parts.into_iter().filter(|(number, _)| *number > 0);
+    let parts: Vec<String> = parts.map(|(number, noun)| count(number, noun)).collect();
+    format!("{}, {}", parts.join(" and "), size(bytes))
+}
+
+fn container_table(idle: &Idle) -> Table {
+    let mut table = Table::new([
+        Column::shrinkable("CONTAINER"),
+        Column::shrinkable("REPO"),
+        Column::new("CREATED"),
+    ]);
+    for container in &idle.going {
+        let made = DateTime::from_timestamp(container.created, 0).unwrap_or_default();
+        let repo = container.labels.get(REPO_NAME).map_or("", String::as_str);
+        table.row([working_branch(container), repo, &ago(made, Utc::now())]);
+    }
+    table
+}
+
+/// Reads what there is. A bake that runs may just have made what it will need in a moment: unless
+/// this is only a look, it is waited for, and others wait until the locks are dropped. Each lock
+/// is that of the repository with this path.
+async fn read(
+    cx: &Context,
+    engine: &Engine,
+    only: Option<&str>,
+    look: bool,
+) -> Result<(Stock, BTreeMap<String, BakeLock>)> {
+    let stock = {
+        let _waiting = cx.ui.waiting("look into the images");
+        Stock::read(engine).await?
+    };
+    if look {
+        return Ok((stock, BTreeMap::new()));
+    }
+    let paths = stock
+        .images
+        .iter()
+        .map(|image| &*image.image.labels.repo_path);
+    // In the same order everywhere, so that no two wait for each other.
+    let paths: BTreeSet<&str> = paths
+        .filter(|path| only.is_none_or(|only| only == *path))
+        .collect();
+    let mut locks = BTreeMap::new();
+    for path in paths {
+        let on_wait = || {
+            cx.ui
+                .message(&format!("waiting for another dkr that bakes `{path}`"))
+        };
+        let lock = BakeLock::acquire(&cx.env, &engine.describe(), path, on_wait).await?;
+        locks.insert(path.to_owned(), lock);
+    }
+    Ok((Stock::read(engine).await?, locks))
+}
+
+fn table(stock: &Stock, images: &[&Stocked]) -> Table {
+    let mut table = Table::new([
+        Column::shrinkable("IMAGE"),
+        Column::shrinkable("BRANCH"),
+        Column::new("COMMIT"),
+        Column::new("CREATED"),
+        Column::new("TYPE"),
+        Column::new("OWN SIZE"),
+    ]);
+    for image in images {
+        let labels = &image.image.labels;
+        table.row([
+            image.image.own_tag().unwrap_or(image.name()),
+            &labels.branch_from,
+            labels.commit.get(..10).unwrap_or(&labels.commit),
+            &ago(labels.created_at, Utc::now()),
+            labels.image_type.as_str(),
+            &size(stock.own_bytes(image)),
+        ]);
+    }
+    table
+}

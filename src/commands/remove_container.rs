@@ -1,0 +1,89 @@
+//! `dkr remove-container`: removes containers, but not with work that is nowhere else.
+
+use super::containers::{choose_all, list};
+use crate::bake::Context;
+use crate::cli::RemoveContainerArgs;
+use crate::engine::containers::{self, force_remove};
+use crate::engine::{Engine, ListedContainer};
+use crate::error::{Error, Kind, Result};
+use crate::start::channel;
+use crate::start::end::remove;
+use crate::start::labels::working_branch;
+use crate::work::look::held_by_one;
+
+/// Runs the command.
+///
+/// # Errors
+/// `NotFound` if a name means no container; when one of them runs or holds work that is nowhere
+/// else. None is removed then.
+pub async fn run(cx: &Context, args: &RemoveContainerArgs) -> Result<()> {
+    let engine = Engine::connect(&cx.env).await?;
+    let containers = list(&engine).await?;
+    let chosen = choose_all(&containers, &args.names)?;
+    if !args.force {
+        check(cx, &engine, &chosen).await?;
+    }
+    for container in chosen {
+        match args.force {
+            true => match force_remove(&engine, &container.id).await {
+                Err(error) if error.kind == Kind::NotFound => {}
+                other => other?,
+            },
+            false => remove(&engine, &container.id).await?,
+        }
+        cx.ui.data(&format!("{}\n", container.id.0))?;
+        cx.ui.message(&format!(
+            "removed container `{}`",
+            working_branch(container)
+        ));
+    }
+    channel::sweep(&engine, cx).await;
+    Ok(())
+}
+
+/// Refuses what must not go, with all reasons.
+async fn check(cx: &Context, engine: &Engine, chosen: &[&ListedContainer]) -> Result<()> {
+    let _waiting = cx.ui.waiting("look for work in the containers");
+    let mut reasons = Vec::new();
+    let (mut running, mut working) = (Vec::new(), Vec::new());
+    for container in chosen {
+        let name = working_branch(container);
+        if containers::inspect(engine, &container.id.0).await?.running {
+            reasons.push(format!("container `{name}` runs"));
+            running.push(name);
+            continue;
+        }
+        match held_by_one(engine, container).await {
+            Ok(held) if held.only_there.is_empty() => {}
+            Ok(held) => {
+                let what = held.only_there.describe();
+                reasons.push(format!("only container `{name}` has {what}"));
+                working.push(name);
+            }
+            Err(error) => {
+                reasons.push(format!("what only container `{name}` has cannot be told"));
+                reasons.push(error.message);
+                reasons.extend(error.causes);
+            }
+        }
+    }
+    if reasons.is_empty() {
+        return Ok(());
+    }
+    let what = match chosen.len() {
+        1 => "the container",
+        _ => "the containers",
+    };
+    let mut error = Error::failed(format!("cannot remove {what}"));
+    error.causes = reasons;
+    if !running.is_empty() {
+        let names = running.join(" ");
+        error = error.hint(format!("`dkr stop {names}` ends what runs"));
+    }
+    for name in working {
+        error = error.hint(format!(
+            "`dkr take {name}` brings its work to your repository"
+        ));
+    }
+    Err(error.hint("`--force` removes it all the same, with what is in it"))
+}

@@ -1,0 +1,61 @@
+//! `dkr remove-image`: removes images with all their tags.
+
+use crate::bake::Context;
+use crate::cli::RemoveImageArgs;
+use crate::engine::Engine;
+use crate::error::Result;
+use crate::inventory::names::find;
+use crate::inventory::plan::check_removal;
+use crate::inventory::removal::{freed_bytes, remove};
+use crate::inventory::{Stock, Stocked};
+use crate::ui::size::size;
+use crate::ui::text::count;
+
+/// Runs the command.
+///
+/// # Errors
+/// `NotFound` if a name means no image; when one of them is needed. Nothing is removed then.
+pub async fn run(cx: &Context, args: &RemoveImageArgs) -> Result<()> {
+    let engine = Engine::connect(&cx.env).await?;
+    let stock = {
+        let _waiting = cx.ui.waiting("look into the images");
+        Stock::read(&engine).await?
+    };
+    let mut images: Vec<&Stocked> = Vec::new();
+    for name in &args.names {
+        let image = find(&stock.images, name)?;
+        if !images.contains(&image) {
+            images.push(image);
+        }
+    }
+    check_removal(&stock, &images, args.force)?;
+    let bytes = freed_bytes(&engine, &stock, &images).await?;
+    remove_and_say(cx, &engine, &stock, &images, bytes, args.force).await
+}
+
+/// Removes images, prints the id of each, and says what came of it.
+pub(super) async fn remove_and_say(
+    cx: &Context,
+    engine: &Engine,
+    stock: &Stock,
+    images: &[&Stocked],
+    bytes: u64,
+    force: bool,
+) -> Result<()> {
+    let removed = {
+        let _waiting = cx.ui.waiting("remove images");
+        let say = |image: &Stocked| cx.ui.data(&format!("{}\n", image.image.id));
+        remove(engine, stock, images, force, say).await?
+    };
+    for (tag, id) in removed.moved {
+        let next = stock.image(&id).and_then(|image| image.image.own_tag());
+        let next = next.unwrap_or(&id);
+        cx.ui.message(&format!("`{tag}` now is `{next}`"));
+    }
+    cx.ui.message(&format!(
+        "removed {}, {}",
+        count(images.len() as u64, "image"),
+        size(bytes)
+    ));
+    Ok(())
+}

@@ -1,0 +1,346 @@
+//! `dkr start-image`: starts a container on its own working branch.
+
+use super::create_image::ssh_flags;
+use crate::bake::access::Reach;
+use crate::bake::create::{CloneMode, Create};
+use crate::bake::images::list;
+use crate::bake::refresh::{DriftAnswer, refresh};
+use crate::bake::ssh::{Mounted, SshSettings};
+use crate::bake::{Context, source};
+use crate::cli::{LimitArgs, StartImageArgs};
+use crate::conf::{Allow, Key};
+use crate::engine::containers;
+use crate::engine::containers::{ContainerId, ContainerSpec};
+use crate::engine::limits::{self, Gpus, Limits};
+use crate::engine::{Engine, Location};
+use crate::error::{Error, Kind, Result};
+use crate::git::Repository;
+use crate::git::service::PushPrefix;
+use crate::git::working_branch::check_working_branch;
+use crate::image::names::random_name;
+use crate::image::search::best;
+use crate::image::{BakedImage, Query, labels};
+use crate::start::agent::ForwardedAgent;
+use crate::start::channel;
+use crate::start::container::{Surroundings, Way, Wishes, container_name, specify};
+use crate::start::labels::WORK_BRANCH;
+use crate::start::run::{
+    Target, come_back, come_back_detached, keep_of, run as run_container, run_detached,
+    terminal_variables,
+};
+use crate::start::stale::{Decision, StaleAnswer, compare, decide};
+use crate::work::Keep;
+
+/// Runs the command; its result is the exit status of the container's command.
+///
+/// # Errors
+/// Whatever stopped it; what can be checked is checked before anything starts.
+pub async fn run(cx: &Context, args: &StartImageArgs) -> Result<u8> {
+    let terminal = cx.ui.terminal().stdin && cx.ui.terminal().stdout;
+    let wishes = wishes(cx, args, terminal)?;
+    let allow = cx.settings.allow(false, args.allow_host_volumes)?;
+    let answer = cx.settings.choice(Key::Stale, args.stale.as_deref())?;
+    let answer = StaleAnswer::of(answer.map_or("ask", |answer| answer.value));
+    let max_behind = cx.settings.number(Key::MaxBehind, args.max_behind)?;
+    let max_behind = max_behind.map_or(0, |number| number.value);
+    let transport = cx
+        .settings
+        .choice(Key::Transport, args.transport.as_deref())?;
+    let transport = transport.map_or("auto", |transport| transport.value);
+    // A key stands beside an agent only if that was asked for.
+    let by_ssh = transport == "ssh" || (transport == "auto" && args.ssh.ssh_key.is_some());
+    if wishes.command.is_empty() && !terminal && !args.detach {
+        return Err(
+            Error::usage("cannot start a tmux session without a terminal")
+                .hint("name a command: `dkr start-image -- CMD`")
+                .hint("leave it running: `dkr start-image --detach`"),
+        );
+    }
+
+    let engine = Engine::connect(&cx.env).await?;
+    if let Some(status) = existing(cx, args, terminal, &engine).await? {
+        return Ok(status);
+    }
+    let (mut image, location) = tokio::try_join!(choose(args, &engine), engine.location())?;
+    let prefix = PushPrefix::of_hostname(&hostname());
+    let repo = Repository::discover(image.labels.repo_path.as_ref());
+    if let Some(name) = &args.name {
+        check_working_branch(name, &image.labels.branch)?;
+        if let Ok(repo) = &repo {
+            repo.check_push_target(prefix.as_str(), name)?;
+        }
+    }
+    let staleness = compare(repo.as_ref(), &image);
+    let max_behind = usize::try_from(max_behind).unwrap_or(usize::MAX);
+    if decide(&staleness, &image, max_behind, answer, cx)? == Decision::Update {
+        image = update(cx, args, repo.as_ref(), &image, &allow, &engine).await?;
+    }
+
+    let agent = match args.forward_agent {
+        true => Some(ForwardedAgent::find(&engine, repo.as_ref().ok(), cx).await?),
+        false => None,
+    };
+    let branch = branch(args, repo.as_ref().ok());
+    let identity = repo.as_ref().ok().and_then(Repository::identity);
+    let mut around = Surroundings {
+        image: &image,
+        branch: &branch,
+        tip: repo.as_ref().ok().and_then(|repo| tip(repo, &image)),
+        identity,
+        hostname: prefix.to_string(),
+        way: Way::None,
+        agent: agent.as_ref(),
+        terminal,
+        detached: args.detach,
+        allow: &allow,
+    };
+    if by_ssh {
+        let mounted = mounted(cx, args, &location).await?;
+        around.way = Way::Ssh(&mounted);
+        let spec = specify(&wishes, &around)?;
+        let id = containers::create(&engine, &spec).await?;
+        return go(cx, args, &wishes, &engine, &id, &spec, &branch).await;
+    }
+    let Ok(repo) = &repo else {
+        cx.ui
+            .warning("the repository is gone: `git fetch` and `git push` will not work");
+        let spec = specify(&wishes, &around)?;
+        let id = containers::create(&engine, &spec).await?;
+        return go(cx, args, &wishes, &engine, &id, &spec, &branch).await;
+    };
+    let folder = channel::prepare(&location, cx)?;
+    let source = folder.mount_source();
+    around.way = Way::Channel(&source);
+    let spec = specify(&wishes, &around)?;
+    let id = containers::create(&engine, &spec).await?;
+    channel::open(&folder, &engine, &id, repo, &image.labels, &prefix).await?;
+    let status = go(cx, args, &wishes, &engine, &id, &spec, &branch).await;
+    channel::sweep(&engine, cx).await;
+    status
+}
+
+async fn go(
+    cx: &Context,
+    args: &StartImageArgs,
+    wishes: &Wishes,
+    engine: &Engine,
+    id: &ContainerId,
+    spec: &ContainerSpec,
+    name: &str,
+) -> Result<u8> {
+    let keep = wishes.keep;
+    let target = Target {
+        engine,
+        id,
+        name,
+        keep,
+    };
+    match args.detach {
+        true => run_detached(&target, spec.command.is_empty(), cx).await,
+        false => run_container(&target, spec, cx).await,
+    }
+}
+
+/// The user's key for the container, which was asked for.
+async fn mounted(cx: &Context, args: &StartImageArgs, location: &Location) -> Result<Mounted> {
+    let ssh = SshSettings::new(&ssh_flags(&args.ssh), &cx.settings, &cx.env)?;
+    let (mounted, unanswered) = ssh.mounted(location, &cx.env).await?;
+    cx.ui.message(&format!(
+        "the key `{}` is in the container (read-only), for {}@{}",
+        mounted.key.display(),
+        mounted.user,
+        mounted.host
+    ));
+    if let Some(error) = unanswered {
+        cx.ui.warning(&format!(
+            "the host's SSH server does not answer, so `git push` will not work: {}",
+            error.causes.first().unwrap_or(&error.message)
+        ));
+    }
+    Ok(mounted)
+}
+
+fn wishes(cx: &Context, args: &StartImageArgs, terminal: bool) -> Result<Wishes> {
+    let network = cx.settings.string(Key::Network, args.network.as_deref())?;
+    let keep = args.keep.as_deref().or(args.rm.then_some("never"));
+    let keep = cx.settings.choice(Key::Keep, keep)?;
+    let env = if terminal && !args.command.is_empty() {
+        terminal_variables(&cx.env)
+    } else {
+        Vec::new()
+    };
+    let wishes = Wishes {
+        env,
+        anthropic_key: args.anthropic_key.clone(),
+        network: network.map(|network| network.value),
+        command: args.command.clone(),
+        limits: limits(cx, &args.limits)?,
+        keep: keep.map_or(Keep::Auto, |keep| Keep::of(keep.value)),
+        ..Wishes::default()
+    };
+    wishes.check(&args.volumes, &args.env, &args.ports, &cx.env)
+}
+
+fn limits(cx: &Context, args: &LimitArgs) -> Result<Limits> {
+    let of = &cx.settings;
+    let (cpus, memory) = (args.cpus.as_deref(), args.memory.as_deref());
+    let (pids, gpus) = (args.pids_limit.as_deref(), args.gpus.as_deref());
+    Ok(Limits {
+        nano_cpus: of.parsed(Key::Cpus, cpus, limits::CPUS, limits::parse_cpus)?,
+        memory: of.parsed(Key::Memory, memory, limits::MEMORY, limits::parse_memory)?,
+        pids: of.parsed(Key::PidsLimit, pids, limits::PIDS, limits::parse_pids)?,
+        gpus: of.parsed(Key::Gpus, gpus, Gpus::EXPECTED, Gpus::parse)?,
+    })
+}
+
+/// A container of that working branch that exists already is come back to.
+async fn existing(
+    cx: &Context,
+    args: &StartImageArgs,
+    terminal: bool,
+    engine: &Engine,
+) -> Result<Option<u8>> {
+    let Some(name) = &args.name else {
+        return Ok(None);
+    };
+    let state = match containers::inspect(engine, &container_name(name)).await {
+        Ok(state) => state,
+        Err(error) if error.kind == Kind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let taken = || Error::failed(format!("there is a container `{}` already", state.name));
+    let repo = args.target.repo.as_deref();
+    let repo = repo.map(Repository::discover).transpose()?;
+    let of_repo = state.labels.get(labels::REPO_PATH).map(String::as_str);
+    let is_other = repo.is_some_and(|repo| Some(repo.root()) != of_repo);
+    let branch = state.labels.get(WORK_BRANCH);
+    if branch != Some(name) || is_other {
+        let whose = match (branch, of_repo) {
+            (Some(branch), Some(path)) => format!("it works on branch `{branch}` of `{path}`"),
+            _ => "dkr did not make it".to_owned(),
+        };
+        return Err(taken()
+            .cause(whose)
+            .hint("choose another name with `--name`"));
+    }
+    if !args.command.is_empty() {
+        return Err(taken()
+            .hint(format!("`dkr attach {name}` comes back to it"))
+            .hint(format!("`dkr exec {name} -- CMD` runs a command in it"))
+            .hint(format!("`dkr remove-container {name}` removes it")));
+    }
+    cx.ui
+        .message(&format!("coming back to container `{}`", state.name));
+    channel::bring_back(engine, &state.id, cx).await?;
+    let target = Target {
+        engine,
+        id: &state.id,
+        name,
+        keep: keep_of(&state),
+    };
+    let status = match args.detach {
+        true => come_back_detached(&target, &state, cx).await?,
+        false => come_back(&target, &state, terminal, cx).await?,
+    };
+    Ok(Some(status))
+}
+
+/// The newest image of all, or of the repository and ref that were given.
+async fn choose(args: &StartImageArgs, engine: &Engine) -> Result<BakedImage> {
+    let images = list(engine).await?;
+    let repo = match &args.target.repo {
+        Some(path) => Some(Repository::discover(path)?),
+        None => None,
+    };
+    let reference = args.target.reference.as_deref();
+    let full_name = match (&repo, reference) {
+        (Some(repo), Some(reference)) => repo.locate(Some(reference)).ok(),
+        _ => None,
+    };
+    let query = Query {
+        repo_path: repo.as_ref().map(Repository::root),
+        reference,
+    };
+    let full_name = full_name.as_ref().map(|located| located.ref_name.as_str());
+    let image = best(&images, query, full_name);
+    image.cloned().ok_or_else(|| match &repo {
+        None => Error::not_found("there is no image yet").hint("run `dkr create-image`"),
+        Some(repo) => {
+            let reference = reference.unwrap_or_default();
+            let of = if reference.is_empty() {
+                String::new()
+            } else {
+                format!(" of `{reference}`")
+            };
+            let path = repo.root();
+            let create = format!("dkr create-image {path} {reference}");
+            Error::not_found(format!("there is no image{of} in `{path}`"))
+                .hint(format!("run `{}`", create.trim_end()))
+        }
+    })
+}
+
+async fn update(
+    cx: &Context,
+    args: &StartImageArgs,
+    repo: std::result::Result<&Repository, &Error>,
+    image: &BakedImage,
+    allow: &Allow,
+    engine: &Engine,
+) -> Result<BakedImage> {
+    let repo = repo.map_err(Clone::clone)?;
+    let reach = Reach {
+        ssh: ssh_flags(&args.ssh),
+        ..Reach::default()
+    };
+    let mut target = source::resolve(repo, Some(&image.labels.ref_name), &cx.env, &cx.ui)?;
+    // What the user once typed stays the name of the new image, too.
+    target.branch_from.clone_from(&image.labels.branch_from);
+    let conf = source::read_conf(repo, &target.commit, allow)?;
+    let create = Create {
+        repo,
+        target: &target,
+        conf: &conf,
+        no_cache: false,
+        clone: CloneMode::choose(&cx.settings, None)?,
+        force: false,
+    };
+    refresh(&create, DriftAnswer::Ask, false, engine, &reach, cx).await?;
+    let images = list(engine).await?;
+    let query = Query {
+        repo_path: Some(repo.root()),
+        reference: Some(&target.ref_name),
+    };
+    let newest = best(&images, query, Some(&target.ref_name));
+    newest
+        .cloned()
+        .ok_or_else(|| Error::failed("the updated image is gone"))
+}
+
+/// The working branch: the wanted one, or a random one that the host has no branch of.
+fn branch(args: &StartImageArgs, repo: Option<&Repository>) -> String {
+    if let Some(name) = &args.name {
+        return name.clone();
+    }
+    let branches = repo
+        .and_then(|repo| repo.branch_names().ok())
+        .unwrap_or_default();
+    let taken = |name: &str| {
+        let mut parts = branches.iter().flat_map(|branch| branch.split('/'));
+        parts.any(|part| part == name)
+    };
+    random_name(&mut rand::rng(), taken)
+}
+
+fn tip(repo: &Repository, image: &BakedImage) -> Option<String> {
+    let located = repo.locate(Some(&image.labels.ref_name)).ok()?;
+    let target = repo.resolve(located).ok()?;
+    Some(target.commit.to_string())
+}
+
+fn hostname() -> String {
+    rustix::system::uname()
+        .nodename()
+        .to_string_lossy()
+        .into_owned()
+}

@@ -1,0 +1,205 @@
+//! `dkr status`: what dkr made of a repository, on one screen.
+
+use std::cmp::Reverse;
+
+use chrono::{DateTime, Utc};
+
+use super::json::to_json;
+use super::list_containers::is_of;
+use crate::bake::{Context, source};
+use crate::cli::StatusArgs;
+use crate::conf::Drift;
+use crate::engine::{Engine, ListedContainer};
+use crate::error::Result;
+use crate::git::Repository;
+use crate::image::search::find;
+use crate::image::{BakedImage, Query, Staleness};
+use crate::inventory::freshness::in_short;
+use crate::inventory::rows::{FreshRow, ImageRow, RepositoryReport, RepositoryRow, WorkRow};
+use crate::inventory::{Freshness, Stock, Stocked};
+use crate::start::labels::working_branch;
+use crate::ui::size::size;
+use crate::ui::table::{Column, Table};
+use crate::ui::text::{count, sanitize_line};
+use crate::ui::time::ago;
+use crate::work::Held;
+use crate::work::look::held_by;
+
+/// Hex digits of a shortened commit.
+const SHORT_COMMIT: usize = 10;
+
+/// An image, how it stands to its branch and to the `.dkr.conf` of today.
+type Compared<'a> = (&'a Stocked, Staleness, Option<Drift>);
+
+/// Runs the command.
+///
+/// # Errors
+/// When there is no such repository, or the engine cannot be asked.
+pub async fn run(cx: &Context, args: &StatusArgs) -> Result<()> {
+    let repo = source::open(args.repo.as_deref(), &cx.ui)?;
+    let engine = Engine::connect(&cx.env).await?;
+    let stock = {
+        let _waiting = cx.ui.waiting("look into the images");
+        Stock::read(&engine).await?
+    };
+    let images = compare(&repo, &stock);
+    let containers = containers(&repo, &stock);
+    let of_repo = stock.images.iter();
+    let of_repo = of_repo.filter(|image| image.image.labels.repo_path == repo.root());
+    let disk_used = stock.bytes_of(of_repo);
+    let held = {
+        let _waiting = cx.ui.waiting("look into the containers");
+        held_by(&engine, &containers).await
+    };
+    let repository = describe(&repo);
+    if args.json {
+        let rows = images.iter().map(|(image, staleness, drift)| {
+            FreshRow::new(
+                ImageRow::new(&stock, image, Some(staleness)),
+                drift.as_ref(),
+            )
+        });
+        return cx.ui.data(&to_json(&RepositoryReport {
+            repository,
+            images: rows.collect(),
+            containers: containers
+                .iter()
+                .zip(&held)
+                .map(|(container, held)| WorkRow::new(container, held.as_ref()))
+                .collect(),
+            disk_used,
+        })?);
+    }
+    let commit = repository.commit.as_deref().unwrap_or_default();
+    let on = match &repository.branch {
+        Some(branch) if branch == commit => format!("at commit {}", short(commit)),
+        Some(branch) => format!("on `{branch}` at {}", short(commit)),
+        None => "without a commit".to_owned(),
+    };
+    let head = format!("{}, {}, {on}", repository.name, repository.path);
+    cx.ui.data(&format!("{}\n\n", sanitize_line(&head)))?;
+    if images.is_empty() {
+        cx.ui.data("no image; `dkr create-image` makes one\n")?;
+    } else {
+        cx.ui.table(&image_table(&stock, &images))?;
+    }
+    if !containers.is_empty() {
+        cx.ui.data("\n")?;
+        cx.ui.table(&container_table(&stock, &containers, &held))?;
+    }
+    let images = count(images.len() as u64, "image");
+    let working = held.iter().flatten();
+    let working = working.filter(|held| !held.only_there.is_empty()).count();
+    let mut containers = count(containers.len() as u64, "container");
+    if working > 0 {
+        containers += &format!(" ({working} with work that is nowhere else)");
+    }
+    let total = format!("\n{images}, {containers}, {} on disk\n", size(disk_used));
+    cx.ui.data(&total)
+}
+
+fn describe(repo: &Repository) -> RepositoryRow<'_> {
+    let head = repo.locate(None).and_then(|located| repo.resolve(located));
+    let head = head.ok();
+    RepositoryRow {
+        path: repo.root(),
+        name: repo.name(),
+        branch: head.as_ref().map(|target| target.branch.clone()),
+        commit: head.map(|target| target.commit.to_string()),
+    }
+}
+
+/// The images of the repository, the newest first, compared.
+fn compare<'a>(repo: &Repository, stock: &'a Stock) -> Vec<Compared<'a>> {
+    let query = Query {
+        repo_path: Some(repo.root()),
+        reference: None,
+    };
+    let images: Vec<BakedImage> = stock.images.iter().map(|i| i.image.clone()).collect();
+    let mut freshness = Freshness::default();
+    let found = find(&images, query).into_iter();
+    let found = found.filter_map(|image| stock.image(&image.id));
+    let compared = found.map(|image| {
+        let staleness = freshness.staleness(&image.image);
+        (image, staleness, freshness.drift(&image.image))
+    });
+    compared.collect()
+}
+
+/// The containers of the repository's images, even of one that is gone: a container has the labels
+/// of its image.
+fn containers<'a>(repo: &Repository, stock: &'a Stock) -> Vec<&'a ListedContainer> {
+    let all = stock.containers.iter();
+    let mut containers: Vec<&ListedContainer> =
+        all.filter(|container| is_of(container, repo)).collect();
+    containers.sort_by_key(|container| Reverse(container.created));
+    containers
+}
+
+fn image_table(stock: &Stock, images: &[Compared<'_>]) -> Table {
+    let mut table = Table::new([
+        Column::shrinkable("IMAGE"),
+        Column::shrinkable("BRANCH"),
+        Column::new("COMMIT"),
+        Column::new("CREATED"),
+        Column::shrinkable("FRESHNESS"),
+        Column::shrinkable(".DKR.CONF"),
+        Column::new("OWN SIZE"),
+    ]);
+    for (image, staleness, drift) in images {
+        let labels = &image.image.labels;
+        table.row([
+            image.name(),
+            &labels.branch_from,
+            short(&labels.commit),
+            &ago(labels.created_at, Utc::now()),
+            &in_short(staleness),
+            drift_in_short(drift.as_ref()),
+            &size(stock.own_bytes(image)),
+        ]);
+    }
+    table
+}
+
+fn drift_in_short(drift: Option<&Drift>) -> &'static str {
+    match drift {
+        None => "unknown",
+        Some(drift) if drift.is_empty() => "as baked",
+        Some(drift) if drift.needs_new_bake() => "changed: bake anew",
+        Some(_) => "changed: update",
+    }
+}
+
+fn container_table(stock: &Stock, containers: &[&ListedContainer], held: &[Option<Held>]) -> Table {
+    let mut table = Table::new([
+        Column::shrinkable("CONTAINER"),
+        Column::new("STATE"),
+        Column::new("CREATED"),
+        Column::shrinkable("IMAGE"),
+        Column::new("COMMIT"),
+        Column::shrinkable("ONLY THERE"),
+    ]);
+    for (container, held) in containers.iter().zip(held) {
+        let only_there = match held {
+            None => "not known".to_owned(),
+            Some(held) => held.only_there.describe(),
+        };
+        let made = DateTime::from_timestamp(container.created, 0).unwrap_or_default();
+        let image = stock.image(&container.image);
+        let tag = image.map(|image| image.image.own_tag().unwrap_or(image.name()));
+        let commit = image.map_or("", |image| &image.image.labels.commit);
+        table.row([
+            working_branch(container),
+            &container.state,
+            &ago(made, Utc::now()),
+            tag.unwrap_or("removed"),
+            short(commit),
+            &only_there,
+        ]);
+    }
+    table
+}
+
+fn short(commit: &str) -> &str {
+    commit.get(..SHORT_COMMIT).unwrap_or(commit)
+}

@@ -1,0 +1,55 @@
+//! `dkr stop`: ends what runs in containers, which stay.
+
+use super::containers::{choose_all, list};
+use crate::bake::Context;
+use crate::cli::StopArgs;
+use crate::engine::{Engine, containers};
+use crate::error::{Kind, Result};
+use crate::start::labels::working_branch;
+use crate::ui::text::count;
+use crate::work::look::held_by_one;
+
+/// Runs the command.
+///
+/// # Errors
+/// `NotFound` if a name means no container: none is stopped then; when the engine refuses.
+pub async fn run(cx: &Context, args: &StopArgs) -> Result<()> {
+    let engine = Engine::connect(&cx.env).await?;
+    let containers = list(&engine).await?;
+    for container in choose_all(&containers, &args.names)? {
+        let name = working_branch(container);
+        if !container.is_alive() {
+            cx.ui.message(&format!("container `{name}` does not run"));
+            continue;
+        }
+        {
+            let _waiting = cx.ui.waiting(&format!("stop container `{name}`"));
+            containers::stop(&engine, &container.id, args.time.into()).await?;
+        }
+        cx.ui.data(&format!("{name}\n"))?;
+        match held_by_one(&engine, container).await {
+            Ok(held) if held.only_there.is_empty() => {
+                cx.ui.message(&format!("container `{name}` has stopped"));
+            }
+            Ok(held) => {
+                let what = held.only_there.describe();
+                cx.ui.message(&format!(
+                    "container `{name}` has stopped; only there is {what}"
+                ));
+                let commits = count(held.only_there.commits as u64, "commit");
+                if held.only_there.commits > 0 {
+                    cx.ui.hint(&format!(
+                        "`dkr take {name}` brings {commits} and all else to your repository"
+                    ));
+                }
+            }
+            // Whoever is attached to it removes it when it has ended.
+            Err(error) if error.kind == Kind::NotFound => {
+                cx.ui
+                    .message(&format!("container `{name}` has stopped and is gone"));
+            }
+            Err(error) => cx.ui.warning(&error.message),
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,54 @@
+//! `dkr take`: brings the work of a container to the host's repository.
+
+use super::containers::{choose, list};
+use crate::bake::Context;
+use crate::cli::TakeArgs;
+use crate::engine::Engine;
+use crate::error::{Error, Result};
+use crate::git::Repository;
+use crate::image::labels::REPO_PATH;
+use crate::start::labels::working_branch;
+use crate::work::take::{Taken, take};
+
+/// Hex digits of a shortened commit.
+const SHORT_COMMIT: usize = 10;
+
+/// Runs the command.
+///
+/// # Errors
+/// `NotFound` if there is no such container, or its repository is gone; when git refuses: nothing
+/// was taken then.
+pub async fn run(cx: &Context, args: &TakeArgs) -> Result<()> {
+    let engine = Engine::connect(&cx.env).await?;
+    let containers = list(&engine).await?;
+    let container = choose(&containers, &args.container.name)?;
+    let name = working_branch(container);
+    let path = container.labels.get(REPO_PATH);
+    let path = path.ok_or_else(|| Error::bug(format!("container `{name}` is of no repository")))?;
+    let repo = Repository::discover(path.as_ref())?;
+    let outcome = {
+        let _waiting = cx.ui.waiting(&format!("take the work of `{name}`"));
+        take(&engine, container, &repo, args.force, &cx.env).await?
+    };
+    for Taken { update, what } in &outcome.taken {
+        let short = update.commit.get(..SHORT_COMMIT).unwrap_or(&update.commit);
+        let place = update
+            .name
+            .strip_prefix("refs/heads/")
+            .unwrap_or(&update.name);
+        cx.ui.data(&format!("{place}\n"))?;
+        cx.ui
+            .message(&format!("took {what} at {short} as `{place}`"));
+    }
+    if outcome.taken.is_empty() {
+        let nothing = format!("`{}` has all of the work of `{name}`", repo.root());
+        cx.ui.message(&nothing);
+    }
+    if !outcome.left.is_empty() {
+        let what = outcome.left.describe();
+        cx.ui.warning(&format!(
+            "only container `{name}` still has {what}: a repository within the repository is not taken"
+        ));
+    }
+    Ok(())
+}

@@ -1,0 +1,59 @@
+//! `dkr update-image`: adds the newest commits to an image.
+
+use std::time::Instant;
+
+use super::create_image::{announce, reach};
+use crate::bake::create::{CloneMode, Create};
+use crate::bake::refresh::{DriftAnswer, Refreshed, refresh};
+use crate::bake::{Context, source};
+use crate::cli::UpdateImageArgs;
+use crate::conf::Key;
+use crate::engine::Engine;
+use crate::error::Result;
+
+/// Runs the command.
+///
+/// # Errors
+/// Whatever stopped it; nothing is changed before the build starts.
+pub async fn run(cx: &Context, args: &UpdateImageArgs) -> Result<()> {
+    let began = Instant::now();
+    let build = &args.build;
+    let allow = cx
+        .settings
+        .allow(build.allow_ssh_mounts, build.allow_host_volumes)?;
+    let no_cache = cx.settings.flag(Key::NoCache, build.no_cache)?.value;
+    let answer = cx.settings.choice(Key::Drift, args.drift.as_deref())?;
+    let answer = DriftAnswer::of(answer.map_or("ask", |answer| answer.value));
+
+    let repo = source::open(args.target.repo.as_deref(), &cx.ui)?;
+    let target = source::resolve(&repo, args.target.reference.as_deref(), &cx.env, &cx.ui)?;
+    let conf = source::read_conf(&repo, &target.commit, &allow)?;
+    let create = Create {
+        repo: &repo,
+        target: &target,
+        conf: &conf,
+        no_cache: no_cache || args.force,
+        clone: CloneMode::choose(&cx.settings, build.clone.as_deref())?,
+        force: args.force,
+    };
+    let engine = Engine::connect(&cx.env).await?;
+    if build.dry_run {
+        return super::create_image::show_update(cx, &create, &engine).await;
+    }
+    let reach = reach(&args.ssh, build);
+    cx.ui.message(&format!(
+        "updating the image of `{}` in `{}` to commit {}",
+        target.branch_from,
+        repo.root(),
+        target.commit.short(),
+    ));
+    match refresh(&create, answer, args.force, &engine, &reach, cx).await? {
+        Refreshed::Current(tag) => {
+            cx.ui.message(&format!(
+                "`{tag}` is up to date; `--force` builds all the same"
+            ));
+            cx.ui.data(&format!("{tag}\n"))
+        }
+        Refreshed::Baked(baked) => announce(cx, &engine, &baked, &target, began).await,
+    }
+}

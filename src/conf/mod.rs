@@ -1,0 +1,54 @@
+//! Configuration: the repository's `.dkr.conf` and the user's own `dkr.conf`.
+//!
+//! The two have different powers. `.dkr.conf` comes from a commit that may not be trusted: it
+//! decides what is *in* an image and nothing else, and [`parse`] refuses whatever would reach
+//! further. The user's file ([`Settings`]) holds keys, hosts, networks and permissions.
+//!
+//! Everything here is a function from bytes to values, but for [`Settings::load`], which reads
+//! one file. Nothing here knows git, the engine or the terminal.
+
+mod dkr_conf;
+mod drift;
+mod image_reference;
+mod lines;
+mod raw_section;
+mod rules;
+mod statement;
+mod user;
+mod volume;
+
+pub use dkr_conf::{Allow, DEFAULT_BASE_IMAGE, DkrConf, parse};
+pub use drift::{ConfLabel, Drift, drift};
+pub use image_reference::is_image_reference;
+pub use raw_section::{Instruction, RawSection, SectionName};
+pub use user::{Allowance, Key, Kind, Settings, Source, Valued};
+pub use volume::{Volume, VolumeSource};
+
+/// A `.dkr.conf` to start from: every line of it is a comment.
+pub const TEMPLATE: &str = include_str!("../../assets/template.dkr.conf");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_template_changes_nothing_and_its_examples_can_be_used() {
+        let allow = Allow::default();
+        assert_eq!(
+            parse(TEMPLATE.as_bytes(), &allow).unwrap(),
+            DkrConf::default()
+        );
+
+        let is_example = |line: &&str| {
+            let keys = ["base_image =", "packages =", "volumes =", "[", "RUN "];
+            keys.iter().any(|key| line.starts_with(key))
+        };
+        let lines = TEMPLATE.lines().filter_map(|line| line.strip_prefix("# "));
+        let examples: Vec<&str> = lines.filter(is_example).collect();
+        let conf = parse(examples.join("\n").as_bytes(), &allow).unwrap();
+        assert_eq!(conf.base_image, DEFAULT_BASE_IMAGE);
+        assert_eq!(conf.packages, ["gcc", "make"]);
+        assert_eq!(conf.volumes.len(), 1);
+        assert_eq!(conf.sections().count(), SectionName::ALL.len());
+    }
+}

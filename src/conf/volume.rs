@@ -1,0 +1,191 @@
+//! A volume or bind mount of a container, in the syntax of `docker run -v`.
+//!
+//! Used for `volumes` in `.dkr.conf` and for the flag `-v`. Whether a host path may stand there
+//! is for the caller to decide.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use super::lines::{one_of, shown};
+use crate::error::{Error, Result};
+
+/// The options that the engine knows after the second `:`.
+const OPTIONS: &[&str] = &[
+    "ro",
+    "rw",
+    "z",
+    "Z",
+    "nocopy",
+    "private",
+    "rprivate",
+    "shared",
+    "rshared",
+    "slave",
+    "rslave",
+    "cached",
+    "consistent",
+    "delegated",
+];
+
+/// What is mounted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum VolumeSource {
+    /// A volume that the engine keeps under this name.
+    Named(String),
+    /// An absolute path of the engine's host.
+    HostPath(PathBuf),
+}
+
+/// One mount: `SOURCE:TARGET[:OPTION,…]`.
+///
+/// Its [`Display`](fmt::Display) form is that text again, which is what the engine's API calls
+/// a bind.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Volume {
+    /// What is mounted.
+    pub source: VolumeSource,
+    /// Where, an absolute path in the container.
+    pub target: String,
+    /// The mount's options as written, such as `ro` or `z`.
+    pub options: Vec<String>,
+}
+
+impl Volume {
+    /// Reads `NAME:/target[:options]` or `/host/path:/target[:options]`.
+    ///
+    /// # Errors
+    /// If `text` is neither; the message quotes it and says what is allowed.
+    pub fn parse(text: &str) -> Result<Self> {
+        Self::read(text).map_err(|expected| {
+            let text = shown(text);
+            Error::usage(format!("invalid volume `{text}`: expected {expected}"))
+        })
+    }
+
+    /// As [`Volume::parse`]; the error is what was expected.
+    pub(super) fn read(text: &str) -> std::result::Result<Self, String> {
+        let mut parts = text.split(':');
+        let (Some(source), Some(target), options, None) =
+            (parts.next(), parts.next(), parts.next(), parts.next())
+        else {
+            return Err("`NAME:/path` or `NAME:/path:ro`".to_owned());
+        };
+        if text.contains(char::is_control) {
+            return Err("a volume without control characters".to_owned());
+        }
+        if !target.starts_with('/') || target.split('/').all(|part| matches!(part, "" | ".")) {
+            return Err("an absolute path other than `/` after the name of the volume".to_owned());
+        }
+        Ok(Volume {
+            source: read_source(source)?,
+            target: target.to_owned(),
+            options: options.map_or(Ok(Vec::new()), read_options)?,
+        })
+    }
+
+    /// Whether the container cannot write to it.
+    pub fn read_only(&self) -> bool {
+        self.options.iter().any(|option| option == "ro")
+    }
+
+    /// The path of the host that it mounts; `None` for a named volume.
+    pub fn host_path(&self) -> Option<&Path> {
+        match &self.source {
+            VolumeSource::HostPath(path) => Some(path),
+            VolumeSource::Named(_) => None,
+        }
+    }
+}
+
+impl fmt::Display for Volume {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.source {
+            VolumeSource::Named(name) => write!(f, "{name}:{}", self.target)?,
+            VolumeSource::HostPath(path) => write!(f, "{}:{}", path.display(), self.target)?,
+        }
+        if !self.options.is_empty() {
+            write!(f, ":{}", self.options.join(","))?;
+        }
+        Ok(())
+    }
+}
+
+fn read_source(source: &str) -> std::result::Result<VolumeSource, String> {
+    if source.starts_with('/') {
+        return Ok(VolumeSource::HostPath(PathBuf::from(source)));
+    }
+    if source.starts_with(['.', '~']) {
+        return Err("an absolute path of the host before the `:`".to_owned());
+    }
+    // The engine refuses names of one character.
+    let is_name = source.len() >= 2
+        && source.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && source
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-'));
+    if !is_name {
+        return Err("a volume's name of two or more of `a-z A-Z 0-9 _ . -` before the `:`".into());
+    }
+    Ok(VolumeSource::Named(source.to_owned()))
+}
+
+fn read_options(options: &str) -> std::result::Result<Vec<String>, String> {
+    let options: Vec<&str> = options.split(',').collect();
+    if !options.iter().all(|option| OPTIONS.contains(option)) {
+        return Err(format!("the options {}", one_of(OPTIONS)));
+    }
+    if options.contains(&"ro") && options.contains(&"rw") {
+        return Err("one of the options `ro` and `rw`".to_owned());
+    }
+    Ok(options.into_iter().map(str::to_owned).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_named_volume_and_a_host_path_come_back_as_written() {
+        for text in [
+            "bazel-cache:/bazel-cache",
+            "a1:/x:ro",
+            "/srv/data:/data:rw,z",
+        ] {
+            assert_eq!(Volume::parse(text).unwrap().to_string(), text);
+        }
+        let volume = Volume::parse("/srv/data:/data:ro").unwrap();
+        assert!(volume.read_only());
+        assert_eq!(volume.host_path(), Some(Path::new("/srv/data")));
+        let volume = Volume::parse("cache:/data").unwrap();
+        assert!(!volume.read_only());
+        assert_eq!(volume.source, VolumeSource::Named("cache".into()));
+    }
+
+    #[test]
+    fn what_docker_would_not_mount_is_refused() {
+        for text in [
+            "",
+            "cache",
+            "/data",
+            ":/data",
+            "cache:",
+            "cache:data",
+            "cache:/",
+            "cache:/./",
+            "a:/data",
+            "-a:/data",
+            "a b:/data",
+            "ca$che:/data",
+            "./x:/data",
+            "~/x:/data",
+            "cache:/data:",
+            "cache:/data:rx",
+            "cache:/data:ro,rw",
+            "cache:/data:ro:ro",
+            "cache:/da\0ta",
+        ] {
+            let error = Volume::parse(text).unwrap_err();
+            assert!(error.message.contains(": expected "), "{error}");
+        }
+    }
+}

@@ -1,0 +1,341 @@
+//! Running a command in a container that already runs, with streams: dkr's own, or what dkr itself
+//! asks and reads.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bollard::exec::{ResizeExecOptions, StartExecOptions};
+use bollard::models::ExecConfig;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::Notify;
+
+use super::connect::Engine;
+use super::containers::{self, ContainerId, ExitStatus, failure};
+use super::request;
+use super::signals::{Signal, Signals};
+use super::streams::{Format, Outputs, Streams, copy_input};
+use super::terminal::{self, RawMode};
+use crate::error::{Error, Result};
+
+/// Keys that nobody types, as `attach` has them; but these travel as JSON, which has no bytes above
+/// 127. The engine keeps back the first one until the next key: NUL (Ctrl-Space) is a prefix or
+/// begins a selection where it is used at all, so that nobody waits for its effect.
+const NO_DETACH_KEYS: &str =
+    "ctrl-@,ctrl-_,ctrl-@,ctrl-^,ctrl-@,ctrl-],ctrl-@,ctrl-_,ctrl-@,ctrl-^,ctrl-@,ctrl-]";
+
+/// Runs a command so that its process can be found again and sent a signal, which no engine offers
+/// for what runs beside the main process: $0 is a file for its id.
+const FINDABLE: &str = r#"echo $$ >"$0"; exec "$@""#;
+
+/// Sends the signal $1 to the process of that file, and its group if it leads one.
+const SEND: &str =
+    r#"read -r pid <"$0" && { kill -s "$1" -- "-$pid" 2>/dev/null || kill -s "$1" "$pid"; }"#;
+
+/// How a command is connected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Connected {
+    /// Not at all.
+    Nothing,
+    /// With its output, and its input if that is said.
+    Streams {
+        /// Whether it has input.
+        stdin: bool,
+    },
+    /// With a terminal.
+    Terminal,
+}
+
+/// Makes an exec; nothing runs yet. Returns its id.
+pub(super) async fn create(
+    engine: &Engine,
+    id: &ContainerId,
+    command: Vec<String>,
+    env: Vec<String>,
+    connected: Connected,
+) -> Result<String> {
+    let attempt = format!("cannot run `{}` in container `{id}`", command.join(" "));
+    let tty = connected == Connected::Terminal;
+    let output = connected != Connected::Nothing;
+    let config = ExecConfig {
+        cmd: Some(command),
+        env: Some(env),
+        tty: Some(tty),
+        attach_stdin: Some(tty || connected == Connected::Streams { stdin: true }),
+        attach_stdout: Some(output),
+        attach_stderr: Some(output),
+        detach_keys: Some(NO_DETACH_KEYS.to_owned()),
+        ..Default::default()
+    };
+    let created = engine.docker().create_exec(&id.0, config).await;
+    Ok(created.map_err(|e| failure(&attempt, e))?.id)
+}
+
+/// Starts an exec that is connected with nothing.
+pub(super) async fn start_alone(engine: &Engine, exec: &str, attempt: &str) -> Result<()> {
+    let detach = StartExecOptions {
+        detach: true,
+        ..Default::default()
+    };
+    let started = engine.docker().start_exec(exec, Some(detach)).await;
+    started.map(drop).map_err(|e| failure(attempt, e))
+}
+
+/// The status of an exec whose output has ended. The engine may learn it a little later.
+pub(super) async fn exit_status(engine: &Engine, exec: &str) -> Result<ExitStatus> {
+    let attempt = "cannot learn how the command in the container ended";
+    for _ in 0..100 {
+        let found = engine.docker().inspect_exec(exec).await;
+        let found = found.map_err(|e| failure(attempt, e))?;
+        if let (Some(false), Some(code)) = (found.running, found.exit_code) {
+            return containers::exit_status(code)
+                .ok_or_else(|| Error::failed(attempt).cause(format!("exit code {code}")));
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    Err(Error::failed(attempt).cause("it still runs, but its output has ended"))
+}
+
+/// As in `attach`: the engine refuses until the process really runs.
+pub(super) async fn set_first_size(engine: &Engine, exec: &str) {
+    for attempt in 1..=10 {
+        if resize(engine, exec).await {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10 * attempt)).await;
+    }
+}
+
+/// Gives the exec's terminal the size of dkr's. Whether that is done.
+pub(super) async fn resize(engine: &Engine, exec: &str) -> bool {
+    let Some(size) = terminal::size() else {
+        return true;
+    };
+    let options = ResizeExecOptions {
+        height: size.rows,
+        width: size.columns,
+    };
+    engine.docker().resize_exec(exec, options).await.is_ok()
+}
+
+/// What a command that dkr itself runs wrote, and how it ended.
+#[derive(Debug)]
+pub struct Ended {
+    /// Its status.
+    pub status: ExitStatus,
+    /// Its output.
+    pub stdout: Vec<u8>,
+    /// Its errors, as text.
+    pub stderr: String,
+}
+
+impl Ended {
+    /// Why it failed: its own words, if it has any.
+    pub fn reason(&self) -> String {
+        match self.stderr.trim() {
+            "" => format!("exit status {}", self.status.0),
+            words => words.to_owned(),
+        }
+    }
+}
+
+/// Runs a command to its end and collects what it writes.
+///
+/// # Errors
+/// When the container does not run, or the connection is lost.
+pub async fn output(engine: &Engine, id: &ContainerId, command: &[&str]) -> Result<Ended> {
+    let (mut stdout, mut stderr) = (Capped::default(), Capped::default());
+    let streams = Streams {
+        stdin: None::<tokio::io::Empty>,
+        stdout: &mut stdout,
+        stderr: &mut stderr,
+    };
+    let status = pipe(engine, id, command, streams).await?;
+    Ok(Ended {
+        status,
+        stdout: stdout.0,
+        stderr: String::from_utf8_lossy(&stderr.0).into_owned(),
+    })
+}
+
+/// The most that is collected: a container may write without end.
+const MOST: usize = 8 << 20;
+
+/// What was written, as long as it is not too much.
+#[derive(Debug, Default)]
+struct Capped(Vec<u8>);
+
+impl AsyncWrite for Capped {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<std::io::Result<usize>> {
+        if self.0.len() + bytes.len() > MOST {
+            return Poll::Ready(Err(std::io::ErrorKind::FileTooLarge.into()));
+        }
+        self.0.extend_from_slice(bytes);
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// Runs a command to its end between these streams.
+///
+/// # Errors
+/// As [`output`].
+pub async fn pipe<I, O, E>(
+    engine: &Engine,
+    id: &ContainerId,
+    command: &[&str],
+    streams: Streams<I, O, E>,
+) -> Result<ExitStatus>
+where
+    I: AsyncRead + Unpin,
+    O: AsyncWrite + Unpin,
+    E: AsyncWrite + Unpin,
+{
+    let stdin = streams.stdin.is_some();
+    let words = command.iter().map(|word| (*word).to_owned()).collect();
+    let exec = create(engine, id, words, Vec::new(), Connected::Streams { stdin }).await?;
+    let attempt = format!("cannot run `{}` in container `{id}`", command.join(" "));
+    let connection = hijack(engine, &exec, false, &attempt).await?;
+    let (source, sink) = tokio::io::split(connection);
+    let broken = Notify::new();
+    let outputs = Outputs::new(streams.stdout, streams.stderr, &broken);
+    let mut output = std::pin::pin!(outputs.copy_from(source, Format::Frames, false));
+    let mut input = std::pin::pin!(copy_input(streams.stdin, sink));
+    let mut input_open = true;
+    loop {
+        tokio::select! {
+            end = &mut output => {
+                end?;
+                return exit_status(engine, &exec).await;
+            }
+            () = &mut input, if input_open => input_open = false,
+        }
+    }
+}
+
+pub(super) async fn hijack(
+    engine: &Engine,
+    exec: &str,
+    tty: bool,
+    attempt: &str,
+) -> Result<request::Hijacked> {
+    let path = format!("/exec/{exec}/start");
+    let body = serde_json::json!({ "Detach": false, "Tty": tty }).to_string();
+    request::hijack(engine, &path, Some(body), attempt).await
+}
+
+/// Runs the user's command with dkr's own streams, on a terminal if `tty`. Signals are passed on.
+///
+/// # Errors
+/// As [`output`].
+pub async fn run<I, O, E>(
+    engine: &Engine,
+    id: &ContainerId,
+    command: &[String],
+    env: Vec<String>,
+    tty: bool,
+    streams: Streams<I, O, E>,
+) -> Result<ExitStatus>
+where
+    I: AsyncRead + Unpin,
+    O: AsyncWrite + Unpin,
+    E: AsyncWrite + Unpin,
+{
+    let cannot_listen = |e| Error::failed("cannot listen to signals").because(e);
+    let mut signals = Signals::listen().map_err(cannot_listen)?;
+    let attempt = format!("cannot run `{}` in container `{id}`", command.join(" "));
+    let file = format!("/tmp/.dkr-exec-{:016x}", rand::random::<u64>());
+    let findable = ["sh", "-c", FINDABLE, &file].map(str::to_owned);
+    let connected = match tty {
+        true => Connected::Terminal,
+        false => Connected::Streams {
+            stdin: streams.stdin.is_some(),
+        },
+    };
+    let words = [&findable, command].concat();
+    let exec = create(engine, id, words, env, connected).await?;
+    let connection = hijack(engine, &exec, tty, &attempt).await?;
+    let _raw = tty.then(RawMode::enter).transpose()?;
+
+    let (source, sink) = tokio::io::split(connection);
+    let stdout_broken = Notify::new();
+    let outputs = Outputs::new(streams.stdout, streams.stderr, &stdout_broken);
+    let format = if tty { Format::Raw } else { Format::Frames };
+    let mut output = std::pin::pin!(outputs.copy_from(source, format, false));
+    let mut input = std::pin::pin!(copy_input(streams.stdin, sink));
+    let mut sizing = std::pin::pin!(set_first_size(engine, &exec));
+    let (mut input_open, mut sized) = (true, !tty);
+    loop {
+        let signal = tokio::select! {
+            end = &mut output => {
+                end?;
+                break;
+            }
+            () = &mut input, if input_open => {
+                input_open = false;
+                continue;
+            }
+            () = &mut sizing, if !sized => {
+                sized = true;
+                continue;
+            }
+            () = stdout_broken.notified() => Signal::Pipe,
+            signal = signals.next() => signal,
+        };
+        match signal {
+            Signal::WindowChange if tty => {
+                resize(engine, &exec).await;
+            }
+            Signal::WindowChange => {}
+            signal => send(engine, id, &file, signal, &attempt).await?,
+        }
+    }
+    let status = exit_status(engine, &exec).await;
+    let remove = ["rm", "-f", &file].map(str::to_owned).to_vec();
+    // What is left of it says nothing to anybody.
+    if let Ok(remove) = create(engine, id, remove, Vec::new(), Connected::Nothing).await {
+        let _: Result<()> = start_alone(engine, &remove, &attempt).await;
+    }
+    status
+}
+
+async fn send(
+    engine: &Engine,
+    id: &ContainerId,
+    file: &str,
+    signal: Signal,
+    attempt: &str,
+) -> Result<()> {
+    let name = signal.name().trim_start_matches("SIG");
+    let command = ["sh", "-c", SEND, file, name].map(str::to_owned).to_vec();
+    let exec = create(engine, id, command, Vec::new(), Connected::Nothing).await?;
+    start_alone(engine, &exec, attempt).await
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncWriteExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn output_without_end_is_not_collected() {
+        let mut capped = Capped::default();
+        let chunk = vec![0; MOST / 2];
+        assert!(capped.write_all(&chunk).await.is_ok());
+        assert!(capped.write_all(&chunk).await.is_ok());
+        assert!(capped.write_all(b"x").await.is_err());
+        assert_eq!(capped.0.len(), MOST);
+    }
+}

@@ -1,0 +1,392 @@
+//! Containers: from a specification to a running process, and its end. `attach` and `exec` talk to
+//! what runs in them.
+//!
+//! No container is ever told to remove itself: that cannot be taken back, and dkr looks into a
+//! container after it ended.
+
+use std::collections::HashMap;
+
+use bollard::models::{
+    ContainerCreateBody, ContainerWaitResponse, HostConfig, Mount, MountType, PortBinding,
+};
+use bollard::query_parameters::{
+    CreateContainerOptions, KillContainerOptions, RemoveContainerOptions, StopContainerOptions,
+};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+
+use super::connect::Engine;
+use super::limits::Limits;
+use super::ports::PublishedPort;
+use super::request;
+use super::signals::Signal;
+use crate::error::{Error, Result};
+
+/// A container's full id.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ContainerId(pub String);
+
+impl std::fmt::Display for ContainerId {
+    /// The twelve digits that `docker ps` shows.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.0.get(..12).unwrap_or(&self.0))
+    }
+}
+
+/// How a container's main process ended: its own status, or 128 plus the signal that killed it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ExitStatus(pub u8);
+
+/// Where a mount comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MountSource {
+    /// A file or folder on the engine's machine, which must exist.
+    HostPath(String),
+    /// A named volume, made if it does not exist.
+    Volume(String),
+}
+
+/// Something of the host that a container sees.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ContainerMount {
+    /// Where it comes from.
+    pub source: MountSource,
+    /// The absolute path in the container.
+    pub target: String,
+    /// Whether the container may only read it.
+    pub read_only: bool,
+}
+
+/// A container to make.
+#[derive(Debug, Clone, Default)]
+pub struct ContainerSpec {
+    /// The image's id.
+    pub image: String,
+    /// The container's name; none: the engine makes one up.
+    pub name: Option<String>,
+    /// What the image's entrypoint gets as arguments.
+    pub command: Vec<String>,
+    /// `NAME=VALUE`.
+    pub env: Vec<String>,
+    /// Labels of the container.
+    pub labels: HashMap<String, String>,
+    /// What it sees of the host.
+    pub mounts: Vec<ContainerMount>,
+    /// The same in the words of `docker run -v`, with all its options.
+    pub binds: Vec<String>,
+    /// `host`, `bridge`, `none` or the name of a network; none: the engine's default.
+    pub network: Option<String>,
+    /// Ports on the host.
+    pub ports: Vec<PublishedPort>,
+    /// The name that it calls itself.
+    pub hostname: Option<String>,
+    /// Whether it has a terminal.
+    pub tty: bool,
+    /// Whether somebody will write to its stdin.
+    pub stdin: bool,
+    /// What it may use of the machine.
+    pub limits: Limits,
+}
+
+/// What the engine knows of a container.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ContainerState {
+    /// Its full id.
+    pub id: ContainerId,
+    /// Its name, without the engine's leading slash.
+    pub name: String,
+    /// The id of its image.
+    pub image: String,
+    /// Its labels.
+    pub labels: HashMap<String, String>,
+    /// Whether it has a terminal.
+    pub tty: bool,
+    /// Whether somebody can write to its stdin.
+    pub stdin: bool,
+    /// Whether its main process runs.
+    pub running: bool,
+    /// How that ended, if it ever did.
+    pub exit_status: Option<ExitStatus>,
+}
+
+/// Makes a container; nothing runs yet.
+///
+/// # Errors
+/// When the engine refuses, e.g. because the name is taken.
+pub async fn create(engine: &Engine, spec: &ContainerSpec) -> Result<ContainerId> {
+    let options = CreateContainerOptions {
+        name: spec.name.clone(),
+        ..Default::default()
+    };
+    let created = engine
+        .docker()
+        .create_container(Some(options), request(spec))
+        .await
+        .map_err(|e| failure("cannot create a container", e))?;
+    Ok(ContainerId(created.id))
+}
+
+/// The request that makes `spec`.
+fn request(spec: &ContainerSpec) -> ContainerCreateBody {
+    let mut bindings: HashMap<_, Option<Vec<_>>> = HashMap::new();
+    for port in &spec.ports {
+        let binding = PortBinding {
+            host_ip: port.host_ip.map(|ip| ip.to_string()),
+            host_port: port.host_port.clone(),
+        };
+        let of_port = bindings.entry(port.key()).or_default();
+        of_port.get_or_insert_default().push(binding);
+    }
+    ContainerCreateBody {
+        image: Some(spec.image.clone()),
+        hostname: spec.hostname.clone(),
+        cmd: Some(spec.command.clone()),
+        env: Some(spec.env.clone()),
+        labels: Some(spec.labels.clone()),
+        exposed_ports: Some(bindings.keys().cloned().collect()),
+        tty: Some(spec.tty),
+        attach_stdin: Some(spec.stdin),
+        attach_stdout: Some(true),
+        attach_stderr: Some(true),
+        open_stdin: Some(spec.stdin),
+        // The end of our input is the end of the container's.
+        stdin_once: Some(spec.stdin),
+        host_config: Some(HostConfig {
+            nano_cpus: spec.limits.nano_cpus,
+            memory: spec.limits.memory,
+            pids_limit: spec.limits.pids,
+            device_requests: spec.limits.gpus.as_ref().map(|gpus| vec![gpus.request()]),
+            init: Some(true),
+            mounts: Some(spec.mounts.iter().map(mount).collect()),
+            binds: Some(spec.binds.clone()),
+            network_mode: spec.network.clone(),
+            port_bindings: Some(bindings),
+            ..Default::default()
+        }),
+        ..Default::default()
+    }
+}
+
+fn mount(mount: &ContainerMount) -> Mount {
+    let (typ, source) = match &mount.source {
+        MountSource::HostPath(path) => (MountType::BIND, path),
+        MountSource::Volume(name) => (MountType::VOLUME, name),
+    };
+    Mount {
+        typ: Some(typ),
+        source: Some(source.clone()),
+        target: Some(mount.target.clone()),
+        read_only: Some(mount.read_only),
+        ..Default::default()
+    }
+}
+
+/// Starts a container that was made or has ended.
+///
+/// # Errors
+/// When the engine cannot, e.g. because a port is taken.
+pub async fn start(engine: &Engine, id: &ContainerId) -> Result<()> {
+    let started = engine.docker().start_container(&id.0, None).await;
+    started.map_err(|e| failure(&format!("cannot start container `{id}`"), e))
+}
+
+/// Sends a signal to a container's main process. One that has ended meanwhile is no error.
+///
+/// # Errors
+/// When there is no such container, or no engine.
+pub async fn kill(engine: &Engine, id: &ContainerId, signal: Signal) -> Result<()> {
+    let options = KillContainerOptions {
+        signal: signal.name().to_owned(),
+    };
+    match engine.docker().kill_container(&id.0, Some(options)).await {
+        // 409: it does not run (Engine API, "Kill a container").
+        Err(bollard::errors::Error::DockerResponseServerError {
+            status_code: 409, ..
+        })
+        | Ok(()) => Ok(()),
+        Err(e) => {
+            let name = signal.name();
+            let attempt = format!("cannot send {name} to container `{id}`");
+            Err(failure(&attempt, e))
+        }
+    }
+}
+
+/// Asks a container's main process to end, and kills it `seconds` later. One that has ended is no
+/// error.
+///
+/// # Errors
+/// When there is no such container, or no engine.
+pub async fn stop(engine: &Engine, id: &ContainerId, seconds: i32) -> Result<()> {
+    let options = StopContainerOptions {
+        t: Some(seconds),
+        ..Default::default()
+    };
+    let stopped = engine.docker().stop_container(&id.0, Some(options)).await;
+    stopped.map_err(|e| failure(&format!("cannot stop container `{id}`"), e))
+}
+
+/// Removes a container that does not run, and the volumes without a name that came with it.
+///
+/// # Errors
+/// When it still runs, or does not exist.
+pub async fn remove(engine: &Engine, id: &ContainerId) -> Result<()> {
+    remove_container(engine, id, false).await
+}
+
+/// The same with one that may still run: its processes are killed first.
+///
+/// # Errors
+/// When it does not exist.
+pub async fn force_remove(engine: &Engine, id: &ContainerId) -> Result<()> {
+    remove_container(engine, id, true).await
+}
+
+async fn remove_container(engine: &Engine, id: &ContainerId, force: bool) -> Result<()> {
+    let options = RemoveContainerOptions {
+        v: true,
+        force,
+        ..Default::default()
+    };
+    let removed = engine.docker().remove_container(&id.0, Some(options)).await;
+    removed.map_err(|e| failure(&format!("cannot remove container `{id}`"), e))
+}
+
+/// What the engine knows of the container of this name or id.
+///
+/// # Errors
+/// When there is none.
+pub async fn inspect(engine: &Engine, name: &str) -> Result<ContainerState> {
+    let found = engine
+        .docker()
+        .inspect_container(name, None)
+        .await
+        .map_err(|e| failure(&format!("cannot inspect container `{name}`"), e))?;
+    let state = found.state.unwrap_or_default();
+    let running = state.running.unwrap_or_default();
+    // An ended process has a time of its end; before the first start it is year 1.
+    let ended = state.finished_at.as_deref().unwrap_or("0001-");
+    let ended = !running && !ended.starts_with("0001-");
+    let name = found.name.unwrap_or_default();
+    let config = found.config.unwrap_or_default();
+    Ok(ContainerState {
+        id: ContainerId(found.id.unwrap_or_default()),
+        name: name.strip_prefix('/').unwrap_or(&name).to_owned(),
+        image: found.image.unwrap_or_default(),
+        labels: config.labels.unwrap_or_default(),
+        tty: config.tty.unwrap_or_default(),
+        stdin: config.open_stdin.unwrap_or_default(),
+        running,
+        exit_status: ended
+            .then(|| exit_status(state.exit_code.unwrap_or_default()))
+            .flatten(),
+    })
+}
+
+/// Which end of a container is waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WaitFor {
+    /// The next one; for a container that is about to start.
+    NextExit,
+    /// Any: at once for a container that does not run.
+    NotRunning,
+}
+
+/// An end that the engine will report, however soon it comes after [`wait`] returned.
+#[derive(Debug)]
+pub struct Exit {
+    id: ContainerId,
+    body: Incoming,
+}
+
+/// Asks the engine to report a container's end.
+///
+/// # Errors
+/// When there is no such container.
+pub async fn wait(engine: &Engine, id: &ContainerId, until: WaitFor) -> Result<Exit> {
+    let condition = match until {
+        WaitFor::NextExit => "next-exit",
+        WaitFor::NotRunning => "not-running",
+    };
+    let path = format!("/containers/{}/wait?condition={condition}", id.0);
+    // The head of the answer comes when the engine has begun to wait.
+    let answer = request::post(engine, &path, &format!("cannot wait for container `{id}`")).await?;
+    Ok(Exit {
+        id: id.clone(),
+        body: answer.into_body(),
+    })
+}
+
+impl Exit {
+    /// The status, when the container has ended.
+    ///
+    /// # Errors
+    /// When the engine is gone before.
+    pub async fn status(self) -> Result<ExitStatus> {
+        let id = self.id;
+        let lost = || Error::failed(format!("cannot learn how container `{id}` ended"));
+        let body = self.body.collect().await;
+        let body = body.map_err(|e| lost().because(e))?.to_bytes();
+        let answer: ContainerWaitResponse =
+            serde_json::from_slice(&body).map_err(|e| lost().because(e))?;
+        if let Some(message) = answer.error.and_then(|error| error.message) {
+            return Err(lost().cause(message));
+        }
+        exit_status(answer.status_code).ok_or_else(|| {
+            lost().cause(format!("the engine reports status {}", answer.status_code))
+        })
+    }
+}
+
+/// The engine's number as a process's status.
+pub(super) fn exit_status(code: i64) -> Option<ExitStatus> {
+    u8::try_from(code).ok().map(ExitStatus)
+}
+
+/// bollard's error in dkr's words.
+pub(super) fn failure(attempt: &str, error: bollard::errors::Error) -> Error {
+    match error {
+        bollard::errors::Error::DockerResponseServerError {
+            status_code: 404,
+            message,
+        } => Error::not_found(attempt).cause(message),
+        bollard::errors::Error::DockerResponseServerError { message, .. } => {
+            Error::failed(attempt).cause(message)
+        }
+        other => Error::failed(attempt).because(other),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::ports::parse_ports;
+    use super::*;
+
+    #[test]
+    fn a_request_has_an_init_and_never_removes_itself() {
+        let spec = ContainerSpec {
+            ports: parse_ports("127.0.0.1:8080:80").unwrap(),
+            mounts: vec![ContainerMount {
+                source: MountSource::HostPath("/a:b".to_owned()),
+                target: "/c".to_owned(),
+                read_only: true,
+            }],
+            ..Default::default()
+        };
+        let json = serde_json::to_value(request(&spec)).unwrap();
+        let host = &json["HostConfig"];
+        assert_eq!(host["Init"], true);
+        assert!(host["AutoRemove"].is_null());
+        assert_eq!(host["PortBindings"]["80/tcp"][0]["HostPort"], "8080");
+        assert_eq!(json["ExposedPorts"]["80/tcp"], serde_json::json!({}));
+        assert_eq!(host["Mounts"][0]["Source"], "/a:b");
+        assert_eq!(host["Mounts"][0]["Type"], "bind");
+    }
+
+    #[test]
+    fn a_status_outside_a_process_is_none() {
+        assert_eq!(exit_status(137), Some(ExitStatus(137)));
+        assert_eq!(exit_status(-1), None);
+        assert_eq!(exit_status(256), None);
+    }
+}

@@ -1,0 +1,184 @@
+//! HTTP/1.1 requests to an engine, one connection each: bollard's and dkr's own take the same way.
+
+use std::io;
+use std::sync::Arc;
+
+use bollard::errors::Error as BollardError;
+use bollard::{BollardRequest, ClientVersion, Docker};
+use hyper::body::{Body, Incoming};
+use hyper::header::{HOST, HeaderValue, USER_AGENT};
+use hyper::http::uri::PathAndQuery;
+use hyper::{Request, Response, Uri};
+use hyper_util::rt::TokioIo;
+
+use super::dial::Dialer;
+use crate::error::{Error, Kind};
+
+/// How long the head of an answer may take, in seconds. Removing a large image takes minutes.
+const PATIENCE: u64 = 15 * 60;
+
+/// What bollard wants to see before a path; the connection is opened elsewhere.
+const PLACEHOLDER: &str = "http://docker";
+
+/// Why a request had no answer.
+#[derive(Debug)]
+pub(super) enum Unanswered {
+    /// The connection could not be opened.
+    Dial(io::Error),
+    /// The engine hung up, or spoke something else.
+    Http(hyper::Error),
+}
+
+impl Unanswered {
+    /// The failure below it that says the most.
+    pub(super) fn into_io(self) -> io::Error {
+        match self {
+            Unanswered::Dial(e) => e,
+            Unanswered::Http(e) => {
+                let source = std::error::Error::source(&e);
+                match source.and_then(|source| source.downcast_ref::<io::Error>()) {
+                    Some(inner) => io::Error::new(inner.kind(), inner.to_string()),
+                    None => io::Error::other(e),
+                }
+            }
+        }
+    }
+}
+
+/// Sends `request` on a connection of its own and waits for the head of the answer. The connection
+/// ends when the answer's body, or what an upgrade made of it, is dropped.
+pub(super) async fn send<B>(
+    dialer: &Dialer,
+    mut request: Request<B>,
+) -> Result<Response<Incoming>, Unanswered>
+where
+    B: Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let stream = TokioIo::new(dialer.dial().await.map_err(Unanswered::Dial)?);
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(stream)
+        .await
+        .map_err(Unanswered::Http)?;
+    // It ends by itself once nobody asks or listens any more.
+    let connection = tokio::spawn(connection.with_upgrades());
+    let headers = request.headers_mut();
+    if let Ok(host) = HeaderValue::from_str(&dialer.host_header()) {
+        headers.insert(HOST, host);
+    }
+    let agent = concat!("dkr/", env!("CARGO_PKG_VERSION"));
+    headers.insert(USER_AGENT, HeaderValue::from_static(agent));
+    match sender.send_request(request).await {
+        Ok(answer) => Ok(answer),
+        // Why it was cancelled only the connection knows.
+        Err(e) if e.is_canceled() => match connection.await {
+            Ok(Err(cause)) => Err(Unanswered::Http(cause)),
+            _ => Err(Unanswered::Http(e)),
+        },
+        Err(e) => Err(Unanswered::Http(e)),
+    }
+}
+
+/// A bollard client on this way, which speaks `version` of the API.
+pub(super) fn client(dialer: Arc<Dialer>, version: ClientVersion) -> Result<Docker, BollardError> {
+    let transport = move |mut request: BollardRequest| {
+        let dialer = Arc::clone(&dialer);
+        async move {
+            *request.uri_mut() = origin_form(request.uri(), version)?;
+            let answer = send(&dialer, request).await;
+            answer.map_err(|e| BollardError::from(e.into_io()))
+        }
+    };
+    Docker::connect_with_custom_transport(transport, Some(PLACEHOLDER), PATIENCE, &version)
+}
+
+/// The path and query of `uri`, under `/v<version>`: bollard leaves the version out.
+fn origin_form(uri: &Uri, version: ClientVersion) -> Result<Uri, BollardError> {
+    let path = uri.path_and_query().map_or("/", PathAndQuery::as_str);
+    Ok(format!("/v{version}{path}").parse()?)
+}
+
+/// The error of a request that was answered with a refusal or not at all; `attempt` says what was
+/// tried. An answer 404 becomes [`Kind::NotFound`].
+pub(super) fn failed(attempt: impl Into<String>, why: BollardError) -> Error {
+    match why {
+        BollardError::DockerResponseServerError {
+            status_code,
+            message,
+        } => {
+            let kind = match status_code {
+                404 => Kind::NotFound,
+                _ => Kind::Failed,
+            };
+            let text = match message.trim() {
+                "" => format!("the engine answered with status {status_code}"),
+                text => text.to_owned(),
+            };
+            Error::new(kind, attempt).cause(text)
+        }
+        BollardError::RequestTimeoutError => {
+            Error::failed(attempt).cause(format!("no answer within {} minutes", PATIENCE / 60))
+        }
+        other => Error::failed(attempt).because(other),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use bollard::errors::Error as BollardError;
+    use http_body_util::Empty;
+    use hyper::Request;
+    use hyper::body::Bytes;
+    use tokio::io::AsyncReadExt;
+    use tokio::net::UnixListener;
+    use tokio::time::timeout;
+
+    use super::super::context::{Named, Origin};
+    use super::super::dial::Dialer;
+    use super::super::endpoint::Endpoint;
+    use super::*;
+
+    #[tokio::test]
+    async fn giving_up_a_request_closes_its_connection() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("s");
+        let listener = UnixListener::bind(&path).unwrap();
+        let named = Named {
+            endpoint: Endpoint::Unix(path),
+            origin: Origin::Default,
+        };
+        let dialer = Dialer::new(named).unwrap();
+        let request = Request::get("/x").body(Empty::<Bytes>::new()).unwrap();
+        let asking = timeout(Duration::from_millis(200), send(&dialer, request));
+        let (asked, accepted) = tokio::join!(asking, listener.accept());
+        assert!(asked.is_err(), "nobody answered");
+        let mut text = String::new();
+        let (mut stream, _) = accepted.unwrap();
+        let read = timeout(Duration::from_secs(5), stream.read_to_string(&mut text));
+        read.await.expect("the connection was closed").unwrap();
+        assert!(text.starts_with("GET /x HTTP/1.1\r\n"), "{text}");
+        assert!(text.contains("host: docker\r\n"), "{text}");
+    }
+
+    #[test]
+    fn a_refusal_without_a_text_is_told_by_its_status() {
+        let refusal = |status_code, message: &str| {
+            let message = message.to_owned();
+            failed(
+                "cannot x",
+                BollardError::DockerResponseServerError {
+                    status_code,
+                    message,
+                },
+            )
+        };
+        let silent = refusal(500, " \n");
+        assert_eq!(silent.causes, ["the engine answered with status 500"]);
+        assert_eq!(
+            (silent.kind, refusal(404, "gone").kind),
+            (Kind::Failed, Kind::NotFound)
+        );
+    }
+}

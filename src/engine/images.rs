@@ -1,0 +1,321 @@
+//! The images of an engine: list, inspect, tag, remove. Plain values come out; what the labels of
+//! dkr mean is `image`'s to say.
+
+use std::collections::{BTreeMap, HashMap};
+
+use bollard::models::{ImageInspect, ImageSummary as ApiSummary};
+use bollard::query_parameters::{
+    ListImagesOptionsBuilder, RemoveImageOptions, TagImageOptionsBuilder,
+};
+
+use super::connect::Engine;
+use super::http::failed;
+use crate::error::{Error, Result};
+
+/// What engines before API 1.43 list as the tag of an image without tags.
+const NO_TAG: &str = "<none>:<none>";
+
+/// An image as a listing shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImageSummary {
+    /// The id, `sha256:` and 64 hex digits.
+    pub id: String,
+    /// The id of the image it was built on, where the engine knows it; BuildKit leaves it empty.
+    pub parent: String,
+    /// All tags, `repository:tag`, in order; none for a dangling image.
+    pub tags: Vec<String>,
+    /// All labels.
+    pub labels: BTreeMap<String, String>,
+    /// When it was made, in seconds since 1970.
+    pub created: i64,
+    /// Bytes of all its layers, shared ones included.
+    pub size: i64,
+}
+
+/// An image as an inspection shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImageDetails {
+    /// The id, `sha256:` and 64 hex digits.
+    pub id: String,
+    /// All tags, in order.
+    pub tags: Vec<String>,
+    /// All labels.
+    pub labels: BTreeMap<String, String>,
+    /// The number of its layers.
+    pub layers: usize,
+    /// The digests of its layers, the lowest first.
+    pub layer_digests: Vec<String>,
+    /// The environment, `NAME=value` each.
+    pub env: Vec<String>,
+    /// The entrypoint, empty when there is none.
+    pub entrypoint: Vec<String>,
+    /// The command, empty when there is none.
+    pub command: Vec<String>,
+    /// The architecture as Go names it, e.g. `amd64`.
+    pub architecture: String,
+    /// Bytes of all its layers, shared ones included.
+    pub size: i64,
+}
+
+impl Engine {
+    /// Lists the images that have the label `label` (`key` or `key=value`), dangling ones
+    /// included, in one request.
+    ///
+    /// # Errors
+    /// When the engine does not answer.
+    pub async fn images(&self, label: &str) -> Result<Vec<ImageSummary>> {
+        let filters = HashMap::from([("label", vec![label])]);
+        let options = ListImagesOptionsBuilder::new().filters(&filters).build();
+        match self.docker().list_images(Some(options)).await {
+            Ok(images) => Ok(images.into_iter().map(ImageSummary::from).collect()),
+            Err(e) => Err(failed(format!("cannot list the images of {self}"), e)),
+        }
+    }
+
+    /// Inspects the image `reference`: an id or a tag.
+    ///
+    /// # Errors
+    /// [`NotFound`](crate::error::Kind::NotFound) when there is no such image.
+    pub async fn image(&self, reference: &str) -> Result<ImageDetails> {
+        let attempt = || format!("cannot inspect the image `{reference}`");
+        let reference = checked(reference, attempt)?;
+        let details = self.docker().inspect_image(reference).await;
+        details
+            .map(ImageDetails::from)
+            .map_err(|e| failed(attempt(), e))
+    }
+
+    /// Gives the image `id` the tag `tag` (`repository:tag`), which moves if another has it.
+    ///
+    /// # Errors
+    /// [`NotFound`](crate::error::Kind::NotFound) when there is no such image.
+    pub async fn tag_image(&self, id: &str, tag: &str) -> Result<()> {
+        let attempt = || format!("cannot tag the image `{id}` as `{tag}`");
+        let id = checked(id, attempt)?;
+        let Some((repository, name)) = tag.rsplit_once(':').filter(|(_, t)| !t.contains('/'))
+        else {
+            return Err(Error::bug(attempt()).cause("the tag is not `repository:tag`"));
+        };
+        let options = TagImageOptionsBuilder::new()
+            .repo(repository)
+            .tag(name)
+            .build();
+        let done = self.docker().tag_image(id, Some(options)).await;
+        done.map_err(|e| failed(attempt(), e))
+    }
+
+    /// Removes a tag, and with its last tag the image; or, given an id, an image that has at most
+    /// one tag. Images it was built on stay.
+    ///
+    /// # Errors
+    /// [`NotFound`](crate::error::Kind::NotFound) when there is no such tag or image;
+    /// [`Failed`](crate::error::Kind::Failed) when a container needs it.
+    pub async fn remove_image(&self, reference: &str) -> Result<()> {
+        self.remove(reference, false).await
+    }
+
+    /// The same, although a stopped container needs the image, and whatever its tags are. One that
+    /// a running container needs stays all the same.
+    ///
+    /// # Errors
+    /// As [`Engine::remove_image`].
+    pub async fn force_remove_image(&self, reference: &str) -> Result<()> {
+        self.remove(reference, true).await
+    }
+
+    async fn remove(&self, reference: &str, force: bool) -> Result<()> {
+        let attempt = || format!("cannot remove the image `{reference}`");
+        let reference = checked(reference, attempt)?;
+        let options = RemoveImageOptions {
+            noprune: true,
+            force,
+            ..RemoveImageOptions::default()
+        };
+        let done = self
+            .docker()
+            .remove_image(reference, Some(options), None)
+            .await;
+        done.map(drop).map_err(|e| failed(attempt(), e))
+    }
+}
+
+/// A reference that can stand in the path of a request without becoming another path.
+pub(super) fn checked(reference: &str, attempt: impl Fn() -> String) -> Result<&str> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "._-/:@".contains(c);
+    let dots = |part: &str| part.is_empty() || part.chars().all(|c| c == '.');
+    if reference.chars().all(plain) && !reference.split('/').any(dots) {
+        return Ok(reference);
+    }
+    Err(Error::not_found(attempt()).cause("that is not an image reference"))
+}
+
+impl From<ApiSummary> for ImageSummary {
+    fn from(image: ApiSummary) -> Self {
+        ImageSummary {
+            id: image.id,
+            parent: image.parent_id,
+            tags: real_tags(image.repo_tags),
+            labels: image.labels.into_iter().collect(),
+            created: image.created,
+            size: image.size,
+        }
+    }
+}
+
+impl From<ImageInspect> for ImageDetails {
+    fn from(image: ImageInspect) -> Self {
+        let config = image.config.unwrap_or_default();
+        let layers = image.root_fs.and_then(|fs| fs.layers).unwrap_or_default();
+        ImageDetails {
+            id: image.id.unwrap_or_default(),
+            tags: real_tags(image.repo_tags.unwrap_or_default()),
+            labels: config.labels.unwrap_or_default().into_iter().collect(),
+            layers: layers.len(),
+            layer_digests: layers,
+            env: config.env.unwrap_or_default(),
+            entrypoint: config.entrypoint.unwrap_or_default(),
+            command: config.cmd.unwrap_or_default(),
+            architecture: image.architecture.unwrap_or_default(),
+            size: image.size.unwrap_or_default(),
+        }
+    }
+}
+
+fn real_tags(mut tags: Vec<String>) -> Vec<String> {
+    tags.retain(|tag| tag != NO_TAG);
+    tags.sort();
+    tags
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fake::{FakeEngine, VERSION};
+    use super::*;
+    use crate::error::Kind;
+
+    async fn engine(fake: &FakeEngine) -> Engine {
+        Engine::connect(&fake.env()).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn images_are_listed_by_label_in_one_request() {
+        let listing = r#"[
+            {"Id":"sha256:aa","ParentId":"","RepoTags":["dkr:b","dkr:a"],"RepoDigests":null,
+             "Created":1700000000,"Size":42,"SharedSize":-1,"Labels":{"dkr.type":"base"},"Containers":-1},
+            {"Id":"sha256:bb","ParentId":"","RepoTags":["<none>:<none>"],"RepoDigests":["<none>@<none>"],
+             "Created":1,"Size":7,"SharedSize":-1,"Labels":null,"Containers":-1}]"#;
+        let fake = FakeEngine::start([
+            ("GET /version", 200, VERSION),
+            ("GET /v1.41/images/json", 200, listing),
+        ]);
+        let images = engine(&fake).await.images("dkr.type").await.unwrap();
+        assert_eq!(images.len(), 2);
+        assert_eq!(images[0].tags, ["dkr:a", "dkr:b"]);
+        assert_eq!(images[0].labels["dkr.type"], "base");
+        assert_eq!((images[0].created, images[0].size), (1_700_000_000, 42));
+        assert!(images[1].tags.is_empty() && images[1].labels.is_empty());
+        let asked = fake.asked();
+        assert_eq!(asked.len(), 2);
+        assert!(
+            asked[1].contains("filters=%7B%22label%22%3A%5B%22dkr.type%22%5D%7D"),
+            "{asked:?}"
+        );
+    }
+
+    #[tokio::test]
+    async fn an_inspection_counts_layers() {
+        let image = r#"{"Id":"sha256:aa","RepoTags":[],"Architecture":"amd64","Size":9,
+            "Config":{"Env":["A=1"],"Entrypoint":["/e"],"Cmd":null,"Labels":null},
+            "RootFS":{"Type":"layers","Layers":["sha256:1","sha256:2"]}}"#;
+        let fake = FakeEngine::start([
+            ("GET /version", 200, VERSION),
+            ("GET /v1.41/images/dkr:a/json", 200, image),
+        ]);
+        let details = engine(&fake).await.image("dkr:a").await.unwrap();
+        assert_eq!((details.layers, &*details.architecture), (2, "amd64"));
+        assert_eq!(details.layer_digests, ["sha256:1", "sha256:2"]);
+        assert_eq!(
+            (details.env, details.entrypoint),
+            (vec!["A=1".into()], vec!["/e".into()])
+        );
+        assert!(details.command.is_empty());
+    }
+
+    #[tokio::test]
+    async fn what_was_removed_meanwhile_is_not_found() {
+        let gone = r#"{"message":"No such image: dkr:a"}"#;
+        let fake = FakeEngine::start([
+            ("GET /version", 200, VERSION),
+            ("GET /v1.41/images/dkr:a/json", 404, gone),
+            ("POST /v1.41/images/dkr:a/tag", 404, gone),
+            ("DELETE /v1.41/images/dkr:a", 404, gone),
+        ]);
+        let engine = engine(&fake).await;
+        let errors = [
+            engine.image("dkr:a").await.unwrap_err(),
+            engine.tag_image("dkr:a", "dkr:b").await.unwrap_err(),
+            engine.remove_image("dkr:a").await.unwrap_err(),
+        ];
+        for error in errors {
+            assert_eq!(error.kind, Kind::NotFound, "{error}");
+            assert_eq!(error.causes, ["No such image: dkr:a"]);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_refusal_and_garbage_are_errors() {
+        let fake = FakeEngine::start([
+            ("GET /version", 200, VERSION),
+            ("GET /v1.41/images/json", 200, "{\"a\":"),
+            ("DELETE /v1.41/images/dkr:a", 409, "conflict: in use"),
+        ]);
+        let engine = engine(&fake).await;
+        assert_eq!(engine.images("l").await.unwrap_err().kind, Kind::Failed);
+        let conflict = engine.remove_image("dkr:a").await.unwrap_err();
+        assert_eq!(
+            (conflict.kind, &*conflict.causes[0]),
+            (Kind::Failed, "conflict: in use")
+        );
+    }
+
+    #[tokio::test]
+    async fn a_reference_cannot_become_another_path() {
+        let fake = FakeEngine::start([("GET /version", 200, VERSION)]);
+        let engine = engine(&fake).await;
+        for reference in [
+            "",
+            "../info",
+            "a/../../x",
+            "a?force=1",
+            "a#b",
+            "a b",
+            "%2e%2e",
+        ] {
+            let error = engine.remove_image(reference).await.unwrap_err();
+            assert_eq!(error.kind, Kind::NotFound, "{reference}");
+        }
+        assert_eq!(fake.asked(), ["GET /version"]);
+    }
+
+    #[tokio::test]
+    async fn a_tag_is_split_at_its_last_colon() {
+        let fake = FakeEngine::start([
+            ("GET /version", 200, VERSION),
+            ("POST /v1.41/images/sha256:aa/tag", 201, ""),
+        ]);
+        let engine = engine(&fake).await;
+        engine
+            .tag_image("sha256:aa", "localhost:5000/dkr:b")
+            .await
+            .unwrap();
+        assert!(
+            fake.asked()[1].ends_with("?repo=localhost%3A5000%2Fdkr&tag=b"),
+            "{:?}",
+            fake.asked()
+        );
+        assert_eq!(
+            engine.tag_image("sha256:aa", "dkr").await.unwrap_err().kind,
+            Kind::Bug
+        );
+    }
+}

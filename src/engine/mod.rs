@@ -1,0 +1,40 @@
+//! The Docker Engine: how to reach it, and what dkr asks of it.
+//!
+//! [`Engine::connect`] goes to the engine that the user named and to no other. Everything works
+//! on ids, as tags can move meanwhile.
+
+pub mod archive;
+pub mod attach;
+pub mod command;
+pub mod connect;
+pub mod container_list;
+pub mod containers;
+pub mod context;
+mod dial;
+pub mod endpoint;
+pub mod exec;
+#[cfg(test)]
+pub(crate) mod fake;
+pub mod frames;
+mod http;
+pub mod images;
+pub mod info;
+pub mod limits;
+pub mod ports;
+mod request;
+pub mod signals;
+mod ssh;
+pub mod stdin;
+pub mod storage;
+pub mod streams;
+pub mod terminal;
+mod tls;
+pub mod version;
+
+pub use connect::Engine;
+pub use container_list::ListedContainer;
+pub use dial::{Connection, Io};
+pub use images::{ImageDetails, ImageSummary};
+pub use info::{EngineInfo, Location};
+pub use storage::{CacheRecord, HistoryStep};
+pub use version::Versions;

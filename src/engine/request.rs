@@ -1,0 +1,129 @@
+//! A request on a connection of its own, where bollard is in the way: hijacked streams, whose
+//! write side must be closed alone, and answers whose head says something before their body does.
+
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Bytes, Incoming};
+use hyper::header::{CONNECTION, CONTENT_TYPE, UPGRADE};
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use super::connect::Engine;
+use super::http;
+use crate::error::{Error, Result};
+
+/// The engine's connection, once it is a plain byte stream.
+pub(super) type Hijacked = TokioIo<hyper::upgrade::Upgraded>;
+
+/// Posts to `path`, query included, and returns the answer when its head has arrived. `attempt`
+/// says what is attempted, for the error.
+pub(super) async fn post(engine: &Engine, path: &str, attempt: &str) -> Result<Response<Incoming>> {
+    let answer = send(engine, path, None, false, attempt).await?;
+    if answer.status().is_success() {
+        return Ok(answer);
+    }
+    Err(refusal(answer, attempt).await)
+}
+
+/// Gets the JSON at `path`, query included.
+pub(super) async fn get<T: DeserializeOwned>(
+    engine: &Engine,
+    path: &str,
+    attempt: &str,
+) -> Result<T> {
+    let request = Request::get(engine.versioned(path)).body(Full::default());
+    let request = request.map_err(|e| Error::bug(attempt).because(e))?;
+    let answer = engine.send(request, attempt).await?;
+    if !answer.status().is_success() {
+        return Err(refusal(answer, attempt).await);
+    }
+    read(answer, attempt).await
+}
+
+/// The JSON that an answer consists of.
+pub(super) async fn read<T: DeserializeOwned>(
+    answer: Response<Incoming>,
+    attempt: &str,
+) -> Result<T> {
+    let body = answer.into_body().collect().await;
+    let body = body.map_err(|e| Error::failed(attempt).because(e))?;
+    let body = body.to_bytes();
+    serde_json::from_slice(&body).map_err(|e| Error::failed(attempt).because(e))
+}
+
+/// Posts `body` as JSON to `path` and takes the connection over as a byte stream, as
+/// `/containers/ID/attach` and `/exec/ID/start` offer it.
+pub(super) async fn hijack(
+    engine: &Engine,
+    path: &str,
+    body: Option<String>,
+    attempt: &str,
+) -> Result<Hijacked> {
+    let answer = send(engine, path, body, true, attempt).await?;
+    if answer.status() != StatusCode::SWITCHING_PROTOCOLS {
+        return Err(refusal(answer, attempt).await);
+    }
+    let upgraded = hyper::upgrade::on(answer).await;
+    Ok(TokioIo::new(
+        upgraded.map_err(|e| Error::failed(attempt).because(e))?,
+    ))
+}
+
+async fn send(
+    engine: &Engine,
+    path: &str,
+    body: Option<String>,
+    upgrade: bool,
+    attempt: &str,
+) -> Result<Response<Incoming>> {
+    let mut request = Request::builder()
+        .method(Method::POST)
+        .uri(engine.versioned(path));
+    if body.is_some() {
+        request = request.header(CONTENT_TYPE, "application/json");
+    }
+    if upgrade {
+        request = request.header(CONNECTION, "Upgrade").header(UPGRADE, "tcp");
+    }
+    let request = request
+        .body(Full::new(Bytes::from(body.unwrap_or_default())))
+        .map_err(|e| Error::bug(attempt).because(e))?;
+    engine.send(request, attempt).await
+}
+
+impl Engine {
+    /// Sends a request of one's own on a new connection and waits for the head of the answer. The
+    /// connection ends when the answer's body, or what an upgrade made of it, is dropped.
+    /// `attempt` says what is attempted, for the error.
+    ///
+    /// # Errors
+    /// When the engine cannot be reached or hangs up.
+    pub async fn send(
+        &self,
+        request: Request<Full<Bytes>>,
+        attempt: &str,
+    ) -> Result<Response<Incoming>> {
+        let sent = http::send(self.dialer(), request).await;
+        sent.map_err(|e| Error::failed(attempt).because(e.into_io()))
+    }
+}
+
+/// The engine's own words for why it refused.
+async fn refusal(answer: Response<Incoming>, attempt: &str) -> Error {
+    #[derive(Deserialize)]
+    struct Refusal {
+        message: String,
+    }
+    let status = answer.status();
+    let body = match answer.into_body().collect().await {
+        Ok(body) => body.to_bytes(),
+        Err(e) => return Error::failed(attempt).because(e),
+    };
+    let message = serde_json::from_slice::<Refusal>(&body)
+        .map_or_else(|_| format!("the engine answered {status}"), |r| r.message);
+    match status {
+        StatusCode::NOT_FOUND => Error::not_found(attempt).cause(message),
+        _ => Error::failed(attempt).cause(message),
+    }
+}

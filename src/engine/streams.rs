@@ -1,0 +1,210 @@
+//! Copying between dkr's own streams and one hijacked connection, byte for byte, with a bounded
+//! amount of memory. `attach` and `exec` use it.
+
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::sync::Notify;
+
+use super::frames::{Demultiplexer, Output};
+use crate::error::{Error, Result};
+
+/// Bytes copied at once.
+const CHUNK: usize = 64 * 1024;
+
+/// The streams on dkr's side. Without stdin, the other side sees its end at once.
+#[derive(Debug)]
+pub struct Streams<I, O, E> {
+    /// What the command reads.
+    pub stdin: Option<I>,
+    /// Where its output goes; with a terminal, all of it.
+    pub stdout: O,
+    /// Where its errors go.
+    pub stderr: E,
+}
+
+/// How output comes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Format {
+    /// As it is: there is a terminal, which has one output.
+    Raw,
+    /// In frames.
+    Frames,
+}
+
+/// Why copying of output ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum OutputEnd {
+    /// The other side closed it.
+    Closed,
+    /// A NUL byte came on stderr, and was asked for.
+    Nul,
+}
+
+/// Where output goes. A stream that takes no more is dropped, and what belongs to it with it: the
+/// command is told by a signal, and must not be held up.
+#[derive(Debug)]
+pub(super) struct Outputs<'a, O, E> {
+    stdout: Option<O>,
+    stderr: Option<E>,
+    broken: &'a Notify,
+}
+
+impl<'a, O: AsyncWrite + Unpin, E: AsyncWrite + Unpin> Outputs<'a, O, E> {
+    /// `broken` is notified when stdout takes no more.
+    pub(super) fn new(stdout: O, stderr: E, broken: &'a Notify) -> Self {
+        Outputs {
+            stdout: Some(stdout),
+            stderr: Some(stderr),
+            broken,
+        }
+    }
+
+    async fn write(&mut self, output: Output, bytes: &[u8]) {
+        match output {
+            Output::Stdout if write_or_close(&mut self.stdout, bytes).await => {
+                self.broken.notify_one();
+            }
+            Output::Stdout => {}
+            Output::Stderr => {
+                write_or_close(&mut self.stderr, bytes).await;
+            }
+        }
+    }
+
+    /// A buffering stream may show only now that it is broken.
+    async fn flush(&mut self) {
+        self.write(Output::Stdout, b"").await;
+        self.write(Output::Stderr, b"").await;
+    }
+
+    /// Copies until the other side closes it or, if `until_nul`, a NUL byte comes on stderr.
+    pub(super) async fn copy_from(
+        mut self,
+        mut source: impl AsyncRead + Unpin,
+        format: Format,
+        until_nul: bool,
+    ) -> Result<OutputEnd> {
+        let mut buffer = vec![0; CHUNK];
+        let mut frames = Demultiplexer::default();
+        loop {
+            let count = source.read(&mut buffer).await.map_err(|e| {
+                Error::failed("lost the connection to what runs in the container").because(e)
+            })?;
+            if count == 0 {
+                self.flush().await;
+                return Ok(OutputEnd::Closed);
+            }
+            let mut bytes = &buffer[..count];
+            if format == Format::Raw {
+                self.write(Output::Stdout, bytes).await;
+                self.flush().await;
+                continue;
+            }
+            while let Some((output, piece)) = frames.next_piece(&mut bytes)? {
+                let nul = (until_nul && output == Output::Stderr)
+                    .then(|| piece.iter().position(|byte| *byte == 0))
+                    .flatten();
+                self.write(output, &piece[..nul.unwrap_or(piece.len())])
+                    .await;
+                if nul.is_some() {
+                    self.flush().await;
+                    return Ok(OutputEnd::Nul);
+                }
+            }
+            self.flush().await;
+        }
+    }
+}
+
+/// Writes, or flushes if there is nothing to write. Whether it failed, and the stream was dropped
+/// for that.
+async fn write_or_close<W: AsyncWrite + Unpin>(stream: &mut Option<W>, bytes: &[u8]) -> bool {
+    let Some(writer) = stream else {
+        return false;
+    };
+    let written = match bytes {
+        [] => writer.flush().await,
+        bytes => writer.write_all(bytes).await,
+    };
+    let failed = written.is_err();
+    if failed {
+        *stream = None;
+    }
+    failed
+}
+
+/// Copies input to its end, and passes the end on by closing this half of the connection. A
+/// command that reads no more is no error.
+pub(super) async fn copy_input<I: AsyncRead + Unpin>(
+    stdin: Option<I>,
+    mut sink: impl AsyncWrite + Unpin,
+) {
+    if let Some(mut stdin) = stdin {
+        let mut buffer = vec![0; CHUNK];
+        while let Ok(count) = stdin.read(&mut buffer).await {
+            if count == 0 {
+                break;
+            }
+            if sink.write_all(&buffer[..count]).await.is_err() || sink.flush().await.is_err() {
+                return;
+            }
+        }
+    }
+    let _: std::io::Result<()> = sink.shutdown().await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A pipe whose reader has gone.
+    fn closed() -> tokio::io::DuplexStream {
+        tokio::io::duplex(1).0
+    }
+
+    #[tokio::test]
+    async fn a_closed_stdout_is_reported_and_stderr_goes_on() {
+        let broken = Notify::new();
+        let mut stderr = Vec::new();
+        let outputs = Outputs::new(closed(), &mut stderr, &broken);
+        let source = b"\x01\0\0\0\0\0\0\x01a\x02\0\0\0\0\0\0\x01b\x01\0\0\0\0\0\0\x01c";
+        let end = outputs.copy_from(&source[..], Format::Frames, false).await;
+        assert_eq!(end, Ok(OutputEnd::Closed));
+        assert_eq!(stderr, b"b");
+        broken.notified().await;
+    }
+
+    #[tokio::test]
+    async fn a_stdout_that_breaks_only_when_flushed_is_reported_too() {
+        let broken = Notify::new();
+        let stdout = tokio::io::BufWriter::new(closed());
+        let outputs = Outputs::new(stdout, tokio::io::sink(), &broken);
+        let end = outputs.copy_from(&b"a"[..], Format::Raw, false).await;
+        assert_eq!(end, Ok(OutputEnd::Closed));
+        broken.notified().await;
+    }
+
+    #[tokio::test]
+    async fn copying_stops_at_nul_only_on_stderr_and_only_if_asked_to() {
+        let source = b"\x01\0\0\0\0\0\0\x01\0\x02\0\0\0\0\0\0\x03a\0b";
+        for (until_nul, end, errors) in [
+            (true, OutputEnd::Nul, &b"a"[..]),
+            (false, OutputEnd::Closed, b"a\0b"),
+        ] {
+            let broken = Notify::new();
+            let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
+            let outputs = Outputs::new(&mut stdout, &mut stderr, &broken);
+            let ended = outputs.copy_from(&source[..], Format::Frames, until_nul);
+            assert_eq!(ended.await, Ok(end));
+            assert_eq!((stdout, stderr.as_slice()), (b"\0".to_vec(), errors));
+        }
+    }
+
+    #[tokio::test]
+    async fn the_end_of_input_closes_the_other_side() {
+        let (near, mut far) = tokio::io::duplex(64);
+        copy_input(Some(&b"hello"[..]), near).await;
+        let mut received = Vec::new();
+        far.read_to_end(&mut received).await.unwrap();
+        assert_eq!(received, b"hello");
+    }
+}

@@ -1,0 +1,87 @@
+//! The user's terminal while a container has it: raw mode, which is undone however dkr ends, and
+//! the size.
+
+use std::sync::{Mutex, Once, PoisonError};
+
+use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr};
+
+use crate::error::{Error, Result};
+
+/// The mode to go back to; only while the terminal is raw.
+static COOKED: Mutex<Option<Termios>> = Mutex::new(None);
+
+/// What undoes a full-screen program that could not say good-bye, as xterm's and every similar
+/// terminal's control sequences: main screen, visible cursor, no mouse reports, no bracketed paste,
+/// normal keys, normal colours.
+pub(super) const LEAVE_FULL_SCREEN: &[u8] =
+    b"\x1b[?1049l\x1b[?25h\x1b[?1000l\x1b[?1002l\x1b[?1003l\x1b[?1004l\x1b[?1006l\x1b[?2004l\x1b[?1l\x1b>\x1b[m";
+
+/// The terminal on stdin in raw mode: every key is passed on as it is. Dropping it, or a panic,
+/// restores the terminal.
+#[derive(Debug)]
+pub struct RawMode(());
+
+impl RawMode {
+    /// Makes the terminal raw.
+    ///
+    /// # Errors
+    /// When stdin is no terminal.
+    pub fn enter() -> Result<Self> {
+        let failed = |e| Error::failed("cannot use the terminal on standard input").because(e);
+        let cooked = tcgetattr(std::io::stdin()).map_err(failed)?;
+        let mut raw = cooked.clone();
+        raw.make_raw();
+        restore_on_panic();
+        *COOKED.lock().unwrap_or_else(PoisonError::into_inner) = Some(cooked);
+        tcsetattr(std::io::stdin(), OptionalActions::Now, &raw).map_err(failed)?;
+        Ok(RawMode(()))
+    }
+}
+
+impl Drop for RawMode {
+    fn drop(&mut self) {
+        restore();
+    }
+}
+
+/// Undoes raw mode, if it is on. Whoever ends the process without unwinding calls it before.
+pub fn restore() {
+    let cooked = COOKED.lock().unwrap_or_else(PoisonError::into_inner).take();
+    if let Some(cooked) = cooked {
+        // The terminal may be gone.
+        let _: std::result::Result<_, _> =
+            tcsetattr(std::io::stdin(), OptionalActions::Now, &cooked);
+    }
+}
+
+fn restore_on_panic() {
+    static HOOK: Once = Once::new();
+    HOOK.call_once(|| {
+        let report = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| {
+            restore();
+            report(info);
+        }));
+    });
+}
+
+/// A terminal's size in characters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Size {
+    /// Lines.
+    pub rows: u16,
+    /// Characters in a line.
+    pub columns: u16,
+}
+
+/// The size of the terminal on stdout, else of that on stdin. None if there is none, or if it does
+/// not know its size.
+pub fn size() -> Option<Size> {
+    let size = tcgetwinsize(std::io::stdout())
+        .or_else(|_| tcgetwinsize(std::io::stdin()))
+        .ok()?;
+    (size.ws_row > 0 && size.ws_col > 0).then_some(Size {
+        rows: size.ws_row,
+        columns: size.ws_col,
+    })
+}

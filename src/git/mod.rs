@@ -1,0 +1,42 @@
+//! The user's repository: reading it with libgit2, and fetching into it with the `git` program.
+//!
+//! Commands, `build`, `channel` and `work` use it. It is the only module that names git2. It reads;
+//! what it ever writes is what [`Repository::fetch_remote_branch`] writes, objects and one
+//! remote-tracking ref, and the refs that [`service`] is told of. No hook runs, and neither HEAD nor
+//! index, work tree or configuration is touched.
+
+mod command;
+mod commit_id;
+mod credentials;
+pub mod exported;
+mod fetch;
+mod history;
+mod locate;
+mod loose;
+mod pack_index;
+pub mod packs;
+mod pager;
+mod reachable;
+mod refs;
+mod refspec;
+mod refusal;
+mod repository;
+mod rev_list;
+pub mod service;
+mod ssh_server;
+#[cfg(test)]
+mod testing;
+mod tree;
+pub mod working_branch;
+
+pub use command::{GitVersion, git_version};
+pub use commit_id::CommitId;
+pub use credentials::without_credentials;
+pub use fetch::FetchOutcome;
+pub use history::{COMPARE_LIMIT, Comparison};
+pub use pager::pager;
+pub use reachable::CommitAt;
+pub use refs::{Located, RemoteBranch, Target, TargetKind};
+pub use repository::Repository;
+pub use ssh_server::SshServer;
+pub use tree::FileAt;

@@ -1,0 +1,321 @@
+//! Which pack files make up a repository, so that they can be copied as they are. Reads folders
+//! only, never the packs.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::Repository;
+
+/// How deep alternates may lead to alternates (git's own limit, object-file.c).
+const ALTERNATES_DEPTH: usize = 5;
+
+/// The files that are copied along with a pack; the pack itself stands last, so that nobody sees
+/// a pack whose index has yet to come.
+const COMPANIONS: [&str; 3] = ["idx", "rev", "pack"];
+
+/// One file to copy.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PackFile {
+    /// Its name in the pack folder: `pack-<hex>.<extension>`.
+    pub name: String,
+    /// Its size in bytes.
+    pub size: u64,
+}
+
+/// The pack files of one object folder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PackFolder {
+    /// The folder with the packs.
+    pub path: PathBuf,
+    /// What is to be copied from it, in order.
+    pub files: Vec<PackFile>,
+}
+
+/// The packs of a repository, its alternates included.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Packs {
+    /// Where they stand; a pack that stands in several folders is listed once.
+    pub folders: Vec<PackFolder>,
+    /// Index files of cruft packs, which are not copied.
+    pub cruft: Vec<PathBuf>,
+    /// The object folders: the repository's own, and its alternates.
+    pub objects: Vec<PathBuf>,
+}
+
+impl Repository {
+    /// Lists its packs.
+    ///
+    /// # Errors
+    /// The reason why its packs cannot serve as they are, as the end of a sentence.
+    pub fn packs(&self) -> std::result::Result<Packs, String> {
+        let replaced = self.inner.references_glob("refs/replace/*");
+        if replaced.is_ok_and(|mut refs| refs.next().is_some()) {
+            return Err("it has replaced objects".to_owned());
+        }
+        Packs::list(self.git_dir())
+    }
+}
+
+impl Repository {
+    /// About how large the work tree is, in bytes: that of the opened worktree, as its index has
+    /// it; 0 without one.
+    pub fn tree_bytes(&self) -> u64 {
+        let Ok(index) = self.inner.index() else {
+            return 0;
+        };
+        index.iter().map(|entry| u64::from(entry.file_size)).sum()
+    }
+}
+
+impl Packs {
+    /// Lists the packs of the repository with the common folder `git_dir`.
+    fn list(git_dir: &Path) -> std::result::Result<Self, String> {
+        for (file, reason) in [
+            ("shallow", "it is shallow"),
+            ("info/grafts", "it has grafts"),
+        ] {
+            if fs::metadata(git_dir.join(file)).is_ok_and(|meta| meta.len() > 0) {
+                return Err(reason.to_owned());
+            }
+        }
+        let mut packs = Packs::default();
+        packs.add(&git_dir.join("objects"), ALTERNATES_DEPTH)?;
+        Ok(packs)
+    }
+
+    /// The bytes of all files that are copied.
+    pub fn bytes(&self) -> u64 {
+        self.files().map(|file| file.size).sum()
+    }
+
+    /// All files that are copied.
+    pub fn files(&self) -> impl Iterator<Item = &PackFile> {
+        self.folders.iter().flat_map(|folder| &folder.files)
+    }
+
+    /// The index files of the packs that are copied, that of the largest pack first.
+    pub fn indexes(&self) -> Vec<PathBuf> {
+        let mut found = Vec::new();
+        for folder in &self.folders {
+            for file in &folder.files {
+                if let Some(stem) = file.name.strip_suffix(".pack") {
+                    found.push((file.size, folder.path.join(format!("{stem}.idx"))));
+                }
+            }
+        }
+        found.sort_by(|a, b| b.cmp(a));
+        found.into_iter().map(|(_, path)| path).collect()
+    }
+
+    fn add(&mut self, objects: &Path, depth: usize) -> std::result::Result<(), String> {
+        let unreadable =
+            |path: &Path, e: std::io::Error| format!("`{}` cannot be read ({e})", path.display());
+        let objects = fs::canonicalize(objects).map_err(|e| unreadable(objects, e))?;
+        if self.objects.contains(&objects) {
+            return Ok(());
+        }
+        self.objects.push(objects.clone());
+        self.add_packs(&objects.join("pack"))?;
+        let alternates = objects.join("info/alternates");
+        let text = match fs::read_to_string(&alternates) {
+            Ok(text) => text,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+            Err(e) => return Err(unreadable(&alternates, e)),
+        };
+        for line in text.lines() {
+            if line.starts_with('"') {
+                return Err("the path of an alternate is quoted".to_owned());
+            }
+            if line.is_empty() || line.starts_with('#') {
+                continue;
+            }
+            if depth == 0 {
+                return Err("its alternates are nested too deep".to_owned());
+            }
+            self.add(&objects.join(line), depth - 1)?;
+        }
+        Ok(())
+    }
+
+    fn add_packs(&mut self, path: &Path) -> std::result::Result<(), String> {
+        let Ok(entries) = fs::read_dir(path) else {
+            return Ok(());
+        };
+        let names: BTreeSet<String> = entries
+            .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+            .collect();
+        let mut files = Vec::new();
+        for index in names.iter().filter(|name| name.ends_with(".idx")) {
+            let stem = index.strip_suffix(".idx").unwrap_or(index);
+            let has = |extension: &str| names.contains(&format!("{stem}.{extension}"));
+            if !has("pack") {
+                // A leftover, or a pack that is just being written or removed.
+                continue;
+            }
+            if !is_plain(stem) {
+                return Err(format!("a pack has the odd name `{}`", stem.escape_debug()));
+            }
+            if has("promisor") {
+                return Err("it is a partial clone".to_owned());
+            }
+            if has("mtimes") {
+                self.cruft.push(path.join(index));
+                continue;
+            }
+            if self.has(stem) {
+                continue;
+            }
+            for extension in COMPANIONS.into_iter().filter(|e| has(e)) {
+                let name = format!("{stem}.{extension}");
+                let meta = fs::metadata(path.join(&name))
+                    .map_err(|e| format!("`{name}` vanished ({e})"))?;
+                let size = meta.len();
+                files.push(PackFile { name, size });
+            }
+        }
+        if !files.is_empty() {
+            let path = path.to_owned();
+            self.folders.push(PackFolder { path, files });
+        }
+        Ok(())
+    }
+
+    fn has(&self, stem: &str) -> bool {
+        let name = format!("{stem}.pack");
+        self.files().any(|file| file.name == name)
+    }
+}
+
+/// Whether a name can stand in a list of files that tar reads. Git takes any pack that has an
+/// index; its own are called `pack-<hex>`, maintenance's `loose-<hex>`.
+fn is_plain(stem: &str) -> bool {
+    stem.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && stem
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::git::testing::{TestRepo, git_in};
+
+    fn names(packs: &Packs) -> Vec<&str> {
+        packs.files().map(|file| file.name.as_str()).collect()
+    }
+
+    fn packed() -> TestRepo {
+        let repo = TestRepo::new();
+        repo.commit("a", "1");
+        repo.git(&["repack", "-adq"]);
+        repo
+    }
+
+    #[test]
+    fn a_pack_is_listed_with_its_index_and_leftovers_are_not() {
+        let repo = packed();
+        let folder = repo.path().join(".git/objects/pack");
+        for leftover in ["tmp_pack_x", "pack-0.keep", "pack-1.idx", "x.pack"] {
+            fs::write(folder.join(leftover), "x").unwrap();
+        }
+        let packs = repo.open().packs().unwrap();
+        let names = names(&packs);
+        assert!(names[0].ends_with(".idx") && names[names.len() - 1].ends_with(".pack"));
+        let stem = names[0].strip_suffix("idx").unwrap();
+        assert!(names.iter().all(|name| name.starts_with(stem)), "{names:?}");
+        assert!(packs.bytes() > 1000);
+        assert_eq!(
+            packs.indexes(),
+            [folder.canonicalize().unwrap().join(names[0])]
+        );
+    }
+
+    #[test]
+    fn the_work_tree_is_weighed_by_the_index() {
+        let repo = TestRepo::new();
+        repo.commit("a", "12345");
+        repo.commit("b", "678");
+        repo.write("not added", "0");
+        // What is as young as the index itself has no size in it.
+        let old = std::time::SystemTime::now() - std::time::Duration::from_secs(5);
+        for name in ["a", "b"] {
+            let file = fs::File::open(repo.path().join(name)).unwrap();
+            file.set_modified(old).unwrap();
+        }
+        repo.git(&["update-index", "--refresh"]);
+        assert_eq!(repo.open().tree_bytes(), 8);
+    }
+
+    #[test]
+    fn a_repository_without_packs_has_none() {
+        let repo = TestRepo::new();
+        repo.commit("a", "1");
+        let packs = repo.open().packs().unwrap();
+        assert_eq!((packs.bytes(), packs.objects.len()), (0, 1));
+    }
+
+    #[test]
+    fn alternates_and_worktrees_lead_to_the_same_packs_once() {
+        let repo = packed();
+        let beside = repo.path().with_file_name("shared");
+        git_in(
+            repo.path(),
+            &["clone", "-q", "--shared", ".", beside.to_str().unwrap()],
+        );
+        let own = repo.open().packs().unwrap();
+        let shared = Repository::discover(&beside).unwrap().packs().unwrap();
+        assert_eq!(own.folders, shared.folders);
+        assert_eq!(shared.objects.len(), 2);
+
+        let tree = repo.path().with_file_name("tree");
+        repo.git(&["worktree", "add", "-q", "-b", "t", tree.to_str().unwrap()]);
+        let linked = Repository::discover(&tree).unwrap().packs().unwrap();
+        assert_eq!(own, linked);
+    }
+
+    #[test]
+    fn cruft_is_set_apart() {
+        let repo = packed();
+        repo.commit("b", "lost");
+        repo.git(&["reset", "-q", "--hard", "HEAD~"]);
+        repo.git(&["reflog", "expire", "--expire=now", "--all"]);
+        repo.git(&["gc", "-q", "--cruft", "--prune=1.day.ago"]);
+        let packs = repo.open().packs().unwrap();
+        assert_eq!(packs.cruft.len(), 1);
+        assert_eq!(packs.indexes().len(), 1);
+        assert_ne!(packs.indexes(), packs.cruft);
+    }
+
+    #[test]
+    fn unusual_repositories_are_told() {
+        let reason = |make: &dyn Fn(&TestRepo)| {
+            let repo = packed();
+            make(&repo);
+            repo.open().packs().unwrap_err()
+        };
+        let write = |name: &'static str, text: &'static str| {
+            move |repo: &TestRepo| repo.write(&format!(".git/{name}"), text)
+        };
+        assert_eq!(
+            reason(&|repo| repo.write(".git/shallow", format!("{}\n", repo.head()))),
+            "it is shallow"
+        );
+        assert_eq!(
+            reason(&|repo| repo.write(".git/info/grafts", format!("{}\n", repo.head()))),
+            "it has grafts"
+        );
+        assert_eq!(
+            reason(&write("objects/info/alternates", "\"/a\\tb\"\n")),
+            "the path of an alternate is quoted"
+        );
+        assert!(
+            reason(&write("objects/info/alternates", "/nonexistent\n")).contains("cannot be read")
+        );
+        let replaced = reason(&|repo| {
+            repo.commit("a", "2");
+            repo.git(&["replace", "HEAD", "HEAD~"]);
+        });
+        assert_eq!(replaced, "it has replaced objects");
+    }
+}

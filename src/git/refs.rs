@@ -1,0 +1,202 @@
+//! What a REF argument turns out to be: the types, and reading the commit that a ref holds.
+//!
+//! It takes two steps, so that a command can fetch in between: [`Repository::locate`] says what
+//! the argument names without any network, [`Repository::resolve`] reads the commit.
+
+use super::{CommitId, Repository};
+use crate::error::{Error, Kind, Result};
+
+/// What sort of thing a REF names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TargetKind {
+    /// A branch of the repository itself.
+    Branch,
+    /// A branch of one of its remotes.
+    RemoteBranch(RemoteBranch),
+    /// A tag.
+    Tag,
+    /// A commit by its id, or by HEAD being on no branch.
+    Commit,
+}
+
+/// A branch of a remote.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RemoteBranch {
+    /// The remote's name; it may contain `/`.
+    pub remote: String,
+    /// The short name that the branch has there.
+    pub branch: String,
+    /// The full name of the local ref that follows it, usually `refs/remotes/<remote>/<branch>`.
+    pub tracking_ref: String,
+}
+
+impl RemoteBranch {
+    /// `remote/branch`, as a user types it.
+    pub fn name(&self) -> String {
+        format!("{}/{}", self.remote, self.branch)
+    }
+}
+
+/// What a REF names. For a remote branch the commit may still have to be fetched.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Located {
+    /// The short name of the branch or tag, for a remote branch the name that it has at the
+    /// remote; the full id of a commit (the label `dkr.branch`).
+    pub branch: String,
+    /// As the user typed it; as `branch` if nothing was typed (the label `dkr.branch_from`).
+    pub branch_from: String,
+    /// The full name in the repository, such as `refs/remotes/space/main`; the full id of a commit
+    /// (the label `dkr.ref`).
+    pub ref_name: String,
+    /// What sort of thing it is.
+    pub kind: TargetKind,
+}
+
+impl Located {
+    /// The remote branch to fetch first, if it is one.
+    pub fn remote_branch(&self) -> Option<&RemoteBranch> {
+        match &self.kind {
+            TargetKind::RemoteBranch(branch) => Some(branch),
+            _ => None,
+        }
+    }
+}
+
+/// A REF with the commit that it stands for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    /// As in [`Located`].
+    pub branch: String,
+    /// As in [`Located`].
+    pub branch_from: String,
+    /// As in [`Located`].
+    pub ref_name: String,
+    /// As in [`Located`].
+    pub kind: TargetKind,
+    /// The commit; of an annotated tag, the one that it points to.
+    pub commit: CommitId,
+}
+
+impl Repository {
+    /// Reads the commit that `located` stands for now.
+    ///
+    /// # Errors
+    /// `NotFound` if the ref is gone (a remote branch: was never fetched); it fails if the ref
+    /// holds something other than a commit.
+    pub fn resolve(&self, located: Located) -> Result<Target> {
+        let commit = match located.kind {
+            TargetKind::Commit => located.ref_name.parse()?,
+            _ => self.read_ref(&located.ref_name)?,
+        };
+        // libgit2 trusts a ref; an object that is lost shows here.
+        self.inner.find_commit(commit.oid()).map_err(|e| {
+            Error::failed(format!(
+                "cannot read commit `{commit}` of `{}` in `{}`",
+                located.branch_from,
+                self.root()
+            ))
+            .cause(e.message())
+        })?;
+        Ok(Target {
+            branch: located.branch,
+            branch_from: located.branch_from,
+            ref_name: located.ref_name,
+            kind: located.kind,
+            commit,
+        })
+    }
+
+    /// The short names of all local branches.
+    ///
+    /// # Errors
+    /// If the refs cannot be read.
+    pub fn branch_names(&self) -> Result<Vec<String>> {
+        self.short_names("refs/heads/")
+    }
+
+    /// Whether the repository holds the commit `id`.
+    pub fn has_commit(&self, id: &CommitId) -> bool {
+        self.inner.find_commit(id.oid()).is_ok()
+    }
+
+    /// The commit that the ref with this full name leads to.
+    pub(super) fn read_ref(&self, full_name: &str) -> Result<CommitId> {
+        let reading = format!("cannot read `{full_name}` in `{}`", self.root());
+        let reference = self.inner.find_reference(full_name).map_err(|e| {
+            let kind = match e.code() {
+                git2::ErrorCode::NotFound => Kind::NotFound,
+                _ => Kind::Failed,
+            };
+            Error::new(kind, reading.clone()).cause(e.message())
+        })?;
+        match reference.peel(git2::ObjectType::Commit) {
+            Ok(commit) => Ok(commit.id().into()),
+            Err(e) if e.code() == git2::ErrorCode::Peel => {
+                Err(Error::failed(reading).cause("it does not lead to a commit"))
+            }
+            Err(e) => Err(Error::failed(reading).cause(e.message())),
+        }
+    }
+
+    pub(super) fn ref_exists(&self, full_name: &str) -> bool {
+        // A name that no ref can have is one that does not exist.
+        self.inner.find_reference(full_name).is_ok()
+    }
+
+    /// The names below `prefix`, without it; those that are not UTF-8 cannot be typed, and are
+    /// left out.
+    pub(super) fn short_names(&self, prefix: &str) -> Result<Vec<String>> {
+        let failed = |e: git2::Error| {
+            Error::failed(format!("cannot list the refs of `{}`", self.root())).cause(e.message())
+        };
+        let glob = format!("{prefix}*");
+        let references = self.inner.references_glob(&glob).map_err(failed)?;
+        let mut names = Vec::new();
+        for reference in references {
+            let reference = reference.map_err(failed)?;
+            let name = reference.name().ok().and_then(|n| n.strip_prefix(prefix));
+            names.extend(name.map(str::to_owned));
+        }
+        Ok(names)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use proptest::test_runner::{Config, TestRunner};
+
+    use crate::git::testing::TestRepo;
+
+    #[test]
+    fn every_branch_that_git_takes_is_found_by_its_name() {
+        let repo = TestRepo::new();
+        repo.commit("a", "1");
+        let head = git2::Oid::from_str(&repo.head()).unwrap();
+        let git = git2::Repository::open(repo.path()).unwrap();
+        let opened = repo.open();
+        let mut runner = TestRunner::new(Config {
+            cases: 1000,
+            failure_persistence: None,
+            ..Config::default()
+        });
+        // What a shell and git's own syntax of revisions make something else of.
+        let name = "[a-z$`'\"|;&(){}<>%!@=#,é+-]{1,8}(/[a-z$`'\"|;&(){}<>%!@=#,é.+-]{0,4}[a-z])?";
+        let ran = runner.run(&name, |name| {
+            let full = format!("refs/heads/{name}");
+            prop_assume!(git2::Reference::is_valid_name(&full) && name != "main");
+            let Ok(mut made) = git.reference(&full, head, true, "") else {
+                // A folder of `main`, say.
+                return Ok(());
+            };
+            let located = opened.locate(Some(&name));
+            let found = located.and_then(|located| opened.resolve(located));
+            made.delete().unwrap();
+            let found = found.map_err(|e| TestCaseError::fail(format!("{name:?}: {e}")))?;
+            prop_assert_eq!(found.ref_name, full);
+            prop_assert_eq!(found.commit.to_string(), head.to_string());
+            Ok(())
+        });
+        ran.unwrap();
+    }
+}

@@ -1,0 +1,245 @@
+//! git's own server programs, run so that an untrusted client can do no harm: `upload-pack` and
+//! `receive-pack` of exactly one repository.
+//!
+//! The channel of a running container and the builds call it. It takes nothing from the client
+//! but the pack protocol, runs no hook and no configured program, and must never be given a
+//! repository, option or environment that a client chose.
+//!
+//! `upload-pack` speaks protocol version 2, in which a client may ask for any object whose id it
+//! knows, advertised or not (gitprotocol-v2, `want`). That is how a build gets an exact commit;
+//! hiding a ref hides its name and its id, not what it points at from someone who has the id.
+
+mod bridge;
+mod commands;
+mod config;
+mod deliver;
+mod flow;
+mod group;
+mod prefix;
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::process::Command;
+
+use super::command::LIST_TIPS;
+use crate::env::Env;
+use crate::error::{Error, Result};
+
+pub use bridge::{Limits, Outcome, Traffic, bridge};
+pub use config::push_obstacle;
+pub use deliver::RefUpdate;
+pub use prefix::PushPrefix;
+
+/// The largest pack that `receive-pack` takes, in bytes (2 GiB).
+pub const MAX_PUSH_BYTES: u64 = 2 << 30;
+
+/// Which of git's server programs answers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Program {
+    /// `git upload-pack`: serves fetches of branches, tags and the tracking branches of `remotes`.
+    UploadPack {
+        /// Remotes of the repository whose `refs/remotes/<remote>/*` are shown.
+        remotes: Vec<String>,
+    },
+    /// `git receive-pack`: takes pushes to the branches below `prefix` and no others.
+    ReceivePack {
+        /// Where pushes may go.
+        prefix: PushPrefix,
+        /// The largest pack taken, in bytes; [`MAX_PUSH_BYTES`] unless there is a reason.
+        max_bytes: u64,
+    },
+    /// `git receive-pack`: takes from dkr itself what it fetched from a container.
+    Deliver {
+        /// The full names of the refs that are written.
+        refs: Vec<String>,
+        /// Whether a branch may lose commits.
+        force: bool,
+    },
+}
+
+/// One server program for one repository.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Service {
+    git_dir: PathBuf,
+    program: Program,
+}
+
+impl Service {
+    /// The service `program` of the repository whose git directory is `git_dir`: the `.git` of
+    /// the main worktree, or the bare repository.
+    ///
+    /// The caller has opened the repository and so respected its ownership (`safe.directory`):
+    /// this one directory is then trusted here whoever owns it, and the user's own configuration
+    /// is not read at all.
+    ///
+    /// # Errors
+    /// When the path is not absolute.
+    pub fn new(git_dir: &Path, program: Program) -> Result<Self> {
+        if !git_dir.is_absolute() {
+            let path = git_dir.display();
+            return Err(Error::bug(format!(
+                "cannot serve the relative path `{path}`"
+            )));
+        }
+        Ok(Service {
+            git_dir: git_dir.to_path_buf(),
+            program,
+        })
+    }
+
+    /// git's name of the service, as a client of `ext::` asks for it with `%S`.
+    pub fn name(&self) -> &'static str {
+        match self.program {
+            Program::UploadPack { .. } => "git-upload-pack",
+            Program::ReceivePack { .. } | Program::Deliver { .. } => "git-receive-pack",
+        }
+    }
+
+    /// The process to run, without its standard streams. Of `env` only `PATH` is used.
+    ///
+    /// # Errors
+    /// When the repository's configuration cannot be read, or names a hook that cannot be
+    /// switched off.
+    pub async fn command(&self, env: &Env) -> Result<Command> {
+        let mut command = hardened_git(env, &self.git_dir);
+        for hook in config::configured_hooks(env, &self.git_dir).await? {
+            set(&mut command, &format!("hook.{hook}.enabled=false"));
+        }
+        match &self.program {
+            Program::UploadPack { remotes } => {
+                set(&mut command, "uploadpack.advertiseBundleURIs=false");
+                for pattern in ["refs/", "!refs/heads/", "!refs/tags/"] {
+                    set(&mut command, &format!("uploadpack.hideRefs={pattern}"));
+                }
+                for remote in remotes {
+                    let pattern = format!("uploadpack.hideRefs=!refs/remotes/{remote}/");
+                    set(&mut command, &pattern);
+                }
+                command.env("GIT_PROTOCOL", "version=2");
+                command.args(["upload-pack", "--strict"]);
+            }
+            Program::ReceivePack { prefix, max_bytes } => {
+                receive(&mut command, &[prefix.namespace()], *max_bytes);
+                command.arg("receive-pack");
+            }
+            Program::Deliver { refs, force } => {
+                receive(&mut command, refs, MAX_PUSH_BYTES);
+                let deny = format!("receive.denyNonFastForwards={}", !force);
+                set(&mut command, &deny);
+                command.arg("receive-pack");
+            }
+        }
+        command.arg(&self.git_dir);
+        Ok(command)
+    }
+
+    /// Answers one client on `stream`, until it or the service ends, or `gone` says that nobody
+    /// wants the answer any more.
+    ///
+    /// # Errors
+    /// When git cannot be started. What happens afterwards is in [`Traffic::outcome`].
+    pub async fn answer<S>(
+        &self,
+        stream: S,
+        env: &Env,
+        limits: &Limits,
+        gone: impl Future<Output = ()>,
+    ) -> Result<Traffic>
+    where
+        S: AsyncRead + AsyncWrite + Send + 'static,
+    {
+        let command = self.command(env).await?;
+        let prefix = match &self.program {
+            Program::UploadPack { .. } | Program::Deliver { .. } => None,
+            Program::ReceivePack { prefix, .. } => Some(prefix),
+        };
+        bridge(stream, command, prefix, limits, gone).await
+    }
+}
+
+/// Settings of a `receive-pack` that knows nothing but the refs `shown`, or what is below them.
+fn receive(command: &mut Command, shown: &[String], max_bytes: u64) {
+    set(command, "receive.hideRefs=refs/");
+    for name in shown {
+        set(command, &format!("receive.hideRefs=!{name}"));
+    }
+    set(command, &format!("receive.maxInputSize={max_bytes}"));
+    RECEIVE_PACK.iter().for_each(|line| set(command, line));
+}
+
+/// What a push may not do or cause, whatever the repository's own configuration says. The prefix
+/// belongs to the container alone, so deleting and forcing inside it are its own affair.
+const RECEIVE_PACK: [&str; 14] = [
+    "receive.denyCurrentBranch=refuse",
+    "receive.denyDeleteCurrent=refuse",
+    "receive.denyDeletes=false",
+    "receive.denyNonFastForwards=false",
+    "receive.procReceiveRefs=",
+    "receive.advertisePushOptions=false",
+    "receive.fsckObjects=true",
+    "receive.shallowUpdate=false",
+    "receive.autogc=false",
+    // A signed push would have git run the program that checks signatures.
+    "gpg.program=false",
+    "gpg.openpgp.program=false",
+    "gpg.x509.program=false",
+    "gpg.ssh.program=false",
+    "transfer.advertiseSID=false",
+];
+
+/// `git` on `git_dir` with nothing of the user's environment and configuration but `PATH`, and
+/// with every program that the repository could configure switched off.
+fn hardened_git(env: &Env, git_dir: &Path) -> Command {
+    let mut command = Command::new("git");
+    command
+        .env_clear()
+        .env("PATH", absolute_path(env))
+        // No `~/.gitconfig` and no `~` in the repository's configuration leads to a file; older
+        // versions of git know only this way to say it.
+        .env("HOME", "/dev/null")
+        .env("GIT_CONFIG_GLOBAL", "/dev/null")
+        .env("GIT_CONFIG_NOSYSTEM", "1")
+        .env("GIT_ATTR_NOSYSTEM", "1")
+        .env("GIT_TERMINAL_PROMPT", "0")
+        // A missing object is never fetched from a promisor remote: that would run the user's
+        // ssh, proxy or credential helper.
+        .env("GIT_NO_LAZY_FETCH", "1")
+        .env("GIT_ALLOW_PROTOCOL", "none")
+        .env("LC_ALL", "C")
+        .stdin(Stdio::null());
+    let mut safe = OsString::from("safe.directory=");
+    safe.push(git_dir);
+    command.arg("-c").arg(safe);
+    for line in [
+        "core.hooksPath=/dev/null",
+        "core.fsmonitor=false",
+        "gc.auto=0",
+        "maintenance.auto=false",
+    ] {
+        set(&mut command, line);
+    }
+    set(
+        &mut command,
+        &format!("core.alternateRefsCommand={LIST_TIPS}"),
+    );
+    command
+}
+
+fn set(command: &mut Command, line: &str) {
+    command.args(["-c", line]);
+}
+
+/// `PATH` without relative folders: git changes into the repository, where they would find files
+/// that a fetch may have put there.
+fn absolute_path(env: &Env) -> OsString {
+    let path = env.path("PATH").unwrap_or_else(|| "/usr/bin:/bin".into());
+    let folders = std::env::split_paths(&path).filter(|folder| folder.is_absolute());
+    std::env::join_paths(folders).expect("parts of a split PATH hold no separator")
+}

@@ -1,0 +1,295 @@
+//! Joins a byte stream to the standard streams of a process: bounded buffers, half-closing both
+//! ways, time limits, and no process left behind.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::process::Command;
+use tokio::time::{sleep, timeout};
+
+use super::PushPrefix;
+use super::commands::PushCommands;
+use super::flow::Flow;
+use super::group::Group;
+use crate::error::{Error, Result};
+
+/// How long a service may last and wait.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Ends it when no byte has moved in either direction for this long. git itself sends a sign
+    /// of life every 5 s while it works (`uploadpack.keepAlive`, `receive.keepAlive`).
+    pub idle: Duration,
+    /// Ends it after this long in any case.
+    pub total: Duration,
+    /// Ends it when a client that has closed its own side takes nothing for this long; and how
+    /// long a client that was told the end may still send.
+    pub stall: Duration,
+    /// How long each step of ending it may take, before the next, harder one.
+    pub grace: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            idle: Duration::from_secs(15 * 60),
+            total: Duration::from_secs(12 * 60 * 60),
+            stall: Duration::from_secs(4),
+            grace: Duration::from_secs(1),
+        }
+    }
+}
+
+/// How a service ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// The process ended by itself and said that all is well.
+    Finished,
+    /// The process ended by itself and said that it failed; the end of its standard error.
+    Failed(String),
+    /// The push was stopped for this reason.
+    Refused(String),
+    /// The client went away, or nobody wants the answer any more.
+    Gone,
+    /// A limit was reached.
+    TimedOut,
+}
+
+/// What went through a service, in bytes, and how it ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Traffic {
+    /// Bytes that the client sent.
+    pub received: u64,
+    /// Bytes that were sent to the client.
+    pub sent: u64,
+    /// How it ended.
+    pub outcome: Outcome,
+}
+
+/// How much of the process's standard error is kept.
+const STDERR_BYTES: usize = 4 * 1024;
+
+/// Runs `command` in a process group of its own with `stream` as its standard input and output.
+/// If the client is to push, `push` is where to. Ends when the process ends, when the client does
+/// not take what it says, at a limit, or when `gone` completes; the process group is gone then.
+/// Dropping the future kills it at once.
+///
+/// # Errors
+/// When the process cannot be started.
+pub async fn bridge<S>(
+    stream: S,
+    mut command: Command,
+    push: Option<&PushPrefix>,
+    limits: &Limits,
+    gone: impl Future<Output = ()>,
+) -> Result<Traffic>
+where
+    S: AsyncRead + AsyncWrite + Send + 'static,
+{
+    command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .process_group(0);
+    let mut child = command.spawn().map_err(|e| {
+        let program = command.as_std().get_program().display();
+        Error::failed(format!("cannot run `{program}`")).because(e)
+    })?;
+    let mut group = Group::led_by(&child);
+    let stdin = child.stdin.take().expect("the standard input is piped");
+    let stdout = child.stdout.take().expect("the standard output is piped");
+    let stderr = child.stderr.take().expect("the standard error is piped");
+    let complaint = tokio::spawn(last_bytes(stderr));
+
+    let flow = Flow::new();
+    let (from_client, to_client) = tokio::io::split(stream);
+    let mut input = Box::pin(flow.feed(from_client, stdin, push.map(PushCommands::new)));
+    let mut output = Box::pin(flow.drain(stdout, to_client, limits.stall));
+    let deadline = sleep(limits.total);
+    tokio::pin!(gone, deadline);
+    let (mut fed, mut exited) = (false, None);
+    let end = loop {
+        tokio::select! {
+            said = &mut output => break said.map_err(|_| Outcome::Gone),
+            result = &mut input, if !fed => match result {
+                Ok(()) => fed = true,
+                Err(_) => break Err(Outcome::Gone),
+            },
+            status = child.wait(), if exited.is_none() => {
+                exited = Some(status.ok());
+                // git waits for its helpers: one that outlives it hangs.
+                group.kill();
+            }
+            () = &mut gone => break Err(Outcome::Gone),
+            () = flow.idle_for(limits.idle) => break Err(Outcome::TimedOut),
+            () = &mut deadline => break Err(Outcome::TimedOut),
+        }
+    };
+    drop(output);
+    let outcome = match end {
+        Ok(mut to_client) => {
+            let closing = async {
+                if let Some(refusal) = flow.refusal() {
+                    // The service has only said hello, and that is out: this comes next.
+                    to_client.write_all(&refusal.packet()).await?;
+                }
+                to_client.shutdown().await
+            };
+            let _ = timeout(limits.grace, closing).await;
+            if !fed {
+                // A client that is cut off while it sends would not read why.
+                let _ = timeout(limits.stall, input).await;
+            }
+            None
+        }
+        Err(outcome) => {
+            drop(input);
+            Some(outcome)
+        }
+    };
+    let status = match exited {
+        Some(status) => status,
+        None => group.end(&mut child, limits.grace).await,
+    };
+    let complaint = timeout(limits.grace, complaint).await;
+    let complaint = complaint.ok().and_then(|text| text.ok());
+    let outcome = match (outcome, flow.refusal()) {
+        (Some(outcome), _) => outcome,
+        (None, Some(refusal)) => Outcome::Refused(refusal.message.clone()),
+        (None, None) if status.is_some_and(|status| status.success()) => Outcome::Finished,
+        (None, None) => Outcome::Failed(complaint.unwrap_or_default()),
+    };
+    Ok(Traffic {
+        received: flow.received(),
+        sent: flow.sent(),
+        outcome,
+    })
+}
+
+/// Reads `stderr` to its end and keeps the last part of it.
+async fn last_bytes(mut stderr: impl AsyncRead + Unpin) -> String {
+    let mut kept = Vec::new();
+    let mut buffer = [0; 1024];
+    while let Ok(count @ 1..) = stderr.read(&mut buffer).await {
+        kept.extend_from_slice(&buffer[..count]);
+        let excess = kept.len().saturating_sub(STDERR_BYTES);
+        kept.drain(..excess);
+    }
+    String::from_utf8_lossy(&kept).trim().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use tokio::time::Instant;
+
+    use super::*;
+
+    fn shell(script: &str) -> Command {
+        let mut command = Command::new("sh");
+        command.args(["-c", script]);
+        command
+    }
+
+    fn impatient() -> Limits {
+        Limits {
+            idle: Duration::from_millis(300),
+            total: Duration::from_millis(900),
+            stall: Duration::from_millis(100),
+            grace: Duration::from_millis(200),
+        }
+    }
+
+    #[tokio::test]
+    async fn half_closing_reaches_the_process_and_its_answer_comes_back() {
+        let (near, mut far) = tokio::io::duplex(64);
+        let gone = std::future::pending();
+        let limits = Limits::default();
+        let traffic = bridge(
+            near,
+            shell("wc -c; echo oops >&2; exit 3"),
+            None,
+            &limits,
+            gone,
+        );
+        let client = async {
+            far.write_all(&[b'x'; 1000]).await.unwrap();
+            far.shutdown().await.unwrap();
+            let mut answer = String::new();
+            far.read_to_string(&mut answer).await.unwrap();
+            answer
+        };
+        let (traffic, answer) = tokio::join!(traffic, client);
+        let traffic = traffic.unwrap();
+        assert_eq!(answer.trim(), "1000");
+        assert_eq!(traffic.received, 1000);
+        assert_eq!(traffic.outcome, Outcome::Failed("oops".into()));
+    }
+
+    #[tokio::test]
+    async fn an_idle_a_stalled_and_an_endless_service_are_ended_with_their_helpers() {
+        let stories = [
+            ("sleep 977 & sleep 977", false, Outcome::TimedOut),
+            (
+                "while :; do echo; sleep 0.1; done",
+                false,
+                Outcome::TimedOut,
+            ),
+            ("yes", true, Outcome::Gone),
+            ("trap '' TERM; sleep 977", false, Outcome::TimedOut),
+        ];
+        for (script, half_close, expected) in stories {
+            let (near, mut far) = tokio::io::duplex(100_000);
+            if half_close {
+                far.shutdown().await.unwrap();
+            }
+            let began = Instant::now();
+            let gone = std::future::pending();
+            let traffic = bridge(near, shell(script), None, &impatient(), gone)
+                .await
+                .unwrap();
+            assert_eq!(traffic.outcome, expected, "{script}");
+            assert!(began.elapsed() < Duration::from_secs(3), "{script}");
+        }
+        assert_eq!(processes_named("sleep\0977"), 0);
+    }
+
+    #[tokio::test]
+    async fn a_helper_that_outlives_the_process_does_not_keep_the_client_waiting() {
+        let (near, mut far) = tokio::io::duplex(64);
+        let gone = std::future::pending();
+        let limits = Limits::default();
+        let traffic = bridge(near, shell("echo done; sleep 978 &"), None, &limits, gone);
+        let mut answer = String::new();
+        let both = async { tokio::join!(traffic, far.read_to_string(&mut answer)) };
+        let (traffic, _) = timeout(Duration::from_secs(5), both).await.unwrap();
+        assert_eq!(traffic.unwrap().outcome, Outcome::Finished);
+        assert_eq!(answer, "done\n");
+        assert_eq!(processes_named("sleep\0978"), 0);
+    }
+
+    #[tokio::test]
+    async fn dropping_the_future_kills_the_process() {
+        let (near, _far) = tokio::io::duplex(64);
+        let gone = std::future::pending();
+        let limits = Limits::default();
+        let traffic = bridge(near, shell("sleep 979 & sleep 979"), None, &limits, gone);
+        assert!(timeout(Duration::from_millis(300), traffic).await.is_err());
+        let began = Instant::now();
+        while processes_named("sleep\0979") > 0 {
+            assert!(began.elapsed() < Duration::from_secs(2));
+            sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    fn processes_named(part: &str) -> usize {
+        let processes = fs::read_dir("/proc").unwrap().filter_map(|entry| {
+            let line = fs::read(entry.ok()?.path().join("cmdline")).ok()?;
+            String::from_utf8_lossy(&line)
+                .starts_with(part)
+                .then_some(())
+        });
+        processes.count()
+    }
+}

@@ -1,0 +1,249 @@
+//! Reads along while a client tells `receive-pack` which refs to update, and stops it at the
+//! first one outside its prefix.
+//!
+//! git's `receive.hideRefs` alone is not enough: its patterns cannot show `refs/heads/box/*`
+//! without showing the branch `refs/heads/box`. Format: gitprotocol-pack, "Reference Update
+//! Request"; all of it comes in one list of packets before the pack.
+
+use super::PushPrefix;
+
+/// More updates than this in one push are refused.
+const MAX_COMMANDS: usize = 10_000;
+
+/// The largest packet, its four length digits included (gitprotocol-common).
+const MAX_PACKET: usize = 65_520;
+
+/// Why a push was stopped.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Refusal {
+    /// What to tell the person who pushed.
+    pub message: String,
+    sideband: bool,
+}
+
+impl Refusal {
+    /// The message as the client understands it at this point: on the error band if it asked for
+    /// bands, else as an error packet.
+    pub fn packet(&self) -> Vec<u8> {
+        let start = if self.sideband { "\x03" } else { "ERR " };
+        let text = format!("{start}{}\n", self.message);
+        format!("{:04x}{text}0000", text.len() + 4).into_bytes()
+    }
+}
+
+/// A push whose list of updates is being read.
+#[derive(Debug)]
+pub(super) struct PushCommands<'a> {
+    prefix: &'a PushPrefix,
+    pending: Vec<u8>,
+    commands: usize,
+    sideband: bool,
+    complete: bool,
+}
+
+impl<'a> PushCommands<'a> {
+    /// Nothing read yet; updates may go to `prefix`.
+    pub fn new(prefix: &'a PushPrefix) -> Self {
+        PushCommands {
+            prefix,
+            pending: Vec::new(),
+            commands: 0,
+            sideband: false,
+            complete: false,
+        }
+    }
+
+    /// Takes the client's next bytes and gives back those that may be passed on: whole, permitted
+    /// packets, and after the end of the list everything.
+    ///
+    /// # Errors
+    /// When an update lies outside the prefix, or the bytes are not such a list.
+    pub fn read(&mut self, bytes: &[u8]) -> Result<Vec<u8>, Refusal> {
+        self.pending.extend_from_slice(bytes);
+        let mut permitted = 0;
+        while !self.complete {
+            let rest = &self.pending[permitted..];
+            let Some(length) = rest.first_chunk::<4>().map(packet_length) else {
+                break;
+            };
+            match length {
+                Some(0) => {
+                    self.complete = true;
+                    permitted += 4;
+                }
+                Some(length @ 5..=MAX_PACKET) if rest.len() < length => break,
+                Some(length @ 5..=MAX_PACKET) => {
+                    let line = rest[4..length].to_vec();
+                    self.check(&line)?;
+                    permitted += length;
+                }
+                _ => return Err(self.refusal("the list of refs to update is malformed")),
+            }
+        }
+        if self.complete {
+            return Ok(std::mem::take(&mut self.pending));
+        }
+        Ok(self.pending.drain(..permitted).collect())
+    }
+
+    /// Checks one line as `receive-pack` reads it: it ends at the first NUL, behind which the
+    /// client's capabilities follow.
+    fn check(&mut self, line: &[u8]) -> Result<(), Refusal> {
+        let line = line.strip_suffix(b"\n").unwrap_or(line);
+        let mut parts = line.splitn(2, |byte| *byte == 0);
+        let command = parts.next().unwrap_or_default();
+        if let Some(capabilities) = parts.next() {
+            let mut words = capabilities.split(|byte| *byte == b' ');
+            self.sideband |= words.any(|word| word == b"side-band-64k");
+        }
+        if command.starts_with(b"shallow ") {
+            return Ok(());
+        }
+        if command.starts_with(b"push-cert") {
+            return Err(self.refusal("signed pushes are not taken"));
+        }
+        self.commands += 1;
+        if self.commands > MAX_COMMANDS {
+            return Err(self.refusal(&format!("more than {MAX_COMMANDS} refs in one push")));
+        }
+        let mut words = command.splitn(3, |byte| *byte == b' ');
+        let (Some(old), Some(new), Some(name)) = (words.next(), words.next(), words.next()) else {
+            return Err(self.refusal("the list of refs to update is malformed"));
+        };
+        if !is_object_id(old) || !is_object_id(new) {
+            return Err(self.refusal("the list of refs to update is malformed"));
+        }
+        let namespace = self.prefix.namespace();
+        match name.strip_prefix(namespace.as_bytes()) {
+            Some(branch) if !branch.is_empty() => Ok(()),
+            _ => {
+                let name = String::from_utf8_lossy(name);
+                let name: String = name.escape_debug().take(200).collect();
+                Err(self.refusal(&format!("only `{namespace}*` may be pushed, not `{name}`")))
+            }
+        }
+    }
+
+    fn refusal(&self, reason: &str) -> Refusal {
+        Refusal {
+            message: format!("dkr: push refused: {reason}"),
+            sideband: self.sideband,
+        }
+    }
+}
+
+/// The length that a packet announces: four hexadecimal digits.
+fn packet_length(digits: &[u8; 4]) -> Option<usize> {
+    if !digits.iter().all(u8::is_ascii_hexdigit) {
+        return None;
+    }
+    usize::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
+}
+
+fn is_object_id(word: &[u8]) -> bool {
+    matches!(word.len(), 40 | 64) && word.iter().all(u8::is_ascii_hexdigit)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn line(name: &str, capabilities: &str) -> Vec<u8> {
+        let (old, new) = ("0".repeat(40), "a".repeat(40));
+        let text = format!("{old} {new} {name}{capabilities}");
+        format!("{:04x}{text}", text.len() + 4).into_bytes()
+    }
+
+    fn read(input: &[u8]) -> Result<Vec<u8>, Refusal> {
+        PushCommands::new(&PushPrefix::of_hostname("box")).read(input)
+    }
+
+    #[test]
+    fn updates_below_the_prefix_pass_byte_for_byte_with_the_pack_behind_them() {
+        let mut input = line("refs/heads/box/a", "\0 report-status side-band-64k");
+        input.extend(line("refs/heads/box/b/c", ""));
+        input.extend(b"0000PACK anything 0000 zzzz");
+        let prefix = PushPrefix::of_hostname("box");
+        for size in [1, 3, 50, 1000] {
+            let mut commands = PushCommands::new(&prefix);
+            let chunks = input.chunks(size);
+            let passed: Vec<u8> = chunks.flat_map(|c| commands.read(c).unwrap()).collect();
+            assert_eq!(passed, input);
+        }
+    }
+
+    #[test]
+    fn any_other_ref_stops_the_push_and_is_named() {
+        let others = [
+            "refs/heads/box",
+            "refs/heads/box/",
+            "refs/heads/boxes/a",
+            "refs/heads/main",
+            "refs/tags/v1",
+            "refs/notes/commits",
+            "refs/remotes/origin/main",
+            "refs/dkr/x",
+            "HEAD",
+            "",
+        ];
+        for name in others {
+            let mut input = line("refs/heads/box/fine", "\0side-band-64k");
+            input.extend(line(name, ""));
+            let refusal = read(&input).unwrap_err();
+            assert!(refusal.message.contains(&format!("not `{name}`")));
+            assert_eq!(refusal.packet()[4], 3);
+        }
+    }
+
+    #[test]
+    fn a_client_without_bands_gets_an_error_packet() {
+        let refusal = read(&line("refs/heads/main", "\0report-status")).unwrap_err();
+        let packet = String::from_utf8(refusal.packet()).unwrap();
+        let length = usize::from_str_radix(&packet[..4], 16).unwrap();
+        assert_eq!(length + 4, packet.len());
+        assert!(packet[4..].starts_with("ERR dkr: push refused: only `refs/heads/box/*`"));
+    }
+
+    #[test]
+    fn what_is_no_list_of_updates_is_refused() {
+        let cases: [&[u8]; 7] = [
+            b"0001",
+            b"0004",
+            b"+004",
+            b"zzzz",
+            b"fff1",
+            b"0009abcde",
+            b"000epush-cert\0",
+        ];
+        for input in cases {
+            assert!(read(input).is_err(), "{}", input.escape_ascii());
+        }
+        assert_eq!(read(b"0000").unwrap(), b"0000");
+    }
+
+    #[test]
+    fn the_number_of_updates_is_bounded() {
+        let mut input = line("refs/heads/box/a", "").repeat(MAX_COMMANDS);
+        assert!(read(&input).is_ok());
+        input.extend(line("refs/heads/box/a", ""));
+        assert!(read(&input).is_err());
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2000))]
+
+        #[test]
+        fn no_input_makes_it_panic_or_hold_more_than_a_packet(input: Vec<u8>, size in 1..64usize) {
+            let prefix = PushPrefix::of_hostname("box");
+            let mut commands = PushCommands::new(&prefix);
+            for chunk in input.chunks(size) {
+                if commands.read(chunk).is_err() {
+                    break;
+                }
+                prop_assert!(commands.pending.len() <= MAX_PACKET + size);
+            }
+        }
+    }
+}

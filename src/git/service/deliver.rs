@@ -1,0 +1,134 @@
+//! Bringing commits into a repository by `receive-pack`, hardened as for a container's push: dkr
+//! itself is the client and says which refs to write, and only the pack comes from elsewhere.
+//!
+//! Format: gitprotocol-pack, "Reference Update Request and Packfile Transfer" and "Report Status".
+
+use std::collections::BTreeMap;
+use std::process::Stdio;
+
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+
+use super::{Program, Service};
+use crate::env::Env;
+use crate::error::{Error, Result};
+
+/// No such ref, as the protocol says it.
+const NOTHING: &str = "0000000000000000000000000000000000000000";
+
+/// A ref to write.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RefUpdate {
+    /// Its full name.
+    pub name: String,
+    /// The commit that it gets.
+    pub commit: String,
+}
+
+impl Service {
+    /// Writes refs whose objects come in `pack`: all of them or none. The service must be one of
+    /// [`Program::Deliver`] for these refs.
+    ///
+    /// # Errors
+    /// When git cannot be run, the pack is broken or incomplete, or a ref cannot be written: the
+    /// causes are git's own words.
+    pub async fn deliver(
+        &self,
+        updates: &[RefUpdate],
+        pack: impl AsyncRead + Unpin,
+        env: &Env,
+    ) -> Result<()> {
+        debug_assert!(matches!(self.program, Program::Deliver { .. }));
+        let git_dir = self.git_dir.display();
+        let failed = || Error::failed(format!("cannot bring commits into `{git_dir}`"));
+        let mut command = self.command(env).await?;
+        command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let child = command.kill_on_drop(true).spawn();
+        let mut child = child.map_err(|e| Error::failed("cannot run `git`").because(e))?;
+        let input = child.stdin.take().expect("it is piped");
+        let mut output = child.stdout.take().expect("it is piped");
+        let mut errors = child.stderr.take().expect("it is piped");
+
+        let mut words = String::new();
+        let talk = async {
+            let talked = talk(updates, pack, input, &mut output).await;
+            // What it says last must not hold it up.
+            tokio::io::copy(&mut output, &mut tokio::io::sink()).await?;
+            talked
+        };
+        let (talked, _) = tokio::join!(talk, errors.read_to_string(&mut words));
+        let status = child.wait().await.map_err(|e| failed().because(e))?;
+        let mut error = failed();
+        error.causes = words.lines().map(str::to_owned).collect();
+        match talked {
+            Ok(refusals) if refusals.is_empty() && status.success() => Ok(()),
+            Ok(refusals) => {
+                error.causes.extend(refusals);
+                Err(error)
+            }
+            // It has ended, and has said why.
+            Err(e) if error.causes.is_empty() => Err(error.because(e)),
+            Err(_) => Err(error),
+        }
+    }
+}
+
+/// The whole conversation; what git refuses.
+async fn talk(
+    updates: &[RefUpdate],
+    mut pack: impl AsyncRead + Unpin,
+    mut input: impl AsyncWrite + Unpin,
+    output: &mut (impl AsyncRead + Unpin),
+) -> std::io::Result<Vec<String>> {
+    let mut old = BTreeMap::new();
+    while let Some(line) = packet(output).await? {
+        let line = line.split('\0').next().unwrap_or_default();
+        if let Some((id, name)) = line.trim_end().split_once(' ') {
+            old.insert(name.to_owned(), id.to_owned());
+        }
+    }
+    for (index, update) in updates.iter().enumerate() {
+        let before = old.get(&update.name).map_or(NOTHING, String::as_str);
+        let mut line = format!("{before} {} {}", update.commit, update.name);
+        if index == 0 {
+            line.push_str("\0 report-status atomic quiet");
+        }
+        let line = format!("{:04x}{line}", line.len() + 4);
+        input.write_all(line.as_bytes()).await?;
+    }
+    input.write_all(b"0000").await?;
+    tokio::io::copy(&mut pack, &mut input).await?;
+    input.shutdown().await?;
+    drop(input);
+
+    let mut refusals = Vec::new();
+    while let Some(line) = packet(output).await? {
+        let line = line.trim_end();
+        match line.split_once(' ') {
+            Some(("unpack", "ok") | ("ok", _)) => {}
+            Some(("unpack", reason)) => refusals.push(format!("git says: {reason}")),
+            Some(("ng", reason)) => refusals.push(reason.to_owned()),
+            _ => refusals.push(line.to_owned()),
+        }
+    }
+    Ok(refusals)
+}
+
+/// The next packet; none at the end of a list.
+async fn packet(source: &mut (impl AsyncRead + Unpin)) -> std::io::Result<Option<String>> {
+    let mut length = [0; 4];
+    source.read_exact(&mut length).await?;
+    let malformed = || std::io::Error::other("git does not speak its protocol");
+    let length = std::str::from_utf8(&length).map_err(|_| malformed())?;
+    match usize::from_str_radix(length, 16).map_err(|_| malformed())? {
+        0 => Ok(None),
+        length @ 4.. => {
+            let mut line = vec![0; length - 4];
+            source.read_exact(&mut line).await?;
+            Ok(Some(String::from_utf8_lossy(&line).into_owned()))
+        }
+        _ => Err(malformed()),
+    }
+}

@@ -1,0 +1,228 @@
+//! A host repository and a clone of it that reaches it only through sockets, for tests of the
+//! services and of the channel.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::{Arc, Mutex};
+
+use tempfile::TempDir;
+use tokio::net::UnixListener;
+
+use super::{Limits, Service, Traffic};
+use crate::env::Env;
+
+/// A folder with the repository `host`, the clone `clone` and the sockets in `run`.
+pub(crate) struct Sandbox {
+    folder: TempDir,
+}
+
+impl Sandbox {
+    /// A repository whose `main` has `commits` commits, and more refs of every kind.
+    pub fn new(commits: usize) -> Self {
+        let sandbox = Sandbox {
+            folder: tempfile::tempdir().unwrap(),
+        };
+        for name in ["run", "home", "inside"] {
+            fs::create_dir(sandbox.path(name)).unwrap();
+        }
+        sandbox.run("git", &["init", "-q", "-b", "main", "host"], "");
+        sandbox.host(&["config", "user.name", "user"]);
+        sandbox.host(&["config", "user.email", "user@example.org"]);
+        let mut import = Command::new("git")
+            .args(["fast-import", "--quiet"])
+            .current_dir(sandbox.path("host"))
+            .stdin(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut stream = String::new();
+        for i in 0..commits {
+            let text = format!("file {i}\n").repeat(20);
+            let time = 1_700_000_000 + i;
+            stream += &format!(
+                "commit refs/heads/main\ncommitter u <u@example.org> {time} +0000\ndata 2\nc\n\
+                 M 100644 inline f{}\ndata {}\n{text}\n",
+                i % 300,
+                text.len()
+            );
+        }
+        let mut stdin = import.stdin.take().unwrap();
+        stdin.write_all(stream.as_bytes()).unwrap();
+        drop(stdin);
+        assert!(import.wait().unwrap().success());
+        sandbox.host(&["reset", "-q", "--hard"]);
+        sandbox.host(&["branch", "topic"]);
+        sandbox.host(&["tag", "v1"]);
+        for name in [
+            "refs/remotes/space/main",
+            "refs/remotes/other/main",
+            "refs/dkr/x",
+        ] {
+            sandbox.host(&["update-ref", name, "HEAD"]);
+        }
+        sandbox.host(&["notes", "add", "-m", "note"]);
+        fs::write(sandbox.path("host/f0"), "changed").unwrap();
+        sandbox.host(&["stash", "-q"]);
+        sandbox
+    }
+
+    /// A path in the folder.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// The git directory of the host's repository.
+    pub fn git_dir(&self) -> PathBuf {
+        self.path("host/.git")
+    }
+
+    /// The environment that dkr sees.
+    pub fn env(&self) -> Env {
+        let path = std::env::var("PATH").unwrap();
+        let state = self.path("state");
+        Env::from_iter([
+            ("PATH", path),
+            ("XDG_STATE_HOME", state.display().to_string()),
+        ])
+    }
+
+    /// Answers `service` on its socket in `run`; what went through is recorded.
+    pub fn serve(&self, service: Service) -> Arc<Mutex<Vec<Traffic>>> {
+        let listener = UnixListener::bind(self.path("run").join(service.name())).unwrap();
+        let records = Arc::new(Mutex::new(Vec::new()));
+        let (recorder, env) = (records.clone(), self.env());
+        drop(tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let limits = Limits::default();
+                let pending = std::future::pending();
+                let traffic = service.answer(stream, &env, &limits, pending).await;
+                recorder.lock().unwrap().push(traffic.unwrap());
+            }
+        }));
+        records
+    }
+
+    /// Makes the clone, from the disk so that it costs nothing, with the remote `host`.
+    pub fn clone_host(&self, run: &Path) {
+        self.run("git", &["clone", "-q", "-o", "host", "host", "clone"], "");
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/assets/dkr-connect.sh");
+        let url = format!("ext::env DKR_CHANNEL={} {script} %S", run.display());
+        for (key, value) in [
+            ("user.name", "agent"),
+            ("user.email", "agent@example.org"),
+            ("remote.host.url", &url),
+            ("protocol.ext.allow", "user"),
+            ("push.negotiate", "true"),
+        ] {
+            self.ok(&["config", key, value]);
+        }
+    }
+
+    /// Runs git in the clone.
+    pub fn git(&self, arguments: &[&str]) -> Output {
+        tokio::task::block_in_place(|| self.output("git", arguments, "clone"))
+    }
+
+    /// Runs git in the clone, successfully; gives its standard output.
+    pub fn ok(&self, arguments: &[&str]) -> String {
+        let output = self.git(arguments);
+        assert!(output.status.success(), "git {arguments:?}: {output:?}");
+        String::from_utf8(output.stdout).unwrap().trim().to_string()
+    }
+
+    /// Runs git in the clone, which fails; gives its standard error.
+    pub fn fails(&self, arguments: &[&str]) -> String {
+        let output = self.git(arguments);
+        assert!(!output.status.success(), "git {arguments:?}: {output:?}");
+        String::from_utf8(output.stderr).unwrap()
+    }
+
+    /// Runs git in the host's repository, as its user.
+    pub fn host(&self, arguments: &[&str]) -> String {
+        self.run("git", arguments, "host")
+    }
+
+    /// Runs git in the host's repository, as its user, in vain.
+    pub fn host_fails(&self, arguments: &[&str]) {
+        let output = self.output("git", arguments, "host");
+        assert!(!output.status.success(), "git {arguments:?}: {output:?}");
+    }
+
+    /// Makes an empty commit in the clone.
+    pub fn commit(&self, message: &str) {
+        self.ok(&["commit", "-q", "--allow-empty", "-m", message]);
+    }
+
+    /// A program at `name` that leaves a line in the file `canary`.
+    pub fn canary(&self, name: &str) -> String {
+        let path = self.path(name);
+        let canary = self.path("canary");
+        let script = format!("#!/bin/sh\necho {name} >>{}\n", canary.display());
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, script).unwrap();
+        fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).unwrap();
+        path.display().to_string()
+    }
+
+    /// Every file of the host's repository and work tree, but for objects that were added and the
+    /// branches `box/*`.
+    pub fn host_files(&self) -> BTreeMap<PathBuf, Vec<u8>> {
+        let mut files = BTreeMap::new();
+        collect(&self.path("host"), &mut files);
+        let git_dir = self.git_dir();
+        files.retain(|path, _| {
+            let inside = path.strip_prefix(&git_dir).unwrap_or(path);
+            let own = ["objects", "refs/heads/box", "logs/refs/heads/box"];
+            !own.iter().any(|own| inside.starts_with(own))
+        });
+        files
+    }
+
+    /// The processes that serve the host's repository.
+    pub fn services(&self) -> usize {
+        let git_dir = self.git_dir().display().to_string();
+        let processes = fs::read_dir("/proc").unwrap().filter_map(|entry| {
+            let line = fs::read(entry.ok()?.path().join("cmdline")).ok()?;
+            let line = String::from_utf8_lossy(&line).into_owned();
+            (line.contains(&git_dir) && line.contains("-pack")).then_some(line)
+        });
+        processes.count()
+    }
+
+    fn run(&self, program: &str, arguments: &[&str], folder: &str) -> String {
+        let output = self.output(program, arguments, folder);
+        assert!(output.status.success(), "{arguments:?}: {output:?}");
+        String::from_utf8(output.stdout).unwrap().trim().to_string()
+    }
+
+    fn output(&self, program: &str, arguments: &[&str], folder: &str) -> Output {
+        Command::new(program)
+            .args(arguments)
+            .current_dir(self.path(folder))
+            .env_clear()
+            .env("PATH", std::env::var("PATH").unwrap())
+            // Container and host have users of their own.
+            .env(
+                "HOME",
+                self.path(if folder == "clone" { "inside" } else { "home" }),
+            )
+            .env("GIT_CONFIG_NOSYSTEM", "1")
+            .env("LC_ALL", "C")
+            .output()
+            .unwrap()
+    }
+}
+
+fn collect(folder: &Path, files: &mut BTreeMap<PathBuf, Vec<u8>>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            collect(&path, files);
+        } else {
+            files.insert(path.clone(), fs::read(&path).unwrap());
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! Whether a working branch of a container could be pushed, before anything starts.
+
+use super::Repository;
+use crate::error::{Error, Result};
+
+/// Checks that `name` can be a branch of a container whose image is of `image_branch`.
+///
+/// # Errors
+/// When git does not take the name, or it collides with the image's own branch.
+pub fn check_working_branch(name: &str, image_branch: &str) -> Result<()> {
+    let refused = || Error::usage(format!("`{name}` cannot be a working branch"));
+    let full = format!("refs/heads/{name}");
+    // `HEAD` and a leading dash: git-branch(1) refuses them, though they are valid as refs.
+    if name.starts_with('-') || name == "HEAD" || !git2::Reference::is_valid_name(&full) {
+        return Err(refused()
+            .cause("git does not take it as the name of a branch")
+            .hint("choose another with `--name`, such as `fix-parser`"));
+    }
+    if collides(name, image_branch) {
+        return Err(refused()
+            .cause(format!(
+                "it collides with the image's own branch `{image_branch}`"
+            ))
+            .hint("choose another with `--name`"));
+    }
+    Ok(())
+}
+
+/// Git keeps branches as files: none can be a folder of another.
+fn collides(a: &str, b: &str) -> bool {
+    let below = |inner: &str, outer: &str| {
+        inner
+            .strip_prefix(outer)
+            .is_some_and(|rest| rest.starts_with('/'))
+    };
+    a == b || below(a, b) || below(b, a)
+}
+
+impl Repository {
+    /// Checks that `refs/heads/<hostname>/<name>`, where a container's `git push` goes, could
+    /// exist beside the branches that there are.
+    ///
+    /// # Errors
+    /// When it could not, or the branches cannot be listed.
+    pub fn check_push_target(&self, hostname: &str, name: &str) -> Result<()> {
+        let target = format!("{hostname}/{name}");
+        let refused = || Error::usage(format!("`{name}` cannot be a working branch"));
+        if !git2::Reference::is_valid_name(&format!("refs/heads/{target}")) {
+            let cause = format!("`git push` would have to make the branch `{target}`");
+            return Err(refused().cause(cause));
+        }
+        let branches = self.branch_names()?;
+        let in_the_way = branches
+            .iter()
+            .find(|branch| **branch != target && collides(branch, &target));
+        match in_the_way {
+            None => Ok(()),
+            Some(branch) => Err(refused()
+                .cause(format!(
+                    "`git push` could not make the branch `{target}` beside `{branch}`"
+                ))
+                .hint("choose another with `--name`, or rename that branch")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::git::testing::TestRepo;
+
+    #[test]
+    fn a_name_must_be_a_branch_and_free() {
+        for name in [
+            "-x", "HEAD", "a..b", "a b", "", "x.lock", "main", "main/x", "a~1",
+        ] {
+            assert!(check_working_branch(name, "main").is_err(), "{name}");
+        }
+        for name in ["fix-parser", "feature/x", "mainly"] {
+            assert!(check_working_branch(name, "main").is_ok(), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_branch_in_the_way_of_the_push_is_named() {
+        let test = TestRepo::new();
+        test.commit("a", "a");
+        test.git(&["branch", "laptop/fix"]);
+        let repo = test.open();
+        assert!(repo.check_push_target("laptop", "other").is_ok());
+        assert!(repo.check_push_target("laptop", "fix").is_ok());
+        let error = repo.check_push_target("laptop", "fix/it").unwrap_err();
+        assert!(error.causes[0].contains("`laptop/fix`"), "{error}");
+        test.git(&["branch", "desk"]);
+        assert!(repo.check_push_target("desk", "fix").is_err());
+    }
+}

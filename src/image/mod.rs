@@ -1,0 +1,14 @@
+//! Images as values: their labels, their tags, which one is meant, and how stale it is.
+//!
+//! Pure: the engine lists them, `commands` brings both together.
+
+pub mod labels;
+pub mod names;
+pub mod reference;
+pub mod runtime;
+pub mod search;
+pub mod staleness;
+
+pub use labels::{ImageType, Labels};
+pub use search::{BakedImage, Query, Row};
+pub use staleness::{Staleness, Verdict};

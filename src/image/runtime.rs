@@ -1,0 +1,71 @@
+//! What every branch image holds so that containers start from it.
+
+use super::names::{ADJECTIVES, NOUNS};
+
+/// The image's entrypoint.
+pub const ENTRYPOINT: &str = "/usr/local/lib/dkr/entrypoint.sh";
+
+/// A file of an image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RuntimeFile {
+    /// Its name in `/usr/local/lib/dkr`.
+    pub name: &'static str,
+    /// What it holds.
+    pub contents: &'static str,
+    /// Whether it is run.
+    pub executable: bool,
+}
+
+/// The entrypoint, and what it reads and runs.
+pub const RUNTIME_FILES: [RuntimeFile; 8] = [
+    script("entrypoint.sh", include_str!("../../assets/entrypoint.sh")),
+    script("attach.sh", include_str!("../../assets/attach.sh")),
+    script("work.sh", include_str!("../../assets/work.sh")),
+    script("connect", include_str!("../../assets/dkr-connect.sh")),
+    data("term.sh", include_str!("../../assets/term.sh")),
+    data("tmux.conf", include_str!("../../assets/tmux.conf")),
+    data("adjectives", ADJECTIVES),
+    data("nouns", NOUNS),
+];
+
+const fn script(name: &'static str, contents: &'static str) -> RuntimeFile {
+    RuntimeFile {
+        name,
+        contents,
+        executable: true,
+    }
+}
+
+const fn data(name: &'static str, contents: &'static str) -> RuntimeFile {
+    RuntimeFile {
+        name,
+        contents,
+        executable: false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_scripts_use_only_files_that_are_there() {
+        for file in RUNTIME_FILES {
+            let uses = file.contents.split("\"$lib/").skip(1);
+            for name in uses.filter_map(|rest| rest.split('"').next()) {
+                assert!(
+                    RUNTIME_FILES.iter().any(|other| other.name == name),
+                    "{} uses {name}",
+                    file.name
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn the_entrypoint_is_one_of_the_scripts() {
+        let name = ENTRYPOINT.strip_prefix("/usr/local/lib/dkr/");
+        let entrypoint = RUNTIME_FILES.iter().find(|file| Some(file.name) == name);
+        assert!(entrypoint.is_some_and(|file| file.executable && file.contents.starts_with("#!")));
+    }
+}

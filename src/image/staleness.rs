@@ -1,0 +1,197 @@
+//! How stale an image is, what that asks for, and how it is said (pure).
+//!
+//! `git` compares the commits; `start-image` asks the question.
+
+/// How an image's baked commit stands to the tip of its branch, in the words of `git status`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Staleness {
+    /// The baked commit is the tip.
+    Current,
+    /// The branch moved on.
+    Behind {
+        /// Commits that only the branch has, as far as they were counted.
+        commits: usize,
+        /// Whether there are more than that.
+        at_least: bool,
+    },
+    /// The branch was moved back: it has nothing that the image has not.
+    Ahead {
+        /// Commits that only the image has, as far as they were counted.
+        commits: usize,
+        /// Whether there are more than that.
+        at_least: bool,
+    },
+    /// The branch was rewritten: the baked commit is not part of it.
+    Diverged {
+        /// Commits that only the branch has.
+        behind: usize,
+        /// Commits that only the image has.
+        ahead: usize,
+    },
+    /// The branch is so far away that it was not found out whether it moved on or was rewritten.
+    FarApart {
+        /// Commits that only the branch has, at least.
+        behind: usize,
+    },
+    /// The ref or the commit is gone.
+    Unknown {
+        /// Why there is no answer.
+        reason: String,
+    },
+}
+
+/// What a staleness asks for before a start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// Start.
+    Fine,
+    /// The image can be updated.
+    OfferUpdate,
+    /// The image should be baked anew; an update is possible all the same.
+    OfferBake,
+}
+
+impl Verdict {
+    /// The command to recommend.
+    pub fn command(self) -> Option<&'static str> {
+        match self {
+            Verdict::Fine => None,
+            Verdict::OfferUpdate => Some("update-image"),
+            Verdict::OfferBake => Some("create-image"),
+        }
+    }
+}
+
+/// What `staleness` asks for, when `max_behind` commits are no reason to ask.
+pub fn judge(staleness: &Staleness, max_behind: usize) -> Verdict {
+    match staleness {
+        Staleness::Current => Verdict::Fine,
+        Staleness::Behind { commits, at_least } => {
+            if *commits > max_behind || *at_least {
+                Verdict::OfferUpdate
+            } else {
+                Verdict::Fine
+            }
+        }
+        Staleness::FarApart { .. } => Verdict::OfferUpdate,
+        Staleness::Ahead { .. } | Staleness::Diverged { .. } | Staleness::Unknown { .. } => {
+            Verdict::OfferBake
+        }
+    }
+}
+
+/// The sentence that says it: of the image `tag`, against `branch` as the user calls it, `built`
+/// an age as people say it (`9 days ago`).
+pub fn sentence(staleness: &Staleness, tag: &str, branch: &str, built: &str) -> String {
+    let image = format!("image `{tag}`");
+    let said = match staleness {
+        Staleness::Current => format!("is up to date with `{branch}`"),
+        Staleness::Behind { commits, at_least } => {
+            format!("is {} behind `{branch}`", counted(*commits, *at_least))
+        }
+        Staleness::Ahead { commits, at_least } => format!(
+            "is {} ahead of `{branch}`, which was moved back",
+            counted(*commits, *at_least)
+        ),
+        Staleness::Diverged { behind, ahead } => format!(
+            "and `{branch}` have diverged: {} that the image does not have, {} that only it has",
+            counted(*behind, false),
+            counted(*ahead, false)
+        ),
+        Staleness::FarApart { behind } => {
+            format!("is {} away from `{branch}`", counted(*behind, true))
+        }
+        Staleness::Unknown { reason } => {
+            format!("cannot be compared with `{branch}`: {reason}")
+        }
+    };
+    format!("{image} {said} (built {built})")
+}
+
+fn counted(commits: usize, more: bool) -> String {
+    let more = if more { "more than " } else { "" };
+    let plural = if commits == 1 { "" } else { "s" };
+    format!("{more}{commits} commit{plural}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn behind(commits: usize, at_least: bool) -> Staleness {
+        Staleness::Behind { commits, at_least }
+    }
+
+    #[test]
+    fn only_what_is_too_far_behind_asks_for_an_update() {
+        assert_eq!(judge(&Staleness::Current, 0), Verdict::Fine);
+        assert_eq!(judge(&behind(50, false), 50), Verdict::Fine);
+        assert_eq!(judge(&behind(51, false), 50), Verdict::OfferUpdate);
+        assert_eq!(judge(&behind(50, true), 50), Verdict::OfferUpdate);
+        assert_eq!(judge(&behind(1, false), 0), Verdict::OfferUpdate);
+        assert_eq!(
+            judge(&Staleness::FarApart { behind: 99 }, 50),
+            Verdict::OfferUpdate
+        );
+    }
+
+    #[test]
+    fn what_no_update_repairs_asks_for_a_bake() {
+        let unknown = Staleness::Unknown {
+            reason: "gone".into(),
+        };
+        let diverged = Staleness::Diverged {
+            behind: 1,
+            ahead: 1,
+        };
+        let ahead = Staleness::Ahead {
+            commits: 1,
+            at_least: false,
+        };
+        for staleness in [unknown, diverged, ahead] {
+            assert_eq!(judge(&staleness, 1000).command(), Some("create-image"));
+        }
+    }
+
+    #[test]
+    fn sentences_read_well() {
+        let said = |staleness| sentence(&staleness, "dkr:linux-main", "origin/main", "9 days ago");
+        for (staleness, text) in [
+            (behind(412, false), "is 412 commits behind `origin/main`"),
+            (behind(1, false), "is 1 commit behind `origin/main`"),
+            (
+                behind(500, true),
+                "is more than 500 commits behind `origin/main`",
+            ),
+            (Staleness::Current, "is up to date with `origin/main`"),
+            (
+                Staleness::Ahead {
+                    commits: 2,
+                    at_least: false,
+                },
+                "is 2 commits ahead of `origin/main`, which was moved back",
+            ),
+            (
+                Staleness::Diverged {
+                    behind: 3,
+                    ahead: 1,
+                },
+                "and `origin/main` have diverged: 3 commits that the image does not have, \
+                 1 commit that only it has",
+            ),
+            (
+                Staleness::FarApart { behind: 700 },
+                "is more than 700 commits away from `origin/main`",
+            ),
+            (
+                Staleness::Unknown {
+                    reason: "`refs/heads/x` is gone".into(),
+                },
+                "cannot be compared with `origin/main`: `refs/heads/x` is gone",
+            ),
+        ] {
+            let whole = format!("image `dkr:linux-main` {text} (built 9 days ago)");
+            assert_eq!(said(staleness), whole);
+        }
+    }
+}

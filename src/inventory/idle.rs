@@ -1,0 +1,120 @@
+//! Which containers can go: those that have ended and hold nothing that is nowhere else.
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::plan::Leave;
+use crate::engine::{Engine, ListedContainer};
+use crate::image::labels::REPO_PATH;
+use crate::start::labels::{KEEP, WORK_BRANCH};
+use crate::work::look::{held_by, held_by_one};
+use crate::work::{Held, Keep};
+
+/// A container that never ran may be about to, unless it is older.
+const STARTING: TimeDelta = TimeDelta::hours(1);
+
+/// The containers that dkr started and that have ended, sorted out.
+#[derive(Debug, Default)]
+pub struct Idle {
+    /// Those that can go.
+    pub going: Vec<ListedContainer>,
+    /// Those that stay, each with the reason.
+    pub staying: Vec<(ListedContainer, String)>,
+}
+
+/// Sorts out the containers among `containers` that have ended. With `look`, none is started to be
+/// asked; with `force`, nothing that they hold keeps them.
+pub async fn idle(
+    engine: &Engine,
+    containers: &[ListedContainer],
+    leave: &Leave<'_>,
+    look: bool,
+    force: bool,
+) -> Idle {
+    let ended = containers
+        .iter()
+        .filter(|container| has_ended(container, leave, Utc::now()));
+    let mut idle = Idle::default();
+    for container in ended {
+        let keep = container.labels.get(KEEP);
+        let reason = match keep.map_or(Keep::Auto, |word| Keep::of(word)) {
+            _ if force => None,
+            Keep::Never => None,
+            Keep::Always => Some("it was started with `--keep always`".to_owned()),
+            Keep::Auto => reason(engine, container, look).await,
+        };
+        match reason {
+            None => idle.going.push(container.clone()),
+            Some(reason) => idle.staying.push((container.clone(), reason)),
+        }
+    }
+    idle
+}
+
+/// Whether a container is dkr's, has ended, and is none of those that are to be left.
+fn has_ended(container: &ListedContainer, leave: &Leave<'_>, now: DateTime<Utc>) -> bool {
+    let made = DateTime::from_timestamp(container.created, 0).unwrap_or_default();
+    let ended = match &*container.state {
+        "exited" | "dead" => true,
+        "created" => now - made > STARTING,
+        _ => false,
+    };
+    let path = container.labels.get(REPO_PATH).map(String::as_str);
+    ended
+        && container.labels.contains_key(WORK_BRANCH)
+        && leave.other_than.is_none_or(|only| path == Some(only))
+        && leave.since.is_none_or(|since| made <= since)
+}
+
+/// Why a container stays, if it does.
+async fn reason(engine: &Engine, container: &ListedContainer, look: bool) -> Option<String> {
+    let held = if look {
+        let held = held_by(engine, &[container]).await.pop().flatten();
+        held.ok_or_else(|| "it does not say what it holds".to_owned())
+    } else {
+        let held = held_by_one(engine, container).await;
+        held.map_err(|error| error.causes.first().unwrap_or(&error.message).clone())
+    };
+    match held {
+        Ok(Held { only_there, .. }) if only_there.is_empty() => None,
+        Ok(Held { only_there, .. }) => Some(format!("only there is {}", only_there.describe())),
+        Err(reason) => Some(reason),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::container;
+    use super::*;
+
+    #[test]
+    fn only_what_dkr_started_and_has_ended_can_go() {
+        let now = DateTime::from_timestamp(100_000, 0).unwrap();
+        let leave = Leave {
+            other_than: None,
+            newest: 2,
+            since: None,
+        };
+        let ended = |state: &str, created: i64, leave: &Leave<'_>| {
+            let mut container = container("x", "image", state);
+            container.created = created;
+            container.labels = [(WORK_BRANCH, "x"), (REPO_PATH, "/r")]
+                .map(|(key, value)| (key.to_owned(), value.to_owned()))
+                .into();
+            has_ended(&container, leave, now)
+        };
+        assert!(ended("exited", 99_999, &leave));
+        assert!(!ended("running", 0, &leave) && !ended("paused", 0, &leave));
+        assert!(ended("created", 0, &leave) && !ended("created", 99_999, &leave));
+        let other = Leave {
+            other_than: Some("/other"),
+            ..leave
+        };
+        assert!(!ended("exited", 0, &other));
+        let since = Leave {
+            since: DateTime::from_timestamp(50_000, 0),
+            ..leave
+        };
+        assert!(ended("exited", 0, &since) && !ended("exited", 60_000, &since));
+        assert!(!has_ended(&container("x", "image", "exited"), &leave, now));
+    }
+}

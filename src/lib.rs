@@ -1,0 +1,190 @@
+//! dkr bakes a huge git repository into a Docker image and works on it in containers.
+//!
+//! # The way of a command
+//! `main` calls [`run`], which parses the command line (`cli`), loads the user's settings (`conf`)
+//! and calls the one file in `commands` that does it. A command is thin: it names the steps and
+//! leaves them to the layers below.
+//!
+//! # The layers, from the top
+//! - `commands`, `cli`: the command line.
+//! - `start`: from an image to a running container: staleness, the working branch, mounts.
+//! - `bake`: what creating and updating an image share: which commit, which Dockerfile, which
+//!   labels and tags, one build at a time.
+//! - `inventory`, `doctor`: what there is, what of it can go, and whether everything works.
+//! - `work`: what work containers hold, what of it is nowhere else, and bringing it to the host.
+//! - `build`: one build on an engine: the context, BuildKit's session that answers the build's
+//!   questions (SSH agent, registry credentials), and the events it reports.
+//! - `channel`: the git channel of a running container.
+//! - `engine`, `git`, `conf`: the outside world: a Docker Engine, the user's repository, the two
+//!   configuration files. They know nothing of each other.
+//! - `dockerfile`, `image`: pure: the text of a Dockerfile; labels, tags, search, staleness.
+//! - `ui`: the only part that prints or asks. `error` and `env` serve all.
+//!
+//! `tests/cases/tidy.rs` checks who may use whom.
+//!
+//! # Invariants
+//! - One commit is resolved at the start; whatever moves meanwhile, that one is built.
+//! - The user's repository is only read, but for the fetch of a remote branch.
+//! - What varies never becomes text of a Dockerfile or a shell line: it travels as a file of the
+//!   build context, a build argument, or JSON.
+//! - A private key is used by an agent inside this process while one step runs; it reaches no
+//!   disk, layer, label, environment or log.
+//! - There is no database beside the images' labels.
+//!
+//! # Deliberately absent
+//! A docker client, buildx, a daemon of dkr's own, and any change to the user's configuration.
+
+pub mod bake;
+pub mod build;
+pub mod channel;
+pub mod cli;
+mod commands;
+pub mod conf;
+pub mod dockerfile;
+pub mod doctor;
+pub mod engine;
+pub mod env;
+pub mod error;
+pub mod git;
+pub mod image;
+pub mod inventory;
+pub mod start;
+pub mod ui;
+pub mod work;
+
+use std::ffi::OsString;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::bake::Context;
+use crate::cli::{Cli, Instead};
+use crate::conf::{Key, Settings};
+use crate::env::Env;
+use crate::error::{Error, Kind, Result};
+use crate::ui::progress::ProgressMode;
+use crate::ui::{Options, Ui};
+
+/// How long a command may take to end by itself once the user has interrupted it.
+const GRACE: Duration = Duration::from_millis(1500);
+
+/// Runs dkr with the arguments `args`, the first of which is the program's name, and gives the
+/// exit code.
+pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
+    let env = Env::of_process();
+    let ui = Ui::new(&env, Options::default());
+    let cli = match cli::parse(args) {
+        Ok(cli) => cli,
+        Err(instead) => return say_instead(&instead, &ui),
+    };
+    match execute(&cli, env) {
+        Ok(status) => status,
+        Err((error, ui)) => {
+            if error.kind == Kind::Interrupted {
+                ui.message("interrupted");
+            } else {
+                ui.error(&error);
+            }
+            error.kind.exit_code()
+        }
+    }
+}
+
+fn say_instead(instead: &Instead, ui: &Ui) -> u8 {
+    if instead.is_error {
+        ui.message(instead.text.trim_end());
+        return Kind::Usage.exit_code();
+    }
+    match ui.data(&instead.text) {
+        Ok(()) => 0,
+        Err(error) => error.kind.exit_code(),
+    }
+}
+
+fn execute(cli: &Cli, env: Env) -> std::result::Result<u8, (Error, Ui)> {
+    let plain = Ui::new(&env, Options::default());
+    let context = context(cli, env).map_err(|error| (error, plain.clone()))?;
+    let ui = context.ui.clone();
+    let ended = start_runtime().and_then(|runtime| {
+        let ended = runtime.block_on(interruptible(cli, &context));
+        // A blocking call that still runs must not hold up the end.
+        runtime.shutdown_background();
+        ended
+    });
+    ended.map_err(|error| (error, ui))
+}
+
+fn context(cli: &Cli, env: Env) -> Result<Context> {
+    let settings = Settings::load(&env)?;
+    let mode = settings.choice(Key::Progress, cli.command.progress())?;
+    let progress = match mode {
+        Some(mode) => mode.value.parse::<ProgressMode>()?,
+        None => ProgressMode::default(),
+    };
+    let options = Options {
+        progress,
+        ..Options::default()
+    };
+    Ok(Context {
+        ui: Ui::new(&env, options),
+        interrupt: CancellationToken::new(),
+        signals_handed_over: Arc::default(),
+        settings,
+        env,
+    })
+}
+
+fn start_runtime() -> Result<tokio::runtime::Runtime> {
+    let built = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build();
+    built.map_err(|e| Error::failed("cannot start the runtime").because(e))
+}
+
+/// The first Ctrl-C (or request to terminate) lets the command end what it began; a second one
+/// ends the process at once.
+async fn interruptible(cli: &Cli, context: &Context) -> Result<u8> {
+    let interrupt = context.interrupt.clone();
+    let handed_over = context.signals_handed_over.clone();
+    let watching = tokio::spawn(async move {
+        let ours = async || loop {
+            interrupted().await;
+            if !handed_over.load(Ordering::Relaxed) {
+                break;
+            }
+        };
+        ours().await;
+        interrupt.cancel();
+        ours().await;
+        std::process::exit(i32::from(Kind::Interrupted.exit_code()));
+    });
+    let overdue = async {
+        context.interrupt.cancelled().await;
+        tokio::time::sleep(GRACE).await;
+    };
+    let ended = tokio::select! {
+        ended = commands::run(&cli.command, context) => ended,
+        () = overdue => Err(Error::interrupted()),
+    };
+    watching.abort();
+    ended
+}
+
+async fn interrupted() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let listen = |kind| async move {
+        match signal(kind) {
+            Ok(mut signal) => {
+                signal.recv().await;
+            }
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        () = listen(SignalKind::interrupt()) => (),
+        () = listen(SignalKind::terminate()) => (),
+        () = listen(SignalKind::hangup()) => (),
+    }
+}

@@ -1,0 +1,80 @@
+//! The end of a container: it is removed, unless it holds work that is nowhere else.
+
+use crate::bake::Context;
+use crate::engine::Engine;
+use crate::engine::containers::{self, ContainerId};
+use crate::error::{Kind, Result};
+use crate::work::Keep;
+use crate::work::look::held_in;
+
+/// Looks into a container that has ended, and removes it if `keep` lets it go.
+///
+/// # Errors
+/// When the engine refuses to remove it.
+pub async fn end(
+    engine: &Engine,
+    id: &ContainerId,
+    name: &str,
+    keep: Keep,
+    cx: &Context,
+) -> Result<()> {
+    match keep {
+        Keep::Never => return remove(engine, id).await,
+        Keep::Always => {
+            cx.ui.message(&format!("container `{name}` is kept"));
+        }
+        Keep::Auto => {
+            let held = {
+                let _waiting = cx.ui.waiting("look for work in the container");
+                held_in(engine, id).await
+            };
+            match held {
+                Ok(held) if held.only_there.is_empty() => return remove(engine, id).await,
+                Ok(held) => {
+                    let what = held.only_there.describe();
+                    cx.ui
+                        .warning(&format!("container `{name}` is kept: only there is {what}"));
+                }
+                Err(error) if error.kind == Kind::NotFound => return Ok(()),
+                Err(error) => {
+                    let why = error.causes.first().unwrap_or(&error.message);
+                    cx.ui.warning(&format!(
+                        "container `{name}` is kept, as it cannot be told what is only there: {why}"
+                    ));
+                }
+            }
+        }
+    }
+    for line in ways_on(name) {
+        cx.ui.hint(&line);
+    }
+    Ok(())
+}
+
+/// What can be done with a container that was kept.
+fn ways_on(name: &str) -> [String; 3] {
+    [
+        format!("`dkr attach {name}` goes on with it"),
+        format!("`dkr take {name}` brings its work to your repository"),
+        format!("`dkr remove-container {name}` removes it, with `--force` whatever it holds"),
+    ]
+}
+
+/// Removes a container that has ended; somebody else may have been faster.
+///
+/// # Errors
+/// When the engine refuses.
+pub async fn remove(engine: &Engine, id: &ContainerId) -> Result<()> {
+    match containers::remove(engine, id).await {
+        Err(error) if error.kind == Kind::NotFound => Ok(()),
+        Err(error)
+            if error
+                .causes
+                .iter()
+                .any(|cause| cause.contains("already in progress")) =>
+        {
+            Ok(())
+        }
+        other => other,
+    }
+}

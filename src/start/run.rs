@@ -1,0 +1,261 @@
+//! Runs a container: connects it with dkr's terminal or pipes, and sees to its end.
+
+use tokio::io::{stderr, stdout};
+
+use super::end::end;
+use super::labels::{COMMAND, KEEP, RUNS};
+use crate::bake::Context;
+use crate::engine::Engine;
+use crate::engine::attach::{Outcome, Start, attach_to_running, run_attached, start_until_ready};
+use crate::engine::command::output;
+use crate::engine::containers::{self, ContainerId, ContainerSpec, ContainerState, ExitStatus};
+use crate::engine::exec::{TmuxEnd, attach_tmux};
+use crate::engine::stdin::Stdin;
+use crate::engine::streams::Streams;
+use crate::env::Env;
+use crate::error::{Error, Result};
+use crate::work::Keep;
+use crate::work::ask::{Purpose, set_purpose};
+
+/// A container that is run or come back to.
+#[derive(Debug, Clone)]
+pub struct Target<'a> {
+    /// The engine.
+    pub engine: &'a Engine,
+    /// The container.
+    pub id: &'a ContainerId,
+    /// Its working branch.
+    pub name: &'a str,
+    /// Whether it is kept when it has ended.
+    pub keep: Keep,
+}
+
+/// Runs a container that was made to its end. Gives its exit status; 0 if the user detached from
+/// its session, which goes on.
+///
+/// # Errors
+/// When it cannot be started, or the engine is gone before its end.
+pub async fn run(target: &Target<'_>, spec: &ContainerSpec, cx: &Context) -> Result<u8> {
+    cx.hand_over_signals();
+    let ended = if spec.command.is_empty() {
+        run_session(target, cx).await
+    } else {
+        run_command(target, spec.tty, cx).await
+    };
+    match ended {
+        Ok(status) => settle(target, status, cx).await,
+        Err(error) => {
+            forget_unused(target).await?;
+            Err(error)
+        }
+    }
+}
+
+/// Starts a container and leaves it.
+///
+/// # Errors
+/// When it cannot be started.
+pub async fn run_detached(target: &Target<'_>, session: bool, cx: &Context) -> Result<u8> {
+    let (engine, id, name) = (target.engine, target.id, target.name);
+    let started = if session {
+        start_until_ready(engine, id, stderr()).await
+    } else {
+        containers::start(engine, id).await.map(|()| Start::Ready)
+    };
+    match started {
+        Ok(Start::Ready) => {
+            cx.ui.data(&format!("{name}\n"))?;
+            cx.ui.message(&format!("container `{name}` runs"));
+            cx.ui.hint(&format!("come to it with `dkr attach {name}`"));
+            Ok(0)
+        }
+        Ok(Start::Failed(outcome)) => {
+            let status = status_of(outcome, target, cx);
+            settle(target, status, cx).await
+        }
+        Err(error) => {
+            forget_unused(target).await?;
+            Err(error)
+        }
+    }
+}
+
+/// Comes back to a container: to its session or its command if it runs; otherwise it is started
+/// again, for a session.
+///
+/// # Errors
+/// As [`run`]; `Usage` for a session without a terminal.
+pub async fn come_back(
+    target: &Target<'_>,
+    state: &ContainerState,
+    terminal: bool,
+    cx: &Context,
+) -> Result<u8> {
+    let (engine, id) = (target.engine, target.id);
+    let is_command = state.labels.get(RUNS).is_some_and(|runs| runs == COMMAND);
+    let has_session = async || {
+        // One of a command that was come back to has a session, too.
+        let asked = output(engine, id, &["tmux", "has-session"]).await;
+        !is_command || asked.is_ok_and(|ended| ended.status == ExitStatus(0))
+    };
+    if state.running && !has_session().await {
+        if state.tty && !terminal {
+            return Err(without_terminal("the command in it has a terminal"));
+        }
+        cx.hand_over_signals();
+        let ended = attach_command(target, state, cx).await?;
+        return settle(target, ended, cx).await;
+    }
+    if !terminal {
+        return Err(without_terminal("its session is tmux"));
+    }
+    cx.hand_over_signals();
+    let ended = if state.running {
+        attach(target, cx).await?
+    } else {
+        if is_command {
+            set_purpose(engine, id, Purpose::Session).await?;
+        }
+        if state.tty {
+            containers::start(engine, id).await?;
+            attach(target, cx).await?
+        } else {
+            run_session(target, cx).await?
+        }
+    };
+    settle(target, ended, cx).await
+}
+
+/// Starts a container again, for a session, and leaves it.
+///
+/// # Errors
+/// When it cannot be started.
+pub async fn come_back_detached(
+    target: &Target<'_>,
+    state: &ContainerState,
+    cx: &Context,
+) -> Result<u8> {
+    if state.running {
+        cx.ui.data(&format!("{}\n", target.name))?;
+        cx.ui
+            .message(&format!("container `{}` runs already", target.name));
+        return Ok(0);
+    }
+    let is_command = state.labels.get(RUNS).is_some_and(|runs| runs == COMMAND);
+    if is_command {
+        set_purpose(target.engine, target.id, Purpose::Session).await?;
+    }
+    run_detached(target, !state.tty, cx).await
+}
+
+fn without_terminal(why: &str) -> Error {
+    Error::usage("cannot attach without a terminal")
+        .cause(why)
+        .hint("run a command in it: `dkr exec NAME -- CMD`")
+}
+
+/// How a container of these labels is kept.
+pub fn keep_of(state: &ContainerState) -> Keep {
+    let word = state.labels.get(KEEP);
+    word.map_or(Keep::Auto, |word| Keep::of(word))
+}
+
+async fn settle(target: &Target<'_>, ended: Option<ExitStatus>, cx: &Context) -> Result<u8> {
+    let Some(status) = ended else {
+        return Ok(0);
+    };
+    end(target.engine, target.id, target.name, target.keep, cx).await?;
+    Ok(status.0)
+}
+
+/// One that never ran holds nothing; one that did may hold work.
+async fn forget_unused(target: &Target<'_>) -> Result<()> {
+    let state = containers::inspect(target.engine, &target.id.0).await;
+    if state.is_ok_and(|state| !state.running && state.exit_status.is_none()) {
+        containers::remove(target.engine, target.id).await?;
+    }
+    Ok(())
+}
+
+async fn run_command(target: &Target<'_>, tty: bool, cx: &Context) -> Result<Option<ExitStatus>> {
+    let streams = Streams {
+        stdin: Some(stdin()?),
+        stdout: stdout(),
+        stderr: stderr(),
+    };
+    let outcome = run_attached(target.engine, target.id, tty, streams).await?;
+    Ok(status_of(outcome, target, cx))
+}
+
+async fn attach_command(
+    target: &Target<'_>,
+    state: &ContainerState,
+    cx: &Context,
+) -> Result<Option<ExitStatus>> {
+    let streams = Streams {
+        stdin: state.stdin.then(stdin).transpose()?,
+        stdout: stdout(),
+        stderr: stderr(),
+    };
+    let outcome = attach_to_running(target.engine, target.id, state.tty, streams).await?;
+    if !state.stdin && matches!(outcome, Outcome::LeftRunning(_)) {
+        say_that_it_goes_on(target, cx);
+        return Ok(None);
+    }
+    Ok(status_of(outcome, target, cx))
+}
+
+async fn run_session(target: &Target<'_>, cx: &Context) -> Result<Option<ExitStatus>> {
+    match start_until_ready(target.engine, target.id, stderr()).await? {
+        Start::Ready => attach(target, cx).await,
+        Start::Failed(outcome) => Ok(status_of(outcome, target, cx)),
+    }
+}
+
+async fn attach(target: &Target<'_>, cx: &Context) -> Result<Option<ExitStatus>> {
+    let variables = terminal_variables(&cx.env);
+    let end = attach_tmux(target.engine, target.id, variables, stdin()?, stdout()).await?;
+    match end {
+        TmuxEnd::Ended(status) => Ok(Some(status)),
+        TmuxEnd::Detached | TmuxEnd::HungUp(_) => {
+            say_that_it_goes_on(target, cx);
+            Ok(None)
+        }
+    }
+}
+
+fn say_that_it_goes_on(target: &Target<'_>, cx: &Context) {
+    let name = target.name;
+    cx.ui.message(&format!("container `{name}` goes on"));
+    cx.ui.hint(&format!("come back with `dkr attach {name}`"));
+}
+
+fn stdin() -> Result<Stdin> {
+    Stdin::open().map_err(|e| Error::failed("cannot read stdin").because(e))
+}
+
+fn status_of(outcome: Outcome, target: &Target<'_>, cx: &Context) -> Option<ExitStatus> {
+    match outcome {
+        Outcome::Exited(status) => Some(status),
+        Outcome::LeftRunning(signal) => {
+            let name = target.name;
+            cx.ui.warning(&format!(
+                "container `{name}` goes on: its command ignores {}",
+                signal.name()
+            ));
+            cx.ui.hint(&format!("end it with `dkr stop {name}`"));
+            None
+        }
+    }
+}
+
+/// What tmux or a command has to know of the user's terminal.
+pub fn terminal_variables(env: &Env) -> Vec<String> {
+    let term = env.get("TERM").unwrap_or("xterm-256color");
+    let mut variables = vec![format!("TERM={term}")];
+    variables.extend(
+        env.get("COLORTERM")
+            .map(|value| format!("COLORTERM={value}")),
+    );
+    variables
+}

@@ -1,0 +1,295 @@
+//! The phases that are running, and how they look on a terminal (pure: values to lines).
+//!
+//! `screen` owns the one board, keeps its lines under everything else and redraws them.
+
+use std::collections::VecDeque;
+use std::time::Instant;
+
+use crate::ui::plain::Announced;
+use crate::ui::progress::{Stage, Unit};
+use crate::ui::size::size;
+use crate::ui::style::Style;
+use crate::ui::text::{columns, cut};
+use crate::ui::time::duration;
+
+/// How many log lines of a running phase are shown under it.
+const TAIL: usize = 6;
+
+/// Which phase: the progress it belongs to, and its number there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Key {
+    /// The number of the `Progress` or `Waiting`.
+    pub group: u64,
+    /// The phase within it.
+    pub phase: usize,
+}
+
+/// One piece of work that is going on.
+#[derive(Debug)]
+pub struct Phase {
+    /// Which one it is.
+    pub key: Key,
+    /// What is done, safe to show.
+    pub label: String,
+    /// When it began.
+    pub since: Instant,
+    /// When it is worth showing; until then it is silent.
+    pub shown_from: Instant,
+    /// What it is doing now.
+    pub stage: Option<Stage>,
+    /// What plain lines have said about it.
+    pub announced: Announced,
+    tail: VecDeque<String>,
+}
+
+impl Phase {
+    /// A phase that began at `since`.
+    pub fn new(key: Key, label: String, since: Instant, shown_from: Instant) -> Self {
+        Phase {
+            key,
+            label,
+            since,
+            shown_from,
+            stage: None,
+            announced: Announced::default(),
+            tail: VecDeque::new(),
+        }
+    }
+
+    /// Remembers a log line; only the last few are kept.
+    pub fn push_log(&mut self, line: String) {
+        if self.tail.len() == TAIL {
+            self.tail.pop_front();
+        }
+        self.tail.push_back(line);
+    }
+
+    /// The text after the running sign: label and time first, since the end is what a narrow
+    /// terminal cuts off.
+    fn text(&self, now: Instant, width: usize, style: Style) -> String {
+        let took = duration(now.saturating_duration_since(self.since));
+        let mut parts = vec![self.label.clone(), took];
+        if let Some(stage) = &self.stage {
+            if let Some(percent) = stage.percent() {
+                match width {
+                    0..50 => {}
+                    50..90 => parts.push(style.bar(percent, 10)),
+                    _ => parts.push(style.bar(percent, 20)),
+                }
+                parts.push(format!("{percent:>3}%"));
+            }
+            parts.push(stage.name.clone());
+            parts.extend(stage.amount());
+            parts.extend(stage.detail.clone());
+        }
+        parts.join("  ")
+    }
+}
+
+impl Stage {
+    /// How much is done, if the end is known.
+    pub(super) fn percent(&self) -> Option<u64> {
+        let total = self.total.filter(|total| *total > 0)?;
+        let percent = u128::from(self.current) * 100 / u128::from(total);
+        Some(u64::try_from(percent.min(100)).unwrap_or(100))
+    }
+
+    /// `12/100`, or `12` when the end is unknown; nothing before anything is done.
+    pub(super) fn amount(&self) -> Option<String> {
+        let shown = |number: u64| match self.unit {
+            Unit::Count => number.to_string(),
+            Unit::Bytes => size(number),
+        };
+        match self.total.filter(|total| *total > 0) {
+            Some(total) => Some(format!("{}/{}", shown(self.current), shown(total))),
+            None if self.current > 0 => Some(shown(self.current)),
+            None => None,
+        }
+    }
+}
+
+/// All phases that are running, oldest first.
+#[derive(Debug, Default)]
+pub struct Board {
+    phases: Vec<Phase>,
+}
+
+impl Board {
+    /// Adds a phase below the others.
+    pub fn add(&mut self, phase: Phase) {
+        self.phases.push(phase);
+    }
+
+    /// The running phase of that key.
+    pub fn get_mut(&mut self, key: Key) -> Option<&mut Phase> {
+        self.phases.iter_mut().find(|phase| phase.key == key)
+    }
+
+    /// Takes a phase off the board.
+    pub fn remove(&mut self, key: Key) -> Option<Phase> {
+        let at = self.phases.iter().position(|phase| phase.key == key)?;
+        Some(self.phases.remove(at))
+    }
+
+    /// Takes all phases of one progress off the board.
+    pub fn remove_group(&mut self, group: u64) {
+        self.phases.retain(|phase| phase.key.group != group);
+    }
+
+    /// True when nothing is running.
+    pub fn is_empty(&self) -> bool {
+        self.phases.is_empty()
+    }
+
+    /// The running phases, oldest first.
+    pub fn phases_mut(&mut self) -> impl Iterator<Item = &mut Phase> {
+        self.phases.iter_mut()
+    }
+
+    /// The board at `now`: at most `height` lines, none as wide as `width` columns, for the
+    /// last column makes some terminals wrap.
+    pub fn lines(
+        &self,
+        now: Instant,
+        (width, height): (usize, usize),
+        style: Style,
+    ) -> Vec<String> {
+        let width = width.saturating_sub(1);
+        let shown: Vec<&Phase> = self
+            .phases
+            .iter()
+            .filter(|phase| phase.shown_from <= now)
+            .collect();
+        // When not even the phases fit, the newest are the ones that move.
+        let shown = &shown[shown.len().saturating_sub(height)..];
+        let mut spare = height - shown.len();
+        let mut lines = Vec::new();
+        for phase in shown {
+            let age = now.saturating_duration_since(phase.since).as_millis() / 100;
+            let spinner = style.spinner(usize::try_from(age).unwrap_or(0));
+            let text = phase.text(now, width, style);
+            let text = cut(&text, width.saturating_sub(2), style.ellipsis());
+            lines.push(cut(&format!("{spinner} {text}"), width, ""));
+            let tail = phase.tail.len().min(spare);
+            spare -= tail;
+            for line in phase.tail.iter().skip(phase.tail.len() - tail) {
+                let line = cut(line, width.saturating_sub(4), style.ellipsis());
+                lines.push(cut(&format!("    {}", style.dim(&line)), width, ""));
+            }
+        }
+        lines
+    }
+}
+
+/// How many rows of a terminal `width` columns wide those lines take, also after it was made
+/// narrower than it was when they were written.
+pub fn rows(line_columns: &[usize], width: usize) -> usize {
+    let width = width.max(1);
+    line_columns
+        .iter()
+        .map(|columns| columns.div_ceil(width).max(1))
+        .sum()
+}
+
+/// The width of each line.
+pub fn widths(lines: &[String]) -> Vec<usize> {
+    lines.iter().map(|line| columns(line)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    const ASCII: Style = Style {
+        colour: false,
+        unicode: false,
+    };
+    const FULL: Style = Style {
+        colour: true,
+        unicode: true,
+    };
+
+    fn key(phase: usize) -> Key {
+        Key { group: 0, phase }
+    }
+
+    fn clone_phase(start: Instant) -> Phase {
+        let mut phase = Phase::new(key(1), "clone".into(), start, start);
+        phase.stage = Some(Stage {
+            detail: Some("3.00 MiB/s".into()),
+            ..Stage::new("Receiving objects").at(45, 100)
+        });
+        phase
+    }
+
+    #[test]
+    fn a_phase_shows_what_fits() {
+        let start = Instant::now();
+        let mut board = Board::default();
+        board.add(clone_phase(start));
+        let now = start + Duration::from_millis(12_300);
+        let at = |width| board.lines(now, (width, 24), ASCII);
+        assert_eq!(
+            at(100),
+            ["/ clone  12.3s  #########...........   45%  Receiving objects  45/100  3.00 MiB/s"]
+        );
+        assert_eq!(at(40), ["/ clone  12.3s   45%  Receiving obje..."]);
+        assert_eq!(at(20), ["/ clone  12.3s  ..."]);
+    }
+
+    #[test]
+    fn no_line_reaches_the_last_column_and_no_board_the_last_row() {
+        let start = Instant::now();
+        let mut board = Board::default();
+        for number in 0..5 {
+            let label = format!("phase {number} 漢字 with a long label");
+            let mut phase = Phase::new(key(number), label, start, start);
+            phase.stage = Some(Stage::new("stage").at(1, 3));
+            for _ in 0..9 {
+                phase.push_log("a log line that is long enough to be cut 漢字".repeat(3));
+            }
+            board.add(phase);
+        }
+        for style in [ASCII, FULL] {
+            for width in 0..120 {
+                for height in [0, 1, 4, 5, 6, 20, 60] {
+                    let lines = board.lines(start, (width, height), style);
+                    assert!(lines.len() <= height);
+                    let widest = widths(&lines).into_iter().max().unwrap_or(0);
+                    assert!(widest <= width.saturating_sub(1), "{widest} in {width}");
+                }
+            }
+        }
+        assert_eq!(board.lines(start, (80, 60), ASCII).len(), 5 + 5 * TAIL);
+        assert_eq!(board.lines(start, (80, 7), ASCII).len(), 7);
+    }
+
+    #[test]
+    fn a_phase_is_silent_until_it_is_worth_showing() {
+        let start = Instant::now();
+        let later = start + Duration::from_millis(500);
+        let mut board = Board::default();
+        board.add(Phase::new(key(0), "fetch".into(), start, later));
+        let early = board.lines(start, (80, 24), ASCII);
+        assert!(early.is_empty());
+        assert_eq!(board.lines(later, (80, 24), ASCII), ["\\ fetch  0.5s"]);
+    }
+
+    #[test]
+    fn lines_that_a_narrower_terminal_wraps_take_more_rows() {
+        assert_eq!(rows(&[79, 10, 0], 80), 3);
+        assert_eq!(rows(&[79, 10, 0], 40), 4);
+        assert_eq!(rows(&[79, 10, 0], 20), 6);
+        assert_eq!(rows(&[5], 0), 5);
+    }
+
+    #[test]
+    fn amounts_are_counts_or_sizes() {
+        let bytes = Stage::new("layers").at(1_500_000, 3_000_000).in_bytes();
+        assert_eq!(bytes.amount().as_deref(), Some("1.5 MB/3.0 MB"));
+        assert_eq!(Stage::new("x").at(7, 0).amount().as_deref(), Some("7"));
+        assert_eq!(Stage::new("x").amount(), None);
+        assert_eq!(Stage::new("x").at(9, 3).percent(), Some(100));
+    }
+}

@@ -1,0 +1,297 @@
+//! Everything dkr says and asks: data on standard output; messages, progress and prompts on
+//! standard error.
+//!
+//! `commands` and `build` use it through [`Ui`], made once from the environment and the flags. It
+//! takes plain values and knows nothing of images or repositories. Nothing else in dkr prints.
+
+mod board;
+pub mod pager;
+mod password;
+mod plain;
+pub mod progress;
+mod prompt;
+mod screen;
+pub mod size;
+mod style;
+pub mod table;
+pub mod terminal;
+#[cfg(test)]
+pub(crate) mod testing;
+pub mod text;
+pub mod time;
+
+use std::io::ErrorKind;
+
+use crate::env::Env;
+use crate::error::{Error, Result};
+use crate::ui::progress::{Progress, ProgressMode, Suspended, Waiting};
+use crate::ui::screen::{Screen, Shared, Stream};
+use crate::ui::style::Style;
+use crate::ui::table::Table;
+use crate::ui::terminal::Terminal;
+use crate::ui::text::sanitize;
+
+/// How much dkr says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum Verbosity {
+    /// Warnings and errors only; no progress either.
+    Quiet,
+    /// What a user wants to know.
+    #[default]
+    Normal,
+    /// Also how dkr came to it.
+    Verbose,
+}
+
+/// The user's wishes about output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Options {
+    /// `--progress`.
+    pub progress: ProgressMode,
+    /// How much is said.
+    pub verbosity: Verbosity,
+}
+
+/// The one thing that prints. Clones share their streams.
+#[derive(Clone)]
+pub struct Ui {
+    screen: Shared,
+    terminal: Terminal,
+    style: Style,
+    verbosity: Verbosity,
+}
+
+impl Ui {
+    /// Speaks on this process's streams.
+    pub fn new(env: &Env, options: Options) -> Self {
+        let out = Box::new(std::io::stdout());
+        let err = Box::new(std::io::stderr());
+        Self::with_streams(out, err, Terminal::of_process(env), options)
+    }
+
+    /// Speaks on `out` and `err`, which are what `terminal` says.
+    pub fn with_streams(out: Stream, err: Stream, terminal: Terminal, options: Options) -> Self {
+        let style = terminal.stderr_style();
+        let mode = match options.verbosity {
+            Verbosity::Quiet => ProgressMode::Quiet,
+            _ => options.progress,
+        };
+        let mut screen = Screen::new(out, err, || terminal::size(std::io::stderr()));
+        screen.set_display(mode.display(&terminal), style);
+        Ui {
+            screen: Shared::new(screen),
+            terminal,
+            style,
+            verbosity: options.verbosity,
+        }
+    }
+
+    /// What the standard streams are.
+    pub fn terminal(&self) -> &Terminal {
+        &self.terminal
+    }
+
+    /// Writes `data` to standard output exactly as it is. That its reader has gone (`dkr
+    /// list-images | head -1`) is no failure: the rest is dropped.
+    ///
+    /// # Errors
+    /// If standard output cannot be written for any other reason, as a full disk.
+    pub fn data(&self, data: &str) -> Result<()> {
+        match self.screen.lock().data(data) {
+            Err(e) if e.kind() != ErrorKind::BrokenPipe => {
+                Err(Error::failed("cannot write to standard output").because(e))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Writes `table` to standard output, fitted to its terminal; in full where it is none.
+    ///
+    /// # Errors
+    /// As [`Ui::data`].
+    pub fn table(&self, table: &Table) -> Result<()> {
+        let ellipsis = Style {
+            colour: false,
+            unicode: self.terminal.unicode,
+        }
+        .ellipsis();
+        self.data(&table.render(self.width(), ellipsis))
+    }
+
+    /// Writes `table` to standard output, each row as a block with a line for each cell.
+    ///
+    /// # Errors
+    /// As [`Ui::data`].
+    pub fn record(&self, table: &Table) -> Result<()> {
+        self.data(&table.blocks(self.width()))
+    }
+
+    /// The width of standard output, if it is a terminal.
+    fn width(&self) -> Option<usize> {
+        let terminal = self.terminal.stdout;
+        terminal.then(|| terminal::size(std::io::stdout()).0)
+    }
+
+    /// Says a status sentence.
+    pub fn message(&self, text: &str) {
+        if self.verbosity >= Verbosity::Normal {
+            self.print(&format!("{}\n", sanitize(text)));
+        }
+    }
+
+    /// Says how dkr came to something, to users who asked for that.
+    pub fn detail(&self, text: &str) {
+        if self.verbosity >= Verbosity::Verbose {
+            self.print(&format!("{}\n", self.style.dim(&sanitize(text))));
+        }
+    }
+
+    /// Says what the user should know although the work goes on.
+    pub fn warning(&self, text: &str) {
+        self.print(&labelled(&self.style.yellow("warning:"), text));
+    }
+
+    /// Says what to do next: a command or key that exists.
+    pub fn hint(&self, text: &str) {
+        if self.verbosity >= Verbosity::Normal {
+            self.print(&labelled(&self.style.cyan("hint:"), text));
+        }
+    }
+
+    /// Says why the work failed, and what to do.
+    pub fn error(&self, error: &Error) {
+        let mut text = labelled(&self.style.red("error:"), &error.message);
+        for cause in &error.causes {
+            text += &labelled("  caused by:", cause);
+        }
+        for hint in &error.hints {
+            text += &labelled(&self.style.cyan("hint:"), hint);
+        }
+        self.print(&text);
+    }
+
+    /// The progress of one piece of work.
+    pub fn progress(&self) -> Progress {
+        Progress::new(self.screen.clone())
+    }
+
+    /// Shows `label` if what is waited for takes more than half a second, until dropped.
+    pub fn waiting(&self, label: &str) -> Waiting {
+        Waiting::new(self.screen.clone(), label)
+    }
+
+    /// Keeps progress off the terminal until dropped: for a child process that writes to it.
+    /// Messages are still printed.
+    pub fn suspend(&self) -> Suspended {
+        Suspended::new(self.screen.clone())
+    }
+
+    fn print(&self, text: &str) {
+        self.screen.lock().print(text);
+    }
+}
+
+/// `label text`, its further lines indented, so that no text can pass for a line of dkr's own.
+fn labelled(label: &str, text: &str) -> String {
+    let indent = if label.starts_with(' ') { 4 } else { 2 };
+    let text = sanitize(text.trim_end());
+    let text = text.replace('\n', &format!("\n{}", " ".repeat(indent)));
+    format!("{label} {text}\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::testing::{Captured, pipe, tty};
+    use super::*;
+
+    fn speak(ui: &Ui) {
+        ui.message("building `dkr:linux-main`");
+        ui.detail("transport `ssh`");
+        ui.warning("image `a` is old");
+        ui.hint("run `dkr update-image`");
+    }
+
+    #[test]
+    fn messages_go_to_stderr_and_data_to_stdout() {
+        let Captured { ui, out, err } = pipe(Options::default());
+        speak(&ui);
+        ui.data("sha256:1\u{1b}[0m").unwrap();
+        assert_eq!(out.text(), "sha256:1\u{1b}[0m");
+        assert_eq!(
+            err.text(),
+            "building `dkr:linux-main`\nwarning: image `a` is old\nhint: run `dkr update-image`\n"
+        );
+    }
+
+    #[test]
+    fn quiet_leaves_warnings_and_errors_and_verbose_adds_details() {
+        let said = |verbosity| {
+            let Captured { ui, err, .. } = pipe(Options {
+                verbosity,
+                ..Options::default()
+            });
+            speak(&ui);
+            err.text()
+        };
+        assert_eq!(said(Verbosity::Quiet), "warning: image `a` is old\n");
+        assert!(said(Verbosity::Verbose).contains("\ntransport `ssh`\n"));
+    }
+
+    #[test]
+    fn an_error_reads_as_the_style_says() {
+        let error = Error::failed("cannot connect to `x`")
+            .cause("refused\nerror: forged")
+            .hint("start it");
+        let Captured { ui, err, .. } = pipe(Options::default());
+        ui.error(&error);
+        assert_eq!(
+            err.text(),
+            "error: cannot connect to `x`\n  caused by: refused\n    error: forged\nhint: start it\n"
+        );
+        let Captured { ui, err, .. } = tty(Options::default());
+        ui.error(&error);
+        let text = err.text();
+        assert!(text.starts_with("\u{1b}[1;31merror:\u{1b}[0m cannot connect to `x`\n"));
+    }
+
+    #[test]
+    fn control_characters_never_reach_the_terminal() {
+        let Captured { ui, err, .. } = tty(Options::default());
+        let hostile = "`/tmp/\u{1b}]0;owned\u{7}\u{9b}2J`";
+        ui.message(hostile);
+        ui.warning(hostile);
+        ui.hint(hostile);
+        ui.error(&Error::failed(hostile).cause(hostile).hint(hostile));
+        let progress = ui.progress();
+        progress.start(progress::PhaseId(0), hostile);
+        progress.log(progress::PhaseId(0), hostile);
+        progress.stage(progress::PhaseId(0), progress::Stage::new(hostile));
+        drop(progress);
+        let text = err.text();
+        assert!(!text.contains("\u{1b}]") && !text.contains(['\u{7}', '\u{9b}']));
+    }
+
+    #[test]
+    fn a_closed_stdout_ends_quietly_and_a_full_one_fails() {
+        use std::io;
+        struct Broken(ErrorKind);
+        impl io::Write for Broken {
+            fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+                Err(self.0.into())
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Err(self.0.into())
+            }
+        }
+        let with = |kind| {
+            let streams = (Box::new(Broken(kind)), Box::new(Broken(kind)));
+            let terminal = Terminal::of_env(&Env::default());
+            Ui::with_streams(streams.0, streams.1, terminal, Options::default())
+        };
+        let closed = with(ErrorKind::BrokenPipe);
+        speak(&closed);
+        assert_eq!(closed.data("x"), Ok(()));
+        let full = with(ErrorKind::StorageFull).data("x").unwrap_err();
+        assert_eq!(full.message, "cannot write to standard output");
+    }
+}

@@ -1,0 +1,140 @@
+//! Progress as plain lines, for logs and pipes (pure: values to lines).
+
+use std::time::{Duration, Instant};
+
+use crate::ui::board::Phase;
+use crate::ui::progress::{Outcome, Stage};
+use crate::ui::text::log_line;
+use crate::ui::time::duration;
+
+/// Numbers of one stage are said at most this often.
+const INTERVAL: Duration = Duration::from_secs(5);
+
+/// What plain lines have already said about a phase.
+#[derive(Debug, Default)]
+pub struct Announced {
+    /// That it began.
+    pub start: bool,
+    stage: Option<(String, Instant, bool)>,
+}
+
+/// What every line of a phase begins with: its label in brackets, or the brackets its label
+/// begins with (`[post_clone] RUN ./setup.sh` is `[post_clone]`).
+pub fn prefix(label: &str) -> String {
+    match label.find(']') {
+        Some(end) if label.starts_with('[') => label[..=end].to_owned(),
+        _ => format!("[{label}]"),
+    }
+}
+
+/// The line that says that a phase began.
+pub fn started(label: &str) -> String {
+    if label.starts_with('[') && label.contains(']') {
+        label.to_owned()
+    } else {
+        format!("[{label}] started")
+    }
+}
+
+/// The line for a new stage or new numbers of one, if they are due at `now`: a stage's first
+/// numbers, its last ones, and some in between.
+pub fn stage(phase: &mut Phase, stage: &Stage, now: Instant) -> Option<String> {
+    let complete = stage.percent() == Some(100);
+    if let Some((name, said, was_complete)) = &phase.announced.stage {
+        let same = *name == stage.name;
+        let due = now.saturating_duration_since(*said) >= INTERVAL || complete;
+        if same && (*was_complete || !due) {
+            return None;
+        }
+    }
+    phase.announced.stage = Some((stage.name.clone(), now, complete));
+    let mut line = format!("{} {}", prefix(&phase.label), stage.name);
+    match (stage.percent(), stage.amount()) {
+        (Some(percent), Some(amount)) => line += &format!(": {percent}% ({amount})"),
+        (_, Some(amount)) => line += &format!(": {amount}"),
+        _ => {}
+    }
+    if let Some(detail) = &stage.detail {
+        line += &format!(", {detail}");
+    }
+    Some(line)
+}
+
+/// A phase's log line.
+pub fn log(phase: &Phase, line: &str) -> String {
+    let line = format!("{} {}", prefix(&phase.label), log_line(line));
+    line.trim_end().to_owned()
+}
+
+/// The line that says how a phase ended.
+pub fn finished(label: &str, outcome: Outcome, took: Duration) -> String {
+    let prefix = prefix(label);
+    match outcome {
+        Outcome::Done { .. } => format!("{prefix} done in {}", duration(took)),
+        Outcome::Cached => format!("{prefix} cached"),
+        Outcome::Failed => format!("{prefix} failed after {}", duration(took)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ui::board::Key;
+
+    fn phase(label: &str, now: Instant) -> Phase {
+        let key = Key { group: 0, phase: 0 };
+        Phase::new(key, label.to_owned(), now, now)
+    }
+
+    #[test]
+    fn a_label_that_has_brackets_keeps_them() {
+        assert_eq!(prefix("clone"), "[clone]");
+        assert_eq!(prefix("[post_clone] RUN ./setup.sh"), "[post_clone]");
+        assert_eq!(started("clone"), "[clone] started");
+        assert_eq!(started("[post_clone] RUN x"), "[post_clone] RUN x");
+        assert_eq!(started("[odd"), "[[odd] started");
+    }
+
+    #[test]
+    fn numbers_are_said_first_last_and_now_and_then() {
+        let start = Instant::now();
+        let mut phase = phase("clone", start);
+        let mut say = |name: &str, current, seconds| {
+            let now = start + Duration::from_secs(seconds);
+            stage(&mut phase, &Stage::new(name).at(current, 100), now)
+        };
+        let first = say("Receiving objects", 1, 0);
+        assert_eq!(
+            first.as_deref(),
+            Some("[clone] Receiving objects: 1% (1/100)")
+        );
+        assert_eq!(say("Receiving objects", 2, 1), None);
+        assert_eq!(say("Receiving objects", 30, 4), None);
+        assert!(say("Receiving objects", 50, 5).is_some());
+        assert_eq!(say("Receiving objects", 60, 9), None);
+        let last = say("Receiving objects", 100, 9);
+        assert_eq!(
+            last.as_deref(),
+            Some("[clone] Receiving objects: 100% (100/100)")
+        );
+        assert_eq!(say("Receiving objects", 100, 60), None);
+        assert!(say("Resolving deltas", 0, 61).is_some());
+    }
+
+    #[test]
+    fn lines_carry_their_phase() {
+        let phase = phase("packages", Instant::now());
+        let line = "\u{1b}[32mSetting up git\u{1b}[0m (1:2.39.5) ...\r\n";
+        assert_eq!(
+            log(&phase, line),
+            "[packages] Setting up git (1:2.39.5) ..."
+        );
+        assert_eq!(log(&phase, ""), "[packages]");
+        let took = Duration::from_millis(12_300);
+        let done = Outcome::Done { took: None };
+        assert_eq!(finished("clone", done, took), "[clone] done in 12.3s");
+        assert_eq!(finished("clone", Outcome::Cached, took), "[clone] cached");
+        let failed = finished("clone", Outcome::Failed, took);
+        assert_eq!(failed, "[clone] failed after 12.3s");
+    }
+}

@@ -1,0 +1,154 @@
+//! Questions to the user, on standard error, answered on standard input.
+//!
+//! Asked only when both are terminals; every question names the flag that answers it otherwise.
+//! To be called on dkr's tokio runtime, which turns Ctrl-C into an answer instead of a death that
+//! would leave the cursor hidden. They block their thread.
+
+use dialoguer::console::Term;
+use dialoguer::theme::SimpleTheme;
+use dialoguer::{Confirm, Select};
+use tokio::runtime::Handle;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::error::{Error, Kind, Result};
+use crate::ui::text::{columns, cut, sanitize, sanitize_line};
+use crate::ui::{Ui, password, terminal};
+
+impl Ui {
+    /// Asks for one of `choices` and returns its index; `default` is the one marked at first.
+    /// `flag` is what answers the question on the command line.
+    ///
+    /// # Errors
+    /// [`Kind::Unanswered`] without a terminal, [`Kind::Interrupted`] by Ctrl-C or Esc.
+    pub fn choose(
+        &self,
+        question: &str,
+        choices: &[&str],
+        default: usize,
+        flag: &str,
+    ) -> Result<usize> {
+        self.can_ask(question, flag)?;
+        let _suspended = self.suspend();
+        let width = terminal::size(std::io::stderr()).0;
+        // dialoguer counts lines when it redraws: each choice has to stay one line, and the
+        // question is not its business.
+        let items: Vec<String> = choices
+            .iter()
+            .map(|choice| cut(&sanitize_line(choice), width.saturating_sub(3), "..."))
+            .collect();
+        self.print(&format!("{}\n", sanitize(question)));
+        let term = Term::stderr();
+        let ask = Select::with_theme(&SimpleTheme)
+            .items(&items)
+            .default(default);
+        let chosen = until_interrupted(&term, question, || ask.interact_on_opt(&term))?;
+        self.print(&format!("> {}\n", items[chosen]));
+        Ok(chosen)
+    }
+
+    /// Asks for yes or no; Enter means `default`. `flag` is what answers the question on the
+    /// command line.
+    ///
+    /// # Errors
+    /// As [`Ui::choose`].
+    pub fn confirm(&self, question: &str, default: bool, flag: &str) -> Result<bool> {
+        self.can_ask(question, flag)?;
+        let _suspended = self.suspend();
+        let width = terminal::size(std::io::stderr()).0;
+        let question_text = sanitize(question);
+        let one_line = !question_text.contains('\n') && columns(&question_text) + 10 < width;
+        let mut ask = Confirm::with_theme(&SimpleTheme).default(default);
+        if one_line {
+            ask = ask.with_prompt(question_text);
+        } else {
+            self.print(&format!("{question_text}\n"));
+        }
+        let term = Term::stderr();
+        let answer = until_interrupted(&term, question, || ask.interact_on_opt(&term));
+        if answer.is_err() {
+            // The question still stands on the line.
+            self.print("\n");
+        }
+        answer
+    }
+
+    /// Asks for a secret, without echo. `flag` is what answers the question otherwise.
+    ///
+    /// # Errors
+    /// As [`Ui::choose`].
+    pub fn password(&self, prompt: &str, flag: &str) -> Result<String> {
+        self.can_ask(prompt, flag)?;
+        let _suspended = self.suspend();
+        self.print(&format!("{}: ", sanitize_line(prompt)));
+        let answer = password::read_line(std::io::stdin());
+        self.print("\n");
+        answer
+    }
+
+    fn can_ask(&self, question: &str, flag: &str) -> Result<()> {
+        if self.terminal().can_ask() {
+            return Ok(());
+        }
+        let message = format!("cannot ask without a terminal: {question}");
+        Err(Error::new(Kind::Unanswered, message).hint(format!("answer with `{flag}`")))
+    }
+}
+
+/// Runs a prompt of dialoguer: Ctrl-C, Esc and the end of input interrupt, and the cursor is
+/// visible afterwards, however it ended.
+fn until_interrupted<T>(
+    term: &Term,
+    question: &str,
+    ask: impl FnOnce() -> dialoguer::Result<Option<T>>,
+) -> Result<T> {
+    let _caught = catch_interrupt();
+    let answer = ask();
+    if let Ok(Some(answer)) = answer {
+        return Ok(answer);
+    }
+    // A terminal that is gone cannot show its cursor, which is all right.
+    let _ = term.show_cursor();
+    match answer {
+        Err(dialoguer::Error::IO(e)) if !is_interrupt(&e) => {
+            Err(Error::failed(format!("cannot ask: {question}")).because(e))
+        }
+        _ => Err(Error::interrupted()),
+    }
+}
+
+fn is_interrupt(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind::{Interrupted, UnexpectedEof};
+    matches!(error.kind(), Interrupted | UnexpectedEof)
+}
+
+/// dialoguer's terminal raises SIGINT when it reads Ctrl-C; a listener keeps that from killing
+/// the process, so that it also returns an error.
+fn catch_interrupt() -> Option<Signal> {
+    Handle::try_current().ok()?;
+    signal(SignalKind::interrupt()).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::error::Kind;
+    use crate::ui::Options;
+    use crate::ui::testing::pipe;
+
+    #[test]
+    fn without_a_terminal_a_question_names_the_flag_that_answers_it() {
+        let ui = pipe(Options::default()).ui;
+        let choices = ["bake anew", "quit"];
+        let errors = [
+            ui.choose("bake anew?", &choices, 0, "--drift").unwrap_err(),
+            ui.confirm("bake anew?", true, "--drift").unwrap_err(),
+            ui.password("bake anew?", "--drift").unwrap_err(),
+        ];
+        for error in errors {
+            assert_eq!(error.kind, Kind::Unanswered);
+            assert_eq!(
+                error.to_string(),
+                "error: cannot ask without a terminal: bake anew?\nhint: answer with `--drift`"
+            );
+        }
+    }
+}

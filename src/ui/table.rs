@@ -1,0 +1,261 @@
+//! Listings: no borders, upper-case headers, two spaces between columns (pure: values to text).
+
+use comfy_table::{ColumnConstraint, ContentArrangement, TableStyle, Width};
+
+use crate::ui::text::{columns, cut, sanitize_line};
+
+/// Between two columns.
+const GAP: u16 = 2;
+/// A column is not cut below this: less says nothing.
+const LEAST: usize = 8;
+
+/// A column of a [`Table`].
+#[derive(Debug, Clone)]
+pub struct Column {
+    header: String,
+    shrinkable: bool,
+}
+
+impl Column {
+    /// A column that is always shown in full.
+    pub fn new(header: &str) -> Self {
+        Column {
+            header: header.to_uppercase(),
+            shrinkable: false,
+        }
+    }
+
+    /// A column that is cut when the terminal is too narrow.
+    pub fn shrinkable(header: &str) -> Self {
+        Column {
+            shrinkable: true,
+            ..Self::new(header)
+        }
+    }
+}
+
+/// Rows under headers.
+#[derive(Debug, Clone)]
+pub struct Table {
+    columns: Vec<Column>,
+    rows: Vec<Vec<String>>,
+}
+
+impl Table {
+    /// A table without rows.
+    pub fn new(columns: impl IntoIterator<Item = Column>) -> Self {
+        Table {
+            columns: columns.into_iter().collect(),
+            rows: Vec::new(),
+        }
+    }
+
+    /// Adds a row; cells that are missing are empty, cells too many are dropped.
+    pub fn row<Cell: AsRef<str>>(&mut self, cells: impl IntoIterator<Item = Cell>) {
+        let cells = cells.into_iter().map(|cell| sanitize_line(cell.as_ref()));
+        let mut row: Vec<String> = cells.collect();
+        row.resize(self.columns.len(), String::new());
+        self.rows.push(row);
+    }
+
+    /// Whether it has no row.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// The table as lines of at most `width` columns; in full without a `width`. What is too wide
+    /// has its shrinkable columns cut, ending in `ellipsis`; what still is too wide becomes one
+    /// block a row, with a line for each cell.
+    pub fn render(&self, width: Option<usize>, ellipsis: &str) -> String {
+        let mut widths: Vec<usize> = (0..self.columns.len())
+            .map(|index| self.natural_width(index))
+            .collect();
+        if let Some(width) = width
+            && !self.shrink(&mut widths, width)
+        {
+            return self.blocks(Some(width));
+        }
+        let mut table = borderless();
+        table.set_header(self.columns.iter().map(|column| &column.header));
+        for row in &self.rows {
+            let cells = row.iter().zip(&widths);
+            table.add_row(cells.map(|(cell, width)| cut(cell, *width, ellipsis)));
+        }
+        lines(&mut table)
+    }
+
+    fn natural_width(&self, index: usize) -> usize {
+        let cells = self.rows.iter().map(|row| columns(&row[index]));
+        cells.fold(columns(&self.columns[index].header), usize::max)
+    }
+
+    /// Takes columns from the widest shrinkable column, again and again, until all fit in
+    /// `width`. False if they cannot.
+    fn shrink(&self, widths: &mut [usize], width: usize) -> bool {
+        let gaps = usize::from(GAP) * widths.len().saturating_sub(1);
+        let mut excess = (widths.iter().sum::<usize>() + gaps).saturating_sub(width);
+        while excess > 0 {
+            let widest = self
+                .columns
+                .iter()
+                .zip(widths.iter_mut())
+                .filter(|(column, width)| {
+                    column.shrinkable && **width > columns(&column.header).max(LEAST)
+                })
+                .max_by_key(|(_, width)| **width);
+            let Some((_, widest)) = widest else {
+                return false;
+            };
+            *widest -= 1;
+            excess -= 1;
+        }
+        true
+    }
+
+    /// One block a row: headers on the left, cells on the right, wrapped at `width`; in full
+    /// without one.
+    pub fn blocks(&self, width: Option<usize>) -> String {
+        let headers = self.columns.iter().map(|column| columns(&column.header));
+        let headers = headers.max().unwrap_or(0);
+        let taken = headers + usize::from(GAP);
+        let cells = width.map_or(usize::MAX, |width| width.saturating_sub(taken).max(1));
+        let cells = u16::try_from(cells).unwrap_or(u16::MAX);
+        let blocks = self.rows.iter().map(|row| {
+            let mut table = borderless();
+            for (column, cell) in self.columns.iter().zip(row) {
+                table.add_row([&column.header, cell]);
+            }
+            table.set_content_arrangement(ContentArrangement::Dynamic);
+            if let Some(column) = table.column_mut(1) {
+                column.set_constraint(ColumnConstraint::UpperBoundary(Width::Fixed(cells)));
+            }
+            lines(&mut table)
+        });
+        blocks.collect::<Vec<_>>().join("\n")
+    }
+}
+
+/// A table that is drawn without lines.
+fn borderless() -> comfy_table::Table {
+    let mut table = comfy_table::Table::new();
+    table.load_style(TableStyle::default());
+    table.set_content_arrangement(ContentArrangement::Disabled);
+    table.force_no_tty();
+    table
+}
+
+/// The text of a borderless table. The columns exist, and so can be set apart, only now that it
+/// has its rows.
+fn lines(table: &mut comfy_table::Table) -> String {
+    let last = table.column_count().saturating_sub(1);
+    for (index, column) in table.column_iter_mut().enumerate() {
+        let gap = if index < last { GAP } else { 0 };
+        column.set_padding((0, gap));
+    }
+    let lines = table.lines().map(|line| line.trim_end().to_owned() + "\n");
+    lines.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn images() -> Table {
+        let mut table = Table::new([
+            Column::shrinkable("tag"),
+            Column::shrinkable("branch"),
+            Column::new("commit"),
+            Column::new("created"),
+        ]);
+        table.row(["dkr:linux-main", "main", "0a1b2c3", "3 hours ago"]);
+        table.row([
+            "dkr:linux-feature-a-very-long-name",
+            "feature/a-very-long-name",
+            "4d5e6f7",
+            "2 days ago",
+        ]);
+        table
+    }
+
+    #[test]
+    fn a_wide_terminal_and_a_pipe_show_everything() {
+        let text = "\
+TAG                                 BRANCH                    COMMIT   CREATED
+dkr:linux-main                      main                      0a1b2c3  3 hours ago
+dkr:linux-feature-a-very-long-name  feature/a-very-long-name  4d5e6f7  2 days ago
+";
+        assert_eq!(images().render(None, "…"), text);
+        assert_eq!(images().render(Some(200), "…"), text);
+    }
+
+    #[test]
+    fn shrinkable_columns_give_way() {
+        assert_eq!(
+            images().render(Some(60), "…"),
+            "\
+TAG                 BRANCH              COMMIT   CREATED
+dkr:linux-main      main                0a1b2c3  3 hours ago
+dkr:linux-feature…  feature/a-very-lo…  4d5e6f7  2 days ago
+"
+        );
+        assert_eq!(
+            images().render(Some(40), "…"),
+            "\
+TAG       BRANCH    COMMIT   CREATED
+dkr:lin…  main      0a1b2c3  3 hours ago
+dkr:lin…  feature…  4d5e6f7  2 days ago
+"
+        );
+    }
+
+    #[test]
+    fn a_very_narrow_terminal_shows_blocks() {
+        assert_eq!(
+            images().render(Some(20), "…"),
+            "\
+TAG      dkr:linux-m
+         ain
+BRANCH   main
+COMMIT   0a1b2c3
+CREATED  3 hours ago
+
+TAG      dkr:linux-f
+         eature-a-ve
+         ry-long-nam
+         e
+BRANCH   feature/a-v
+         ery-long-na
+         me
+COMMIT   4d5e6f7
+CREATED  2 days ago
+"
+        );
+    }
+
+    #[test]
+    fn nothing_is_ever_wider_than_the_terminal() {
+        for width in 20..120 {
+            let text = images().render(Some(width), "…");
+            for line in text.lines() {
+                assert!(columns(line) <= width, "{width}: {line}");
+                assert_eq!(line, line.trim_end());
+            }
+        }
+    }
+
+    #[test]
+    fn cells_from_outside_stay_one_harmless_line() {
+        let mut table = Table::new([Column::new("name"), Column::new("x")]);
+        table.row(["a\u{1b}[2J\nb"]);
+        assert_eq!(
+            table.render(None, "…"),
+            "NAME           X\na\\u{1b}[2J\\nb\n"
+        );
+    }
+
+    #[test]
+    fn an_empty_table_is_its_header() {
+        let table = Table::new([Column::new("name")]);
+        assert_eq!(table.render(Some(80), "…"), "NAME\n");
+    }
+}

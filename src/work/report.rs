@@ -1,0 +1,155 @@
+//! What a container says about the work in it: the lines of `assets/work.sh` (pure).
+//!
+//! It comes from inside a container: whatever does not look as it should is no report.
+
+use crate::error::{Error, Result};
+
+/// The first line of a report that is read here.
+const FIRST_LINE: &str = "dkr-work 1";
+
+/// The work in a container. Commits are full ids.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Report {
+    /// The branch that HEAD is on; none if it is detached.
+    pub branch: Option<String>,
+    /// The commit of HEAD.
+    pub head: String,
+    /// Where it leaves the image's branch.
+    pub fork: Option<String>,
+    /// Where the work begins.
+    pub base: Option<String>,
+    /// Commits since.
+    pub ahead: usize,
+    /// An operation of git's that is in progress, such as `rebase`.
+    pub operation: Option<String>,
+    /// Files that were changed or removed.
+    pub changed: usize,
+    /// New files that are not ignored.
+    pub untracked: usize,
+    /// How many of those are repositories of their own.
+    pub nested: usize,
+    /// The stash, the newest entry first.
+    pub stash: Vec<String>,
+    /// How many commits the host did not have when the container asked it last.
+    pub commits: usize,
+    /// The newest of them.
+    pub listed: Vec<String>,
+    /// Local branches, and a detached HEAD, that lead to some of them: the commit and the full name.
+    pub tips: Vec<(String, String)>,
+    /// What runs in the session.
+    pub runs: Vec<String>,
+    /// The uncommitted state as a tree, if that was asked for.
+    pub tree: Option<String>,
+    /// The same as a commit.
+    pub wip: Option<String>,
+    /// Commits that the host had.
+    pub have: Vec<String>,
+}
+
+impl Report {
+    /// Reads a report.
+    ///
+    /// # Errors
+    /// When it is none, or of another version.
+    pub fn parse(text: &str) -> Result<Self> {
+        let invalid = || Error::failed("the container's work report cannot be read");
+        let mut lines = text.lines();
+        if lines.next() != Some(FIRST_LINE) {
+            return Err(invalid().cause(format!("it does not begin with `{FIRST_LINE}`")));
+        }
+        let mut report = Report::default();
+        for line in lines {
+            let read = line
+                .split_once(' ')
+                .and_then(|(key, value)| report.read(key, value));
+            read.ok_or_else(|| {
+                let line: String = line.escape_debug().take(200).collect();
+                invalid().cause(format!("`{line}` is not understood"))
+            })?;
+        }
+        if report.head.is_empty() {
+            return Err(invalid().cause("it names no commit"));
+        }
+        Ok(report)
+    }
+
+    fn read(&mut self, key: &str, value: &str) -> Option<()> {
+        let value = value.trim();
+        let number = || value.parse::<usize>().ok();
+        let id = || is_id(value).then(|| value.to_owned());
+        match key {
+            "branch" => self.branch = Some(value.to_owned()),
+            "head" => self.head = id()?,
+            "fork" => self.fork = Some(id()?),
+            "base" => self.base = Some(id()?),
+            "ahead" => self.ahead = number()?,
+            "operation" => self.operation = Some(value.to_owned()),
+            "changed" => self.changed = number()?,
+            "untracked" => self.untracked = number()?,
+            "nested" => self.nested = number()?,
+            "stash" => self.stash.push(id()?),
+            "commits" => self.commits = number()?,
+            "commit" => self.listed.push(id()?),
+            "tip" => {
+                let (id, name) = value.split_once(' ')?;
+                let known = is_id(id) && (name == "HEAD" || name.starts_with("refs/heads/"));
+                self.tips
+                    .push(known.then(|| (id.to_owned(), name.to_owned()))?);
+            }
+            "runs" => self.runs.push(value.to_owned()),
+            "tree" => self.tree = Some(id()?),
+            "wip" => self.wip = Some(id()?),
+            "have" => self.have.push(id()?),
+            _ => return None,
+        }
+        Some(())
+    }
+
+    /// Whether files differ from the commit of HEAD.
+    pub fn is_dirty(&self) -> bool {
+        self.changed + self.untracked > 0
+    }
+}
+
+fn is_id(text: &str) -> bool {
+    text.len() == 40 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_is_read() {
+        let (a, b) = ("a".repeat(40), "b".repeat(40));
+        let text = format!(
+            "dkr-work 1\nbranch fix/it\nhead {a}\nfork {b}\nbase {b}\nahead 1\noperation rebase\n\
+             untracked 1\nchanged        2\nnested 0\nstash {b}\ncommits 1\ncommit {a}\n\
+             tip {a} refs/heads/fix/it\ntip {b} refs/heads/main\nruns vim\ntree {b}\nwip {a}\nhave {b}\n"
+        );
+        let report = Report::parse(&text).unwrap();
+        assert_eq!(report.branch.as_deref(), Some("fix/it"));
+        assert_eq!((report.changed, report.untracked), (2, 1));
+        assert_eq!(report.tips[0], (a.clone(), "refs/heads/fix/it".to_owned()));
+        assert_eq!(report.listed, [a]);
+        assert!(report.is_dirty());
+    }
+
+    #[test]
+    fn what_is_no_report_is_refused() {
+        let head = format!("dkr-work 1\nhead {}\n", "a".repeat(40));
+        assert!(Report::parse(&head).is_ok());
+        for text in [
+            String::new(),
+            "dkr-work 2\n".to_owned(),
+            "dkr-work 1\n".to_owned(),
+            format!("{head}commit --all\n"),
+            format!("{head}changed many\n"),
+            format!("{head}tip {} refs/tags/x\n", "a".repeat(40)),
+            format!("{head}\u{1b}[2J x\n"),
+            format!("{head}unknown x\n"),
+        ] {
+            assert!(Report::parse(&text).is_err(), "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,383 @@
+//! Bringing a container's work into the host's repository, whether the container runs or not.
+//!
+//! The container says which commits there are and packs them; dkr decides which refs they become,
+//! and git's hardened `receive-pack` checks the pack before any of them is written.
+
+use tokio::io::AsyncWriteExt;
+
+use super::ask::{SCRIPT, awake};
+use super::host::{Places, on_host};
+use super::report::Report;
+use super::safety::OnlyThere;
+use crate::engine::command::{output, pipe};
+use crate::engine::containers::ExitStatus;
+use crate::engine::streams::Streams;
+use crate::engine::{Engine, ListedContainer};
+use crate::env::Env;
+use crate::error::{Error, Result};
+use crate::git::service::{Program, RefUpdate, Service};
+use crate::git::{CommitAt, CommitId, Repository};
+
+/// Bytes of a pack on their way.
+const BUFFER: usize = 256 * 1024;
+/// Packs what standard input names.
+const PACK: [&str; 8] = [
+    "git",
+    "-C",
+    "/workspace",
+    "pack-objects",
+    "--revs",
+    "--thin",
+    "--stdout",
+    "--quiet",
+];
+
+/// A ref that was written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Taken {
+    /// The ref and its commit.
+    pub update: RefUpdate,
+    /// What it is: `the branch`, `the uncommitted state`, …
+    pub what: String,
+}
+
+/// What came of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outcome {
+    /// The refs that were written; none if there was nothing new.
+    pub taken: Vec<Taken>,
+    /// What could not be taken.
+    pub left: OnlyThere,
+}
+
+/// Takes the work of a container. With `force`, its branch takes the place of one on the host that
+/// has other commits.
+///
+/// # Errors
+/// When the container cannot be asked, or git refuses: nothing was taken then.
+pub async fn take(
+    engine: &Engine,
+    container: &ListedContainer,
+    repo: &Repository,
+    force: bool,
+    env: &Env,
+) -> Result<Outcome> {
+    awake(engine, &container.id, async || {
+        take_awake(engine, container, repo, force, env).await
+    })
+    .await
+}
+
+async fn take_awake(
+    engine: &Engine,
+    container: &ListedContainer,
+    repo: &Repository,
+    force: bool,
+    env: &Env,
+) -> Result<Outcome> {
+    let report = snapshot(engine, container).await?;
+    let places = Places::of(container);
+    let tips: Vec<&String> = report.tips.iter().map(|(id, _)| id).collect();
+    let asked: Vec<&String> = tips.iter().copied().chain(&report.stash).collect();
+    let safe = repo.on_some_ref(&asked);
+    let taken = repo.commits_below(&places.all_taken());
+    let plan = Plan {
+        report: &report,
+        places: &places,
+        container: &container.id.0,
+        is_safe: &|id: &str| safe.contains(id),
+        is_taken: &|id: &str| taken.contains(id),
+        wip: repo.commit_at(&places.wip()),
+    };
+    let taken = plan.make();
+    if !taken.is_empty() {
+        let delivered = deliver(engine, container, repo, &report, &taken, force, env).await;
+        delivered.map_err(|error| refused(error, container, &places))?;
+    }
+    let left = OnlyThere::of(&report, &on_host(Some(repo), &places, &report));
+    Ok(Outcome { taken, left })
+}
+
+async fn snapshot(engine: &Engine, container: &ListedContainer) -> Result<Report> {
+    let id = &container.id;
+    let ended = output(engine, id, &[SCRIPT, "take", &id.0]).await?;
+    if ended.status == ExitStatus(0) {
+        return Report::parse(&String::from_utf8_lossy(&ended.stdout));
+    }
+    let error = Error::failed(format!("cannot save the work in container `{id}`"));
+    Err(error.cause(ended.reason()))
+}
+
+/// Adds what helps to git's words.
+fn refused(error: Error, container: &ListedContainer, places: &Places) -> Error {
+    let said = |words: &str| error.causes.iter().any(|cause| cause.contains(words));
+    let name = &container.name;
+    let branch = places.branch().unwrap_or_default();
+    if said("non-fast-forward") {
+        let message = format!("`{branch}` has commits that the container does not have");
+        return error.cause(message).hint(format!(
+            "`dkr take --force {name}` replaces it all the same"
+        ));
+    }
+    if said("checked out") {
+        return error.hint(format!(
+            "switch to another branch where `{branch}` is checked out"
+        ));
+    }
+    error
+}
+
+/// What decides which refs are written.
+struct Plan<'a> {
+    report: &'a Report,
+    places: &'a Places,
+    container: &'a str,
+    is_safe: &'a dyn Fn(&str) -> bool,
+    is_taken: &'a dyn Fn(&str) -> bool,
+    wip: Option<CommitAt>,
+}
+
+impl Plan<'_> {
+    fn make(&self) -> Vec<Taken> {
+        let mut taken: Vec<Taken> = Vec::new();
+        let mut add = |name: String, commit: &str, what: String| {
+            let has = |taken: &Taken| taken.update.commit == commit || taken.update.name == name;
+            if !taken.iter().any(has) {
+                let commit = commit.to_owned();
+                let update = RefUpdate { name, commit };
+                taken.push(Taken { update, what });
+            }
+        };
+        let report = self.report;
+        let work = format!("refs/heads/{}", self.places.name());
+        let new = || report.tips.iter().filter(|(id, _)| !(self.is_safe)(id));
+        let branch = self.places.branch();
+        if let (Some((id, _)), Some(branch)) = (new().find(|(_, name)| *name == work), branch) {
+            add(branch, id, format!("the branch `{}`", self.places.name()));
+        }
+        for (id, name) in new() {
+            let what = match name.strip_prefix("refs/heads/") {
+                Some(name) => format!("the branch `{name}`"),
+                None => "the detached HEAD".to_owned(),
+            };
+            add(self.places.taken(id), id, what);
+        }
+        if let Some(operation) = &report.operation
+            && !(self.is_taken)(&report.head)
+        {
+            // The commit may be a branch's, too.
+            let what = format!("HEAD in the middle of a {operation}");
+            let update = RefUpdate {
+                name: self.places.taken(&report.head),
+                commit: report.head.clone(),
+            };
+            taken.retain(|taken| taken.update.name != update.name);
+            taken.push(Taken { update, what });
+        }
+        for id in report.stash.iter().filter(|id| !(self.is_safe)(id)) {
+            let update = RefUpdate {
+                name: self.places.taken(id),
+                commit: id.clone(),
+            };
+            let what = "an entry of the stash".to_owned();
+            taken.push(Taken { update, what });
+        }
+        taken.extend(self.uncommitted());
+        taken
+    }
+
+    /// The uncommitted state, and that of another container that it takes the place of.
+    fn uncommitted(&self) -> Vec<Taken> {
+        let report = self.report;
+        let Some(wip) = &report.wip else {
+            return Vec::new();
+        };
+        let mut taken = Vec::new();
+        if let Some(before) = &self.wip {
+            let same = Some(&before.tree) == report.tree.as_ref();
+            if same && before.parent.as_ref() == Some(&report.head) {
+                return Vec::new();
+            }
+            if !before.message.contains(self.container) {
+                taken.push(Taken {
+                    update: RefUpdate {
+                        name: self.places.taken(&before.id),
+                        commit: before.id.clone(),
+                    },
+                    what: "what an earlier container of that name left".to_owned(),
+                });
+            }
+        }
+        taken.push(Taken {
+            update: RefUpdate {
+                name: self.places.wip(),
+                commit: wip.clone(),
+            },
+            what: "the uncommitted state".to_owned(),
+        });
+        taken
+    }
+}
+
+async fn deliver(
+    engine: &Engine,
+    container: &ListedContainer,
+    repo: &Repository,
+    report: &Report,
+    taken: &[Taken],
+    force: bool,
+    env: &Env,
+) -> Result<()> {
+    let updates: Vec<RefUpdate> = taken.iter().map(|taken| taken.update.clone()).collect();
+    let refs = updates.iter().map(|update| update.name.clone()).collect();
+    let service = Service::new(repo.git_dir(), Program::Deliver { refs, force })?;
+    let revisions = revisions(repo, report, &updates);
+    let (mut far, near) = tokio::io::duplex(BUFFER);
+    let mut errors = Vec::new();
+    let packing = async {
+        let streams = Streams {
+            stdin: Some(revisions.as_bytes()),
+            stdout: &mut far,
+            stderr: &mut errors,
+        };
+        let packed = pipe(engine, &container.id, &PACK, streams).await;
+        let closed = far.shutdown().await;
+        drop(far);
+        packed.and_then(|status| {
+            closed
+                .map(|()| status)
+                .map_err(|e| Error::bug("a pipe").because(e))
+        })
+    };
+    let (packed, delivered) = tokio::join!(packing, service.deliver(&updates, near, env));
+    let words = String::from_utf8_lossy(&errors).trim().to_owned();
+    if packed? != ExitStatus(0) {
+        let error = Error::failed(format!(
+            "cannot pack the work in container `{}`",
+            container.id
+        ));
+        return Err(error.cause(words));
+    }
+    delivered
+}
+
+/// What is packed, and what the host has of it already.
+fn revisions(repo: &Repository, report: &Report, updates: &[RefUpdate]) -> String {
+    let known = [&report.fork, &report.base].into_iter().flatten();
+    let known = known.chain([&report.head]).chain(&report.have);
+    let here = known.filter(|id| {
+        let id = id.parse::<CommitId>();
+        id.is_ok_and(|id| repo.has_commit(&id))
+    });
+    // What is here already is an older state of another container.
+    let wanted = updates.iter().map(|update| &update.commit);
+    let wanted = wanted.filter(|id| {
+        let id = id.parse::<CommitId>();
+        id.is_ok_and(|id| !repo.has_commit(&id))
+    });
+    let lines = wanted.map(|id| format!("{id}\n"));
+    let lines = lines.chain(here.map(|id| format!("^{id}\n")));
+    lines.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::containers::ContainerId;
+    use crate::start::labels::{PUSH_PREFIX, WORK_BRANCH};
+
+    fn places() -> Places {
+        let labels = [(WORK_BRANCH, "fix"), (PUSH_PREFIX, "box")];
+        Places::of(&ListedContainer {
+            id: ContainerId("c1".to_owned()),
+            name: "fix".to_owned(),
+            image: String::new(),
+            labels: labels
+                .map(|(key, value)| (key.to_owned(), value.to_owned()))
+                .into(),
+            state: "running".to_owned(),
+            command: String::new(),
+            created: 0,
+        })
+    }
+
+    fn planned(report: &Report, safe: &[&str], wip: Option<CommitAt>) -> Vec<(String, String)> {
+        let plan = Plan {
+            report,
+            places: &places(),
+            container: "c1",
+            is_safe: &|id: &str| safe.contains(&id),
+            is_taken: &|id: &str| safe.contains(&id),
+            wip,
+        };
+        let taken = plan.make().into_iter();
+        taken
+            .map(|taken| (taken.update.name, taken.update.commit))
+            .collect()
+    }
+
+    fn pairs(refs: &[(&str, &str)]) -> Vec<(String, String)> {
+        let pair = |(name, id): &(&str, &str)| ((*name).to_owned(), (*id).to_owned());
+        refs.iter().map(pair).collect()
+    }
+
+    #[test]
+    fn each_piece_of_work_has_its_place() {
+        let tip = |id: &str, name: &str| (id.to_owned(), name.to_owned());
+        let mut report = Report {
+            head: "c".into(),
+            tips: vec![
+                tip("a", "refs/heads/fix"),
+                tip("b", "refs/heads/topic"),
+                tip("c", "HEAD"),
+            ],
+            stash: vec!["s".into()],
+            tree: Some("t".into()),
+            wip: Some("w".into()),
+            ..Report::default()
+        };
+        let all = pairs(&[
+            ("refs/heads/box/fix", "a"),
+            ("refs/dkr/taken/fix/b", "b"),
+            ("refs/dkr/taken/fix/c", "c"),
+            ("refs/dkr/taken/fix/s", "s"),
+            ("refs/dkr/wip/fix", "w"),
+        ]);
+        assert_eq!(planned(&report, &[], None), all);
+        let rest = pairs(&[("refs/dkr/taken/fix/c", "c"), ("refs/dkr/wip/fix", "w")]);
+        assert_eq!(planned(&report, &["a", "b", "s"], None), rest);
+        report.operation = Some("rebase".into());
+        report.tips.retain(|(_, name)| name != "HEAD");
+        assert_eq!(planned(&report, &["a", "b", "s"], None), rest);
+        report.tips[0].0 = "c".into();
+        let both = pairs(&[
+            ("refs/heads/box/fix", "c"),
+            ("refs/dkr/taken/fix/c", "c"),
+            ("refs/dkr/wip/fix", "w"),
+        ]);
+        assert_eq!(planned(&report, &["b", "s"], None), both);
+    }
+
+    #[test]
+    fn an_uncommitted_state_is_taken_once_and_never_lost() {
+        let report = Report {
+            head: "h".into(),
+            tree: Some("t".into()),
+            wip: Some("w2".into()),
+            ..Report::default()
+        };
+        let before = |tree: &str, container: &str| {
+            Some(CommitAt {
+                id: "w1".into(),
+                tree: tree.into(),
+                parent: Some("h".into()),
+                message: format!("Uncommitted work of fix\n\nContainer: {container}\n"),
+            })
+        };
+        assert_eq!(planned(&report, &[], before("t", "c1")), []);
+        let own = pairs(&[("refs/dkr/wip/fix", "w2")]);
+        assert_eq!(planned(&report, &[], before("x", "c1")), own);
+        let other = pairs(&[("refs/dkr/taken/fix/w1", "w1"), ("refs/dkr/wip/fix", "w2")]);
+        assert_eq!(planned(&report, &[], before("x", "c2")), other);
+    }
+}

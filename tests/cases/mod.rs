@@ -1,0 +1,30 @@
+//! The tests, one module a subject.
+
+mod completions;
+mod configuration;
+mod containers;
+mod create_image;
+mod doctor;
+mod entrypoint;
+mod faults;
+mod forward_agent;
+mod install_packages;
+mod inventory;
+mod leaks;
+mod list_images;
+mod networks;
+mod odd_repositories;
+mod packs;
+mod prune;
+mod staleness;
+mod start_image;
+mod status;
+mod story;
+mod streams;
+mod support;
+mod take;
+mod terminal;
+mod tidy;
+mod update_image;
+mod work_report;
+mod working;

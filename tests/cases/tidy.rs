@@ -1,0 +1,255 @@
+//! The rules of the source tree that no compiler checks: who may use whom, who prints, how
+//! long a file may be, that scripts are clean.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// A layer (a folder or file of `src`) and the only modules of the crate that it may use beside
+/// itself. Those that are not named here may use all.
+const LAYERS: &[(&str, &[&str])] = &[
+    ("error", &[]),
+    ("env", &[]),
+    ("git", &["error", "env"]),
+    ("engine", &["error", "env"]),
+    ("conf", &["error", "env"]),
+    ("dockerfile", &["error"]),
+    ("image", &["error"]),
+    ("ui", &["error", "env"]),
+    ("build", &["error", "env", "engine", "git"]),
+    ("channel", &["error", "env", "engine", "git"]),
+];
+
+/// A word that may stand only in the code of some layers.
+const WORDS: &[(&str, &[&str])] = &[
+    ("print!", &["ui"]),
+    ("println!", &["ui"]),
+    ("eprint!", &["ui"]),
+    ("eprintln!", &["ui"]),
+    ("git2", &["git"]),
+    ("bollard", &["engine", "build"]),
+    ("bollard_buildkit_proto", &["engine", "build"]),
+    ("hyper", &["engine", "build"]),
+    ("hyper_util", &["engine", "build"]),
+    ("tonic", &["engine", "build"]),
+    ("clap", &["cli", "commands"]),
+    ("clap_complete", &["cli", "commands"]),
+];
+
+/// No longer than a reader can keep in mind.
+const LONGEST: usize = 400;
+
+#[test]
+fn layers_use_only_what_is_below_them() {
+    let broken = check(|file| {
+        let Some((_, allowed)) = LAYERS.iter().find(|(layer, _)| *layer == file.layer) else {
+            return Vec::new();
+        };
+        let used = used_modules(&file.code).into_iter();
+        used.filter(|module| *module != file.layer && !allowed.contains(module))
+            .map(|module| format!("`{}` may not use `{module}`", file.layer))
+            .collect()
+    });
+    assert!(broken.is_empty(), "{}", broken.join("\n"));
+}
+
+#[test]
+fn some_words_belong_to_one_layer() {
+    let broken = check(|file| {
+        let misplaced = WORDS.iter().filter(|(word, layers)| {
+            has_word(&file.code, word) && !layers.contains(&file.layer.as_str())
+        });
+        misplaced
+            .map(|(word, layers)| format!("`{word}` belongs to {layers:?}"))
+            .collect()
+    });
+    assert!(broken.is_empty(), "{}", broken.join("\n"));
+}
+
+#[test]
+fn files_say_what_they_are_for_and_are_short() {
+    let broken = check(|file| {
+        let mut broken = Vec::new();
+        if file.layer != "main" && !file.text.starts_with("//! ") {
+            broken.push("does not begin with `//!`".to_owned());
+        }
+        let lines = file.text.lines().count();
+        if lines > LONGEST {
+            broken.push(format!("has {lines} lines, more than {LONGEST}"));
+        }
+        broken
+    });
+    assert!(broken.is_empty(), "{}", broken.join("\n"));
+}
+
+#[test]
+fn nothing_is_left_for_later() {
+    // Assembled here, or this file would break its own rule.
+    let marks = [["TO", "DO"].concat(), ["FIX", "ME"].concat()];
+    let mut files = Vec::new();
+    for folder in ["src", "assets", "fixtures", "tests"] {
+        collect(&root().join(folder), &mut files);
+    }
+    files.retain(|path| {
+        let text = fs::read(path).unwrap();
+        let text = String::from_utf8_lossy(&text);
+        marks.iter().any(|mark| has_word(&text, mark))
+    });
+    assert!(files.is_empty(), "unfinished: {files:?}");
+}
+
+#[test]
+fn scripts_pass_shellcheck() {
+    let mut scripts = Vec::new();
+    for folder in ["assets", "fixtures", "tests"] {
+        collect(&root().join(folder), &mut scripts);
+    }
+    scripts.retain(|path| path.extension().is_some_and(|extension| extension == "sh"));
+    scripts.push(root().join(".ci/run"));
+    let output = Command::new("shellcheck").args(scripts).output();
+    let output = output.expect("shellcheck is missing: run `sh fixtures/setup.sh`");
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{text}");
+}
+
+#[test]
+fn every_test_that_faults_md_names_is_there() {
+    let table = fs::read_to_string(root().join("tests/faults.md")).unwrap();
+    let mut files = Vec::new();
+    for folder in ["src", "tests/cases"] {
+        collect(&root().join(folder), &mut files);
+    }
+    let files: Vec<(String, String)> = files
+        .iter()
+        .map(|path| {
+            (
+                path.display().to_string(),
+                fs::read_to_string(path).unwrap(),
+            )
+        })
+        .collect();
+    let words = table.split('`').skip(1).step_by(2);
+    let tests: Vec<&str> = words.filter(|word| word.contains("::")).collect();
+    let missing = tests.iter().filter(|test| {
+        let mut parts = test.rsplit("::");
+        let function = format!("fn {}(", parts.next().unwrap_or_default());
+        let module = parts.find(|part| *part != "tests").unwrap_or_default();
+        !files
+            .iter()
+            .any(|(path, text)| path.contains(module) && text.contains(&function))
+    });
+    // The three dots stand for any test.
+    let missing: Vec<_> = missing.filter(|test| !test.ends_with('…')).collect();
+    assert!(missing.is_empty(), "no such test: {missing:?}");
+    let rows = table.lines().filter(|line| {
+        let first = line.split('|').nth(1).unwrap_or_default();
+        first.trim().parse::<u32>().is_ok()
+    });
+    assert_eq!(rows.count(), 43);
+}
+
+#[test]
+fn the_rules_see_what_they_forbid() {
+    let code = "use crate::{error::Error, git::{a, b}, ui};\nfn f() { crate::conf::g(x) }";
+    assert_eq!(used_modules(code), ["error", "git", "ui", "conf"]);
+    assert!(has_word("use git2::Oid;", "git2"));
+    assert!(!has_word("let my_git2 = git20;", "git2"));
+    assert!(has_word("eprintln!()", "eprintln!") && !has_word("eprintln!()", "println!"));
+    assert_eq!(without_comments("a; // git2\n//! git2\nb\n"), "a; \n\nb\n");
+}
+
+/// A file of `src`.
+struct File {
+    /// The first part of its path: `git` of `src/git/refs.rs`, `cli` of `src/cli.rs`.
+    layer: String,
+    text: String,
+    /// The text without comments.
+    code: String,
+}
+
+/// What `rule` says against each file of `src`.
+fn check(rule: impl Fn(&File) -> Vec<String>) -> Vec<String> {
+    let source = root().join("src");
+    let mut paths = Vec::new();
+    collect(&source, &mut paths);
+    assert!(paths.len() > 5, "the source is not where it should be");
+    let mut broken = Vec::new();
+    for path in paths {
+        let text = fs::read_to_string(&path).unwrap();
+        let name = path.strip_prefix(&source).unwrap();
+        let layer = name.iter().next().unwrap().to_str().unwrap();
+        let file = File {
+            layer: layer.trim_end_matches(".rs").to_owned(),
+            code: without_comments(&text),
+            text,
+        };
+        let against = rule(&file).into_iter();
+        broken.extend(against.map(|what| format!("src/{}: {what}", name.display())));
+    }
+    broken
+}
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Every file below a folder; a folder that is not there has none.
+fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).into_iter().flatten() {
+        let path = entry.unwrap().path();
+        match path.is_dir() {
+            true => collect(&path, files),
+            false => files.push(path),
+        }
+    }
+}
+
+/// The code without what follows `//` in a line. A `//` within a string hides the rest of its
+/// line, which is a URL.
+fn without_comments(text: &str) -> String {
+    let code = |line: &str| line.split("//").next().unwrap_or_default().to_owned() + "\n";
+    text.lines().map(code).collect()
+}
+
+/// Whether `word` stands in `text` by itself, not as a part of a longer name.
+fn has_word(text: &str, word: &str) -> bool {
+    let part_of_name = |c: char| c.is_alphanumeric() || c == '_';
+    text.match_indices(word).any(|(start, _)| {
+        let before = text[..start].chars().next_back();
+        let after = text[start + word.len()..].chars().next();
+        !before.is_some_and(part_of_name) && !after.is_some_and(part_of_name)
+    })
+}
+
+/// The modules that follow `crate::`, also in braces.
+fn used_modules(code: &str) -> Vec<&str> {
+    let mut used = Vec::new();
+    for (start, path) in code.match_indices("crate::") {
+        let rest = &code[start + path.len()..];
+        let Some(list) = rest.strip_prefix('{') else {
+            used.push(first_name(rest));
+            continue;
+        };
+        let mut depth = 0;
+        let mut expected = true;
+        for (position, c) in list.char_indices() {
+            match c {
+                '{' => depth += 1,
+                '}' if depth == 0 => break,
+                '}' => depth -= 1,
+                ',' if depth == 0 => expected = true,
+                c if expected && !c.is_whitespace() => {
+                    used.push(first_name(&list[position..]));
+                    expected = false;
+                }
+                _ => {}
+            }
+        }
+    }
+    used
+}
+
+fn first_name(path: &str) -> &str {
+    let end = path.find(|c: char| !(c.is_alphanumeric() || c == '_'));
+    &path[..end.unwrap_or(path.len())]
+}

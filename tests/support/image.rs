@@ -1,0 +1,177 @@
+//! Images as a test asks about them: labels, history, layers, and what a container of one sees.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+
+use super::{Api, query};
+
+/// The base image of the tests, made by `fixtures/setup.sh`: git, tmux, SSH, socat, no network.
+pub const BASE_IMAGE: &str = "dkr-fixtures:debian";
+
+/// The label that says which sandbox a container belongs to.
+pub const SANDBOX_LABEL: &str = "dkr-test.sandbox";
+
+/// An image on an engine.
+#[derive(Debug, Clone)]
+pub struct Image {
+    api: Api,
+    inspected: Value,
+    sandbox: PathBuf,
+}
+
+impl Image {
+    /// The image that the engine describes so; its containers belong to `sandbox`.
+    pub fn new(api: Api, inspected: Value, sandbox: &Path) -> Self {
+        Image {
+            api,
+            inspected,
+            sandbox: sandbox.to_owned(),
+        }
+    }
+
+    /// The images of an engine that a filter of its API lets through, newest first by the
+    /// time that dkr wrote on them.
+    pub fn matching(api: &Api, filter: &Value, sandbox: &Path) -> Vec<Image> {
+        let filter = query(&filter.to_string());
+        let found = api.get(&format!("/images/json?filters={filter}"));
+        let ids = found.as_array().into_iter().flatten();
+        let mut images: Vec<Image> = ids
+            .filter_map(|image| api.find(&format!("/images/{}/json", image["Id"].as_str()?)))
+            .map(|inspected| Image::new(api.clone(), inspected, sandbox))
+            .collect();
+        images.sort_by_key(|image| std::cmp::Reverse(image.label("dkr.created_at")));
+        images
+    }
+
+    /// The image's id, `sha256:…`.
+    pub fn id(&self) -> &str {
+        self.inspected["Id"].as_str().expect("an image has an id")
+    }
+
+    /// Its tags.
+    pub fn tags(&self) -> Vec<String> {
+        strings(&self.inspected["RepoTags"])
+    }
+
+    /// A label, empty if it is not there.
+    pub fn label(&self, name: &str) -> String {
+        let value = self.inspected["Config"]["Labels"][name].as_str();
+        value.unwrap_or_default().to_owned()
+    }
+
+    /// Its environment, `NAME=VALUE`.
+    pub fn env(&self) -> Vec<String> {
+        strings(&self.inspected["Config"]["Env"])
+    }
+
+    /// The ids of its layers, lowest first.
+    pub fn layers(&self) -> Vec<String> {
+        strings(&self.inspected["RootFS"]["Layers"])
+    }
+
+    /// The steps that made it, newest first: the instruction and the bytes it added.
+    pub fn history(&self) -> Vec<(String, u64)> {
+        let history = self.api.get(&format!("/images/{}/history", self.id()));
+        let step = |step: &Value| {
+            let instruction = step["CreatedBy"].as_str().unwrap_or_default();
+            (
+                instruction.to_owned(),
+                step["Size"].as_u64().unwrap_or_default(),
+            )
+        };
+        history.as_array().into_iter().flatten().map(step).collect()
+    }
+
+    /// Gives it one more tag, `repository:tag`.
+    pub fn tag(&self, tag: &str) {
+        let (repository, name) = tag.rsplit_once(':').expect("a tag has a colon");
+        let (repository, name) = (query(repository), query(name));
+        let path = format!("/images/{}/tag?repo={repository}&tag={name}", self.id());
+        self.api.post(&path, &Value::Null);
+    }
+
+    /// Takes a tag away, and with its last one the image.
+    pub fn remove_tag(&self, tag: &str) {
+        self.api.delete(&format!("/images/{tag}?noprune=1"));
+    }
+
+    /// What a command prints in a container of it without network; it must succeed.
+    pub fn run<'a>(&self, command: impl IntoIterator<Item = &'a str>) -> String {
+        let command: Vec<&str> = command.into_iter().collect();
+        let ended = self.run_with(&command, json!({}));
+        assert_eq!(ended.code, 0, "{command:?} in {}: {ended:?}", self.id());
+        ended.stdout
+    }
+
+    /// Runs a command in a container of it. `options` go into the body of the API's
+    /// `/containers/create`, over what is said here: `{"Entrypoint": []}`,
+    /// `{"HostConfig": {"NetworkMode": "host"}}`.
+    pub fn run_with(&self, command: &[&str], options: Value) -> Ended {
+        let mut body = json!({
+            "Image": self.id(),
+            "Cmd": command,
+            "Labels": {SANDBOX_LABEL: self.sandbox},
+            "HostConfig": {"NetworkMode": "none", "Init": true},
+        });
+        merge(&mut body, options);
+        let created = self.api.post("/containers/create", &body);
+        let id = created["Id"].as_str().expect("a container has an id");
+        self.api
+            .post(&format!("/containers/{id}/start"), &Value::Null);
+        let ended = self
+            .api
+            .post(&format!("/containers/{id}/wait"), &Value::Null);
+        let log = |stream| {
+            let bytes = self.api.bytes(&format!("/containers/{id}/logs?{stream}=1"));
+            String::from_utf8_lossy(&frames(&bytes)).into_owned()
+        };
+        let ended = Ended {
+            code: ended["StatusCode"].as_i64().expect("a status"),
+            stdout: log("stdout"),
+            stderr: log("stderr"),
+        };
+        self.api.delete(&format!("/containers/{id}?force=1&v=1"));
+        ended
+    }
+}
+
+/// How a command in a container ended.
+#[derive(Debug)]
+pub struct Ended {
+    pub code: i64,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+/// The contents of a log of a container without a terminal: frames of one byte for the stream,
+/// three zero bytes, four for the length (Engine API, "Attach to a container", stream format).
+fn frames(mut bytes: &[u8]) -> Vec<u8> {
+    let mut contents = Vec::new();
+    while let Some((head, rest)) = bytes.split_first_chunk::<8>() {
+        let length = u32::from_be_bytes([head[4], head[5], head[6], head[7]]) as usize;
+        let (frame, rest) = rest.split_at(length.min(rest.len()));
+        contents.extend_from_slice(frame);
+        bytes = rest;
+    }
+    contents
+}
+
+fn strings(list: &Value) -> Vec<String> {
+    let texts = list.as_array().into_iter().flatten();
+    texts
+        .filter_map(|t| t.as_str().map(str::to_owned))
+        .collect()
+}
+
+/// Puts the members of `over` into `base`, objects member by member.
+fn merge(base: &mut Value, over: Value) {
+    match (base, over) {
+        (Value::Object(base), Value::Object(over)) => {
+            for (name, value) in over {
+                merge(base.entry(name).or_insert(Value::Null), value);
+            }
+        }
+        (base, over) => *base = over,
+    }
+}

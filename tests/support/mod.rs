@@ -1,0 +1,65 @@
+//! What the tests are made of: a [`Sandbox`] with repositories, an SSH server and images, all of
+//! which are gone when it is dropped; engines that fail on demand; terminals.
+//!
+//! Nothing here uses dkr's own code, so a fault in dkr cannot hide itself.
+
+mod api;
+mod fake_engine;
+mod image;
+mod invocation;
+mod keys;
+mod leaks;
+mod private_engine;
+mod processes;
+mod repo;
+mod repo_state;
+mod sandbox;
+mod sshd;
+mod terminal;
+
+pub use api::{Api, query};
+pub use fake_engine::{Answer, FakeEngine};
+pub use image::{BASE_IMAGE, Image, SANDBOX_LABEL};
+pub use invocation::{Invocation, Output, Running};
+pub use keys::KeyKind;
+pub use private_engine::PrivateEngine;
+pub use processes::mentioning as processes_mentioning;
+pub use repo::Repo;
+pub use repo_state::RepoState;
+pub use sandbox::Sandbox;
+pub use sshd::Sshd;
+pub use terminal::Terminal;
+
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// Writes a program. A process of its own does it: what this one has open for writing, a child that
+/// another test starts just then has open too, and such a file cannot be run.
+pub fn write_program(path: &Path, text: &str) {
+    let mut child = Command::new("sh")
+        .args(["-c", "cat >\"$0\" && chmod 755 \"$0\""])
+        .arg(path)
+        .stdin(Stdio::piped())
+        .spawn()
+        .expect("there is a shell");
+    let mut stdin = child.stdin.take().expect("it is piped");
+    stdin.write_all(text.as_bytes()).expect("cat reads all");
+    drop(stdin);
+    assert!(child.wait().expect("it is our child").success());
+}
+
+/// Waits until `condition` holds; false if it does not within `limit`.
+pub fn wait_until(limit: Duration, mut condition: impl FnMut() -> bool) -> bool {
+    let deadline = Instant::now() + limit;
+    loop {
+        if condition() {
+            return true;
+        }
+        if Instant::now() > deadline {
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}

@@ -1,0 +1,266 @@
+//! A place of its own for one test: home, configuration, repositories, SSH server, images.
+//!
+//! When it is dropped, everything that the test made is removed, and whatever dkr should have
+//! removed itself (see `leaks`) makes the test fail.
+
+use std::cell::{OnceCell, RefCell};
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use super::keys::{self, KeyKind};
+use super::{Api, Image, Invocation, Repo, Sshd, image, leaks, query};
+
+/// One test's surroundings.
+pub struct Sandbox {
+    root: TempDir,
+    environment: Arc<Vec<(String, String)>>,
+    clock: Arc<AtomicU64>,
+    sshd: OnceCell<Sshd>,
+    /// The keys made so far, each with a name of its own.
+    keys: RefCell<Vec<PathBuf>>,
+}
+
+impl Sandbox {
+    /// An empty place; no SSH server runs in it yet.
+    pub fn new() -> Self {
+        // The path names the sandbox in the environment of every process, so it is short and
+        // random; a socket's path holds 108 bytes at most.
+        let root = tempfile::Builder::new().prefix("dkr-test-").tempdir();
+        let root = root.expect("a temporary folder");
+        let environment = environment(root.path());
+        for folder in [
+            "home/.ssh",
+            "config",
+            "cache",
+            "state",
+            "data",
+            "run",
+            "tmp",
+        ] {
+            fs::create_dir_all(root.path().join(folder)).expect("it was just made");
+        }
+        fs::write(root.path().join("gitconfig"), GIT_CONFIG).expect("it was just made");
+        Sandbox {
+            environment: Arc::new(environment),
+            clock: Arc::default(),
+            sshd: OnceCell::new(),
+            keys: RefCell::default(),
+            root,
+        }
+    }
+
+    /// The folder that holds everything of the test.
+    pub fn path(&self) -> &Path {
+        self.root.path()
+    }
+
+    /// The home directory that dkr sees.
+    pub fn home(&self) -> PathBuf {
+        self.path().join("home")
+    }
+
+    /// A name that no other test uses, for what is asserted about tags.
+    pub fn unique(&self, name: &str) -> String {
+        let own = self.path().file_name().unwrap_or_default();
+        let random = own.to_string_lossy().replace("dkr-test-", "");
+        format!("{name}-{random}")
+    }
+
+    /// A new repository of that name.
+    pub fn repo(&self, name: &str) -> Repo {
+        let path = self.path().join("repos").join(name);
+        Repo::init(&path, self.environment.clone(), self.clock.clone())
+    }
+
+    /// A run of dkr, with the sandbox's SSH server and a key that it lets in.
+    pub fn dkr<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Invocation {
+        let port = self.sshd().port().to_string();
+        self.command(env!("CARGO_BIN_EXE_dkr"), arguments)
+            .env("DKR_SSH_PORT", port)
+    }
+
+    /// A run of any program in the sandbox.
+    pub fn command<A: AsRef<OsStr>>(
+        &self,
+        program: &str,
+        arguments: impl IntoIterator<Item = A>,
+    ) -> Invocation {
+        Invocation::new(program, arguments, self.path(), &self.environment)
+    }
+
+    /// The sandbox's SSH server, started at its first use. It lets `~/.ssh/id_ed25519` in.
+    pub fn sshd(&self) -> &Sshd {
+        self.sshd.get_or_init(|| {
+            let sshd = self.another_sshd("sshd", KeyKind::Ed25519);
+            let key = self.home().join(".ssh/id_ed25519");
+            sshd.authorize("", &keys::write(KeyKind::Ed25519, "", &key));
+            sshd
+        })
+    }
+
+    /// One more SSH server, whose files are in `name`, that lets no key in.
+    pub fn another_sshd(&self, name: &str, host_key: KeyKind) -> Sshd {
+        Sshd::start(&self.path().join(name), host_key, &self.environment)
+    }
+
+    /// A key that the SSH server lets in; an empty passphrase is none.
+    pub fn key(&self, kind: KeyKind, passphrase: &str) -> PathBuf {
+        let number = self.keys.borrow().len();
+        let path = self.path().join(format!("key{number}"));
+        let public = keys::write(kind, passphrase, &path);
+        self.sshd().authorize("", &public);
+        self.keys.borrow_mut().push(path.clone());
+        path
+    }
+
+    /// Every image of a repository, newest first.
+    pub fn images(&self, repo: impl AsRef<Path>) -> Vec<Image> {
+        let path = repo.as_ref().to_str().expect("names of tests are UTF-8");
+        let filter = json!({"label": [format!("dkr.repo_path={path}")]});
+        Image::matching(&Api::of_machine(), &filter, self.path())
+    }
+
+    /// Those of them that a container starts from: all but the object images.
+    pub fn branch_images(&self, repo: impl AsRef<Path>) -> Vec<Image> {
+        let mut images = self.images(repo);
+        images.retain(|image| image.label("dkr.type") != "objects");
+        images
+    }
+
+    /// The newest image of a repository and branch.
+    pub fn image(&self, repo: impl AsRef<Path>, branch: &str) -> Image {
+        let images = self.branch_images(&repo).into_iter();
+        let mut of_branch = images.filter(|image| image.label("dkr.branch") == branch);
+        of_branch.next().unwrap_or_else(|| {
+            let path = repo.as_ref().display();
+            panic!("there is no image of {path} and branch {branch}")
+        })
+    }
+
+    /// The image of that tag or id.
+    pub fn image_named(&self, name: &str) -> Image {
+        let api = Api::of_machine();
+        let found = api.find(&format!("/images/{name}/json"));
+        let found = found.unwrap_or_else(|| panic!("there is no image {name}"));
+        Image::new(api, found, self.path())
+    }
+
+    /// Removes the containers and images made from the sandbox's repositories.
+    /// Every image with a repository must hold all objects that its refs lead to.
+    fn check_images(&self) {
+        let api = Api::unchecked_of_machine();
+        if !api.answers() {
+            return;
+        }
+        let complete =
+            "cd /workspace/.git 2>/dev/null || exit 0; git fsck --connectivity-only 2>&1";
+        let filter = query(&json!({"label": ["dkr.commit"]}).to_string());
+        let images = api.get(&format!("/images/json?filters={filter}"));
+        for image in images.as_array().into_iter().flatten() {
+            let labels = &image["Labels"];
+            let path = labels["dkr.repo_path"].as_str().unwrap_or_default();
+            if Path::new(path).starts_with(self.path()) && labels["dkr.type"] != "objects" {
+                let id = image["Id"].as_str().expect("an image has an id");
+                let options = json!({"Entrypoint": []});
+                let ended = self
+                    .image_named(id)
+                    .run_with(&["sh", "-c", complete], options);
+                assert_eq!(ended.code, 0, "git fsck in {id}: {ended:?}");
+            }
+        }
+    }
+
+    fn remove_images(&self) {
+        let api = Api::unchecked_of_machine();
+        if !api.answers() {
+            return;
+        }
+        let own = |label: &str, all: Value| -> Vec<Value> {
+            let all = all.as_array().cloned().unwrap_or_default();
+            let root = self.path();
+            all.into_iter()
+                .filter(|one| {
+                    let path = one["Labels"][label].as_str();
+                    path.is_some_and(|path| Path::new(path).starts_with(root))
+                })
+                .collect()
+        };
+        for label in ["dkr.repo_path", image::SANDBOX_LABEL] {
+            let filter = query(&json!({"label": [label]}).to_string());
+            let containers = api.get(&format!("/containers/json?all=1&filters={filter}"));
+            for container in own(label, containers) {
+                let id = container["Id"].as_str().expect("a container has an id");
+                api.delete(&format!("/containers/{id}?force=1&v=1"));
+            }
+            // An image that others are built on goes after them: the newest first.
+            let mut images = own(label, api.get(&format!("/images/json?filters={filter}")));
+            images.sort_by_key(|image| -image["Created"].as_i64().unwrap_or_default());
+            for image in images {
+                let id = image["Id"].as_str().expect("an image has an id");
+                api.delete(&format!("/images/{id}?force=1"));
+            }
+        }
+    }
+}
+
+impl Drop for Sandbox {
+    fn drop(&mut self) {
+        let failed = std::thread::panicking();
+        if let Some(sshd) = self.sshd.take() {
+            let log = sshd.log();
+            drop(sshd);
+            // A line of the log is often why a clone failed; a test that passed hides it.
+            if failed {
+                report(&log);
+            }
+        }
+        let mut leaks = leaks::on_the_host(self.path());
+        if failed {
+            // A second panic would abort the process and hide the first.
+            let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.remove_images()));
+        } else {
+            leaks.extend(leaks::of_dkr_on_the_engine(self.path()));
+            self.check_images();
+            self.remove_images();
+            leaks.extend(leaks::that_stay_on_the_engine(self.path()));
+            assert!(leaks.is_empty(), "left behind:\n{}", leaks.join("\n"));
+        }
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "cargo shows it with the failed test")]
+fn report(log: &str) {
+    eprint!("--- sshd\n{log}");
+}
+
+const GIT_CONFIG: &str = "[user]\n\tname = Test\n\temail = test@example.com\n\
+                          [init]\n\tdefaultBranch = main\n[advice]\n\tdetachedHead = false\n\
+                          [protocol \"file\"]\n\tallow = always\n";
+
+/// All that a program in the sandbox sees of the world.
+fn environment(root: &Path) -> Vec<(String, String)> {
+    let folder = |name: &str| root.join(name).display().to_string();
+    let mut variables = vec![
+        ("HOME".into(), folder("home")),
+        ("XDG_CONFIG_HOME".into(), folder("config")),
+        ("XDG_CACHE_HOME".into(), folder("cache")),
+        ("XDG_STATE_HOME".into(), folder("state")),
+        ("XDG_DATA_HOME".into(), folder("data")),
+        ("XDG_RUNTIME_DIR".into(), folder("run")),
+        ("TMPDIR".into(), folder("tmp")),
+        ("GIT_CONFIG_GLOBAL".into(), folder("gitconfig")),
+        ("GIT_CONFIG_NOSYSTEM".into(), "1".into()),
+        ("LANG".into(), "C.UTF-8".into()),
+        ("TERM".into(), "dumb".into()),
+    ];
+    for name in ["PATH", "USER", "LOGNAME", "DOCKER_HOST"] {
+        variables.extend(std::env::var(name).map(|value| (name.into(), value)));
+    }
+    variables
+}

@@ -1,0 +1,136 @@
+//! A terminal that a test types into and reads from: one program in a private tmux server.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use super::wait_until;
+
+/// How long a text may take to appear.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// No status line: the screen is the program's own.
+const CONFIG: &str = "set -g status off\n\
+                      set -g default-terminal screen-256color\nset -g history-limit 10000\n";
+
+/// Runs a program, and then writes its status to a file, but not before the terminal has answered
+/// "are you well?" (ECMA-48, DSR): it has read everything by then. The end of a session would throw
+/// away what it has not read, so the shell stays while there is a terminal. Signals of the terminal
+/// are the program's alone.
+const WRAPPER: &str = r#"trap : INT QUIT TERM HUP
+file=$1; shift; "$@"; status=$?
+stty -echo -icanon; printf '\033[5n'; dd bs=1 count=4 >/dev/null 2>&1
+[ ! -t 0 ] || { echo "$status" >"$file"; exec sleep 1000; }"#;
+
+/// A program in a terminal; killed when dropped.
+pub struct Terminal {
+    socket: PathBuf,
+}
+
+impl Terminal {
+    /// Starts `command` in `folder` with exactly `environment`; sockets are made in `home`.
+    pub fn start(
+        home: &Path,
+        folder: &Path,
+        command: Vec<OsString>,
+        environment: BTreeMap<OsString, OsString>,
+        (columns, lines): (u16, u16),
+    ) -> Self {
+        // Each terminal has its own server: two may run at once in one sandbox.
+        let place = tempfile::Builder::new().prefix("tmux-").tempdir_in(home);
+        let place = place.expect("the sandbox is writable").keep();
+        let config = place.join("config");
+        std::fs::write(&config, CONFIG).expect("the folder was just made");
+        let terminal = Terminal {
+            socket: place.join("socket"),
+        };
+        let output = Command::new("tmux")
+            .env_clear()
+            .envs(environment)
+            .arg("-S")
+            .arg(&terminal.socket)
+            .arg("-f")
+            .arg(config)
+            .args(["new-session", "-d", "-s", "t", "-x", &columns.to_string()])
+            .args(["-y", &lines.to_string(), "-c"])
+            .arg(folder)
+            .args(["--", "sh", "-c", WRAPPER, "sh"])
+            .arg(place.join("status"))
+            .args(command)
+            .output()
+            .expect("tmux is missing: run `sh fixtures/setup.sh`");
+        assert!(output.status.success(), "tmux: {output:?}");
+        terminal
+    }
+
+    /// Types keys, in tmux's names: `Enter`, `C-c`, `y`; other words are typed as they are.
+    pub fn send_keys(&self, keys: &[&str]) {
+        self.tmux("send-keys", keys);
+    }
+
+    /// What is on the screen, without spaces at the ends of lines.
+    pub fn screen(&self) -> String {
+        self.tmux("capture-pane", &["-p"])
+    }
+
+    /// The screen with colours and attributes, as escape sequences.
+    pub fn screen_with_colours(&self) -> String {
+        self.tmux("capture-pane", &["-p", "-e"])
+    }
+
+    /// Waits until the screen shows `text`; the screen then.
+    pub fn wait_for(&self, text: &str) -> String {
+        let mut screen = String::new();
+        let found = wait_until(LIMIT, || {
+            screen = self.screen();
+            screen.contains(text)
+        });
+        assert!(found, "{text:?} does not appear on the screen:\n{screen}");
+        screen
+    }
+
+    /// Changes the size of the terminal.
+    pub fn resize(&self, columns: u16, lines: u16) {
+        let (columns, lines) = (columns.to_string(), lines.to_string());
+        self.tmux("resize-window", &["-x", &columns, "-y", &lines]);
+    }
+
+    /// Waits for the program's end; its exit code, or 128 and the signal that ended it.
+    pub fn exit_code(&self) -> i32 {
+        let ended = wait_until(LIMIT, || self.status().is_some());
+        assert!(ended, "the program does not end:\n{}", self.screen());
+        self.status().expect("it was just there")
+    }
+
+    fn status(&self) -> Option<i32> {
+        let text = std::fs::read_to_string(self.socket.with_file_name("status")).ok()?;
+        text.strip_suffix('\n')?.parse().ok()
+    }
+
+    fn tmux(&self, command: &str, arguments: &[&str]) -> String {
+        let output = Command::new("tmux")
+            .arg("-S")
+            .arg(&self.socket)
+            .args([command, "-t", "t"])
+            .args(arguments)
+            .output()
+            .expect("it was there before");
+        assert!(output.status.success(), "tmux {command}: {output:?}");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        let _ = Command::new("tmux")
+            .arg("-S")
+            .arg(&self.socket)
+            .arg("kill-server")
+            .output();
+        let gone = || std::os::unix::net::UnixStream::connect(&self.socket).is_err();
+        wait_until(Duration::from_secs(5), gone);
+        let _ = std::fs::remove_dir_all(self.socket.parent().expect("it is in a folder"));
+    }
+}
