@@ -363,6 +363,10 @@ prepare_workspace() {
     candidates=
     [ -n "$branch" ] || propose_names
     read_objects
+    until [ -n "$branch" ]; do # all five are taken
+        propose_names
+        read_objects
+    done
     [ -n "$head" ] || fail "\`$workspace\` holds no commit"
     : "${baked:=$head}"
     tracking=

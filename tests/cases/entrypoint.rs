@@ -295,14 +295,14 @@ fn a_random_name_is_none_of_the_hosts() {
 echo only >"$lib/adjectives"
 printf 'a\nb\n' >"$lib/nouns"
 git update-ref refs/remotes/host/only-a HEAD
-for _ in 1 2 3; do
+for _ in 1 2 3 4 5 6 7 8 9 10; do
     DKR_WORK_BRANCH='' start true
     git symbolic-ref --short HEAD
     git checkout -q main && git branch -qD only-b && rm .git/dkr-started
 done
 "#,
     );
-    assert_eq!(printed, "only-b\n".repeat(3));
+    assert_eq!(printed, "only-b\n".repeat(10));
 }
 
 #[test]
