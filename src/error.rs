@@ -2,6 +2,7 @@
 //!
 //! Every layer returns it; only `lib.rs` turns it into text and an exit code.
 
+use std::borrow::Cow;
 use std::fmt;
 
 /// The result of everything in dkr that can fail.
@@ -154,6 +155,13 @@ pub fn suggestion<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> O
         .map(|(_, candidate)| candidate)
 }
 
+/// `word` as a user types it into a shell, quoted only where it has to be: for hints that show a
+/// command.
+pub fn quoted(word: &str) -> Cow<'_, str> {
+    // Only NUL cannot be typed, and no path, ref or name holds one.
+    shlex::try_quote(word).unwrap_or(Cow::Borrowed(word))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -173,6 +181,22 @@ mod tests {
         assert_eq!(error.message, "cannot read `x`");
         assert_eq!(error.causes, ["no such file"]);
         assert_eq!(error.kind.exit_code(), 3);
+    }
+
+    #[test]
+    fn a_word_in_a_hint_can_be_pasted() {
+        for plain in ["/srv/a-b_c.git", "space/main", "."] {
+            assert_eq!(quoted(plain), plain);
+        }
+        for (word, typed) in [
+            ("/srv/my repo", "'/srv/my repo'"),
+            ("/srv/$(id)", "'/srv/$(id)'"),
+            ("it's", r#""it's""#),
+            ("", "''"),
+        ] {
+            assert_eq!(quoted(word), typed);
+            assert_eq!(shlex::split(&quoted(word)), Some(vec![word.to_owned()]));
+        }
     }
 
     #[test]

@@ -203,8 +203,16 @@ async fn quick(
     };
     match tokio::time::timeout(PATIENCE, access).await {
         Ok(Ok(access)) => Ok(access),
-        Ok(Err(error)) => Err(error.causes.last().unwrap_or(&error.message).clone()),
+        Ok(Err(error)) => Err(in_one_line(&error)),
         Err(_) => Err("no SSH server took a key within a second".to_owned()),
+    }
+}
+
+/// What was tried and why that failed: `there is no SSH key in …: looked for …`.
+fn in_one_line(error: &Error) -> String {
+    match error.causes.last() {
+        Some(cause) => format!("{}: {cause}", error.message),
+        None => error.message.clone(),
     }
 }
 

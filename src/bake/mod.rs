@@ -10,6 +10,7 @@ pub mod fold;
 pub mod freshness;
 pub mod images;
 pub mod lock;
+pub mod missing;
 pub mod objects;
 pub mod progress;
 pub mod refresh;

@@ -6,6 +6,7 @@ use super::access::Reach;
 use super::create::{Baked, Create};
 use super::fold;
 use super::images::list;
+use super::missing::no_image;
 use super::update::Update;
 use crate::engine::Engine;
 use crate::error::{Error, Kind, Result};
@@ -81,19 +82,15 @@ pub async fn refresh(
 /// `NotFound` if there is none.
 pub fn newest_update<'a>(create: &'a Create<'a>, images: &'a [BakedImage]) -> Result<Update<'a>> {
     let (path, reference) = (create.repo.root(), &create.target.ref_name);
-    let image = newest_of_exact_ref(images, path, reference).ok_or_else(|| no_image(create))?;
+    let image = newest_of_exact_ref(images, path, reference).ok_or_else(|| {
+        let typed = &create.target.branch_from;
+        no_image(images, Some(create.repo), Some(typed))
+    })?;
     Ok(Update::new(create, image))
 }
 
 fn shown(image: &BakedImage) -> String {
     image.shown_tag().unwrap_or(&image.id).to_owned()
-}
-
-fn no_image(create: &Create<'_>) -> Error {
-    let reference = &create.target.branch_from;
-    let path = create.repo.root();
-    Error::not_found(format!("there is no image of `{reference}` in `{path}`"))
-        .hint(format!("run `dkr create-image {path} {reference}`"))
 }
 
 /// Whether to bake anew because of a drift that no layer can carry.

@@ -13,7 +13,7 @@ use russh::keys::{Algorithm, HashAlg, PrivateKey};
 use zeroize::Zeroizing;
 
 use super::legacy_pem;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, quoted};
 
 /// The largest file that is taken for a key, in bytes.
 const MAX_FILE: u64 = 1024 * 1024;
@@ -137,7 +137,8 @@ fn refuse_public_key(path: &Path, text: &str) -> Result<()> {
     let error = unreadable(path).cause("it holds a public key, not a private one");
     Err(match path.extension() {
         Some(extension) if extension == "pub" => {
-            error.hint(format!("use `--ssh-key {}`", private.display()))
+            let private = private.to_string_lossy();
+            error.hint(format!("use `--ssh-key {}`", quoted(&private)))
         }
         _ => error.hint("name the private key with `--ssh-key`"),
     })
@@ -170,7 +171,7 @@ fn decrypt(
                     .cause(format!("its encryption `{cipher}` is not supported"))
                     .hint(format!(
                         "rewrite it with `ssh-keygen -p -f {}`",
-                        path.display()
+                        quoted(&path.to_string_lossy())
                     )));
             }
             None => russh::keys::decode_secret_key(text, Some(&passphrase)).ok(),

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::ssh_server::Account;
-use crate::error::Error;
+use crate::error::{Error, quoted};
 
 /// Why a server cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -85,7 +85,7 @@ impl ServerFault {
                 .cause("someone may be between you and the server, or it was installed anew")
                 .hint(format!(
                     "only if you know why, remove the old one: `ssh-keygen -R {}`",
-                    quoted_name(host, *port)
+                    quoted(&known_name(host, *port))
                 )),
             ServerFault::HostKeyRevoked { place } => {
                 error.cause(format!("its host key is revoked: `{place}`"))
@@ -121,9 +121,10 @@ impl ServerFault {
     }
 }
 
-fn quoted_name(host: &str, port: u16) -> String {
+/// As `known_hosts` has it.
+fn known_name(host: &str, port: u16) -> String {
     match port {
         22 => host.to_owned(),
-        _ => format!("'[{host}]:{port}'"),
+        _ => format!("[{host}]:{port}"),
     }
 }

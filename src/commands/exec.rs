@@ -9,7 +9,7 @@ use crate::engine::command;
 use crate::engine::stdin::Stdin;
 use crate::engine::streams::Streams;
 use crate::engine::{Engine, containers};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, quoted};
 use crate::start::channel;
 use crate::start::container::environment;
 use crate::start::labels::working_branch;
@@ -30,7 +30,7 @@ pub async fn run(cx: &Context, args: &ExecArgs) -> Result<u8> {
         return Err(
             Error::failed(format!("cannot run `{}`", args.command.join(" ")))
                 .cause(format!("container `{name}` does not run"))
-                .hint(format!("`dkr attach {name}` starts it")),
+                .hint(format!("`dkr attach {}` starts it", quoted(name))),
         );
     }
     channel::bring_back(&engine, id, cx).await?;

@@ -6,10 +6,11 @@ use chrono::{DateTime, Utc};
 
 use super::json::to_json;
 use crate::bake::Context;
+use crate::bake::missing::no_image;
 use crate::cli::InspectImageArgs;
 use crate::conf::{ConfLabel, Drift};
 use crate::engine::Engine;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::git::Repository;
 use crate::image::search::best;
 use crate::image::staleness::sentence;
@@ -89,11 +90,7 @@ fn choose<'a>(stock: &'a Stock, args: &InspectImageArgs) -> Result<&'a Stocked> 
     let images: Vec<BakedImage> = stock.images.iter().map(|i| i.image.clone()).collect();
     let full_name = located.as_ref().map(|located| located.ref_name.as_str());
     let image = best(&images, query, full_name).and_then(|image| stock.image(&image.id));
-    image.ok_or_else(|| {
-        let of = reference.map_or(String::new(), |reference| format!(" of `{reference}`"));
-        Error::not_found(format!("there is no image{of} in `{}`", repo.root()))
-            .hint("`dkr list-images` shows those that there are")
-    })
+    image.ok_or_else(|| no_image(&images, Some(&repo), reference))
 }
 
 fn facts(stock: &Stock, image: &Stocked, staleness: &Staleness, drift: Option<&Drift>) -> Table {

@@ -7,6 +7,7 @@ use chrono::Utc;
 use super::json::to_json;
 use crate::bake::Context;
 use crate::bake::images::list;
+use crate::bake::missing::no_image;
 use crate::cli::ListImagesArgs;
 use crate::engine::Engine;
 use crate::error::Result;
@@ -43,24 +44,24 @@ pub async fn run(cx: &Context, args: &ListImagesArgs) -> Result<()> {
     };
     if args.quiet {
         let images = list(&engine).await?;
-        let images = find(&images, query);
-        if images.is_empty() {
-            cx.ui.message(&nothing(path, reference));
+        let found = find(&images, query);
+        if found.is_empty() {
+            say_nothing_found(cx, &images, repo.as_ref(), reference);
         }
-        let ids = images.iter().map(|image| format!("{}\n", image.id));
+        let ids = found.iter().map(|image| format!("{}\n", image.id));
         return cx.ui.data(&ids.collect::<String>());
     }
     let stock = {
         let _waiting = cx.ui.waiting("look into the images");
         Stock::overview(&engine).await?
     };
-    let images: Vec<BakedImage> = stock.images.iter().map(|i| i.image.clone()).collect();
+    let all: Vec<BakedImage> = stock.images.iter().map(|i| i.image.clone()).collect();
     let by_id = stock
         .images
         .iter()
         .map(|stocked| (&stocked.image.id, stocked));
     let by_id: HashMap<&String, &Stocked> = by_id.collect();
-    let images = find(&images, query).into_iter();
+    let images = find(&all, query).into_iter();
     let images: Vec<&Stocked> = images.map(|image| by_id[&image.id]).collect();
     let mut freshness = Freshness::default();
     let mut compare = |image: &&Stocked| args.stale.then(|| freshness.staleness(&image.image));
@@ -76,10 +77,24 @@ pub async fn run(cx: &Context, args: &ListImagesArgs) -> Result<()> {
         return cx.ui.data(&to_json(&rows.collect::<Vec<_>>())?);
     }
     if compared.is_empty() {
-        cx.ui.message(&nothing(path, reference));
+        say_nothing_found(cx, &all, repo.as_ref(), reference);
         return Ok(());
     }
     cx.ui.table(&table(&stock, images(), args))
+}
+
+/// An empty list is no failure, but what is missing is said.
+fn say_nothing_found(
+    cx: &Context,
+    images: &[BakedImage],
+    repo: Option<&Repository>,
+    reference: Option<&str>,
+) {
+    let error = no_image(images, repo, reference);
+    cx.ui.message(&error.message);
+    for hint in &error.hints {
+        cx.ui.hint(hint);
+    }
 }
 
 fn table<'a>(
@@ -130,14 +145,4 @@ fn table<'a>(
         table.row(cells);
     }
     table
-}
-
-fn nothing(path: Option<&str>, reference: Option<&str>) -> String {
-    match (path, reference) {
-        (None, _) => "there is no image yet; `dkr create-image` makes one".to_owned(),
-        (Some(path), None) => {
-            format!("there is no image of `{path}`; `dkr create-image` makes one")
-        }
-        (Some(path), Some(reference)) => format!("there is no image of `{reference}` in `{path}`"),
-    }
 }

@@ -10,7 +10,7 @@ use crate::bake::Context;
 use crate::bake::lock::BakeLock;
 use crate::cli::PruneArgs;
 use crate::engine::Engine;
-use crate::error::Result;
+use crate::error::{Result, quoted};
 use crate::git::Repository;
 use crate::image::labels::REPO_NAME;
 use crate::inventory::idle::{Idle, idle};
@@ -109,7 +109,7 @@ fn say_what_stays(cx: &Context, idle: &Idle) {
             .message(&format!("container `{name}` stays: {reason}"));
     }
     if let [(container, _), ..] = &*idle.staying {
-        let name = working_branch(container);
+        let name = quoted(working_branch(container));
         cx.ui.hint(&format!(
             "`dkr take {name}` brings its work to your repository; `--force` drops it"
         ));

@@ -5,7 +5,7 @@ use crate::bake::Context;
 use crate::cli::RemoveContainerArgs;
 use crate::engine::containers::{self, force_remove};
 use crate::engine::{Engine, ListedContainer};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Result, quoted};
 use crate::start::channel;
 use crate::start::end::remove;
 use crate::start::labels::working_branch;
@@ -77,12 +77,14 @@ async fn check(cx: &Context, engine: &Engine, chosen: &[&ListedContainer]) -> Re
     let mut error = Error::failed(format!("cannot remove {what}"));
     error.causes = reasons;
     if !running.is_empty() {
-        let names = running.join(" ");
+        let names: Vec<_> = running.into_iter().map(quoted).collect();
+        let names = names.join(" ");
         error = error.hint(format!("`dkr stop {names}` ends what runs"));
     }
     for name in working {
         error = error.hint(format!(
-            "`dkr take {name}` brings its work to your repository"
+            "`dkr take {}` brings its work to your repository",
+            quoted(name)
         ));
     }
     Err(error.hint("`--force` removes it all the same, with what is in it"))

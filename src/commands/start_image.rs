@@ -4,6 +4,7 @@ use super::create_image::ssh_flags;
 use crate::bake::access::Reach;
 use crate::bake::create::{CloneMode, Create};
 use crate::bake::images::list;
+use crate::bake::missing::no_image;
 use crate::bake::refresh::{DriftAnswer, refresh};
 use crate::bake::ssh::{Mounted, SshSettings};
 use crate::bake::{Context, source};
@@ -13,12 +14,12 @@ use crate::engine::containers;
 use crate::engine::containers::{ContainerId, ContainerSpec};
 use crate::engine::limits::{self, Gpus, Limits};
 use crate::engine::{Engine, Location};
-use crate::error::{Error, Kind, Result};
-use crate::git::Repository;
+use crate::error::{Error, Kind, Result, quoted};
 use crate::git::service::PushPrefix;
 use crate::git::working_branch::check_working_branch;
+use crate::git::{Repository, TargetKind};
 use crate::image::names::random_name;
-use crate::image::search::best;
+use crate::image::search::{best, newest_of_exact_ref};
 use crate::image::{BakedImage, Query, labels};
 use crate::start::agent::ForwardedAgent;
 use crate::start::channel;
@@ -30,6 +31,9 @@ use crate::start::run::{
 };
 use crate::start::stale::{Decision, StaleAnswer, compare, decide};
 use crate::work::Keep;
+
+/// Hex digits of a shortened commit.
+const SHORT_COMMIT: usize = 10;
 
 /// Runs the command; its result is the exit status of the container's command.
 ///
@@ -61,7 +65,7 @@ pub async fn run(cx: &Context, args: &StartImageArgs) -> Result<u8> {
     if let Some(status) = existing(cx, args, terminal, &engine).await? {
         return Ok(status);
     }
-    let (mut image, location) = tokio::try_join!(choose(args, &engine), engine.location())?;
+    let (mut image, location) = tokio::try_join!(choose(cx, args, &engine), engine.location())?;
     let prefix = PushPrefix::of_hostname(&hostname());
     let repo = Repository::discover(image.labels.repo_path.as_ref());
     if let Some(name) = &args.name {
@@ -224,6 +228,7 @@ async fn existing(
             .hint("choose another name with `--name`"));
     }
     if !args.command.is_empty() {
+        let name = quoted(name);
         return Err(taken()
             .hint(format!("`dkr attach {name}` comes back to it"))
             .hint(format!("`dkr exec {name} -- CMD` runs a command in it"))
@@ -246,7 +251,7 @@ async fn existing(
 }
 
 /// The newest image of all, or of the repository and ref that were given.
-async fn choose(args: &StartImageArgs, engine: &Engine) -> Result<BakedImage> {
+async fn choose(cx: &Context, args: &StartImageArgs, engine: &Engine) -> Result<BakedImage> {
     let images = list(engine).await?;
     let repo = match &args.target.repo {
         Some(path) => Some(Repository::discover(path)?),
@@ -263,21 +268,35 @@ async fn choose(args: &StartImageArgs, engine: &Engine) -> Result<BakedImage> {
     };
     let full_name = full_name.as_ref().map(|located| located.ref_name.as_str());
     let image = best(&images, query, full_name);
-    image.cloned().ok_or_else(|| match &repo {
-        None => Error::not_found("there is no image yet").hint("run `dkr create-image`"),
-        Some(repo) => {
-            let reference = reference.unwrap_or_default();
-            let of = if reference.is_empty() {
-                String::new()
-            } else {
-                format!(" of `{reference}`")
-            };
-            let path = repo.root();
-            let create = format!("dkr create-image {path} {reference}");
-            Error::not_found(format!("there is no image{of} in `{path}`"))
-                .hint(format!("run `{}`", create.trim_end()))
-        }
-    })
+    let image = image.ok_or_else(|| no_image(&images, repo.as_ref(), reference))?;
+    if let (Some(repo), None) = (&repo, reference) {
+        say_which(repo, &images, image, cx);
+    }
+    Ok(image.clone())
+}
+
+/// Without REF the newest image of the repository is taken: says so if it is not of what HEAD is on.
+fn say_which(repo: &Repository, images: &[BakedImage], image: &BakedImage, cx: &Context) {
+    let Ok(head) = repo.locate(None) else {
+        return;
+    };
+    if head.ref_name == image.labels.ref_name {
+        return;
+    }
+    let (path, head_name) = (quoted(repo.root()), &head.branch_from);
+    let on = match head.kind {
+        TargetKind::Commit => format!("at {}", head_name.get(..SHORT_COMMIT).unwrap_or(head_name)),
+        _ => format!("on `{head_name}`"),
+    };
+    let typed = quoted(head_name);
+    let but = match newest_of_exact_ref(images, repo.root(), &head.ref_name) {
+        Some(_) => format!("whose image is older (`dkr start-image {path} {typed}` takes it)"),
+        None => format!("which has no image (`dkr create-image {path} {typed}` bakes one)"),
+    };
+    cx.ui.message(&format!(
+        "taking the newest image, of `{}`; HEAD is {on}, {but}",
+        image.labels.branch_from
+    ));
 }
 
 async fn update(

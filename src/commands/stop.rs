@@ -4,7 +4,7 @@ use super::containers::{choose_all, list};
 use crate::bake::Context;
 use crate::cli::StopArgs;
 use crate::engine::{Engine, containers};
-use crate::error::{Kind, Result};
+use crate::error::{Kind, Result, quoted};
 use crate::start::labels::working_branch;
 use crate::ui::text::count;
 use crate::work::look::held_by_one;
@@ -39,7 +39,8 @@ pub async fn run(cx: &Context, args: &StopArgs) -> Result<()> {
                 let commits = count(held.only_there.commits as u64, "commit");
                 if held.only_there.commits > 0 {
                     cx.ui.hint(&format!(
-                        "`dkr take {name}` brings {commits} and all else to your repository"
+                        "`dkr take {}` brings {commits} and all else to your repository",
+                        quoted(name)
                     ));
                 }
             }

@@ -14,7 +14,7 @@ use super::lines::{
 use super::raw_section::{Joiner, RawSection, SectionName};
 use super::rules;
 use super::volume::Volume;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, quoted};
 
 /// The base image of a repository whose `.dkr.conf` names none.
 pub const DEFAULT_BASE_IMAGE: &str = "fedora:43";
@@ -139,7 +139,8 @@ impl Allow {
             ))
             .hint("if you trust this repository, allow it with `--allow-host-volumes`")
             .hint(format!(
-                "to mount it yourself, use `-v {shown}` with `dkr start-image`"
+                "to mount it yourself, use `-v {}` with `dkr start-image`",
+                quoted(&shown)
             ))),
             _ => Ok(()),
         }

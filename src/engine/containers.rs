@@ -16,7 +16,7 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 
 use super::connect::Engine;
-use super::limits::Limits;
+use super::limits::{Limits, explained};
 use super::ports::PublishedPort;
 use super::request;
 use super::signals::Signal;
@@ -187,7 +187,7 @@ fn mount(mount: &ContainerMount) -> Mount {
 /// When the engine cannot, e.g. because a port is taken.
 pub async fn start(engine: &Engine, id: &ContainerId) -> Result<()> {
     let started = engine.docker().start_container(&id.0, None).await;
-    started.map_err(|e| failure(&format!("cannot start container `{id}`"), e))
+    started.map_err(|e| explained(failure(&format!("cannot start container `{id}`"), e)))
 }
 
 /// Sends a signal to a container's main process. One that has ended meanwhile is no error.

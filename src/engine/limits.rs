@@ -2,6 +2,8 @@
 
 use bollard::models::DeviceRequest;
 
+use crate::error::Error;
+
 /// The limits of a container; what is not said is not limited.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Limits {
@@ -58,6 +60,18 @@ impl Gpus {
             capabilities: Some(vec![vec!["gpu".to_owned()]]),
             ..Default::default()
         }
+    }
+}
+
+/// The engine's refusal to start a container, with what helps if it has no graphics processors.
+pub(super) fn explained(refusal: Error) -> Error {
+    let words = "could not select device driver";
+    match refusal.causes.iter().any(|cause| cause.contains(words)) {
+        true => refusal.hint(
+            "`--gpus` needs the NVIDIA Container Toolkit on the engine's machine: install it, or \
+             leave `--gpus` (the setting `gpus`) out",
+        ),
+        false => refusal,
     }
 }
 

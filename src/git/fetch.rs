@@ -12,7 +12,7 @@ use std::time::Duration;
 use super::command::{cannot_run, git_version};
 use super::{RemoteBranch, Repository, without_credentials};
 use crate::env::Env;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, quoted, suggestion};
 
 /// How a fetch ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -138,9 +138,17 @@ impl Repository {
             if self.ref_exists(&local) {
                 return Err(error.hint(format!("the local branch `{name}` is `{local}` in full")));
             }
+            let tracked = format!("refs/remotes/{}/", branch.remote);
+            let tracked = self.short_names(&tracked).unwrap_or_default();
+            let known = tracked.iter().map(String::as_str);
+            let known = known.filter(|known| *known != branch.branch);
+            if let Some(near) = suggestion(&branch.branch, known) {
+                let near = format!("{}/{near}", branch.remote);
+                return Err(error.hint(format!("did you mean `{near}`?")));
+            }
             return Err(error.hint(format!(
                 "`git ls-remote --heads {}` lists its branches",
-                branch.remote
+                quoted(&branch.remote)
             )));
         }
         let mut error = Error::failed(fetching);
@@ -156,7 +164,7 @@ impl Repository {
         }
         Err(error.hint(format!(
             "see whether `git fetch {}` works, or name a local branch",
-            branch.remote
+            quoted(&branch.remote)
         )))
     }
 }

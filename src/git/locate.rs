@@ -7,7 +7,7 @@
 use git2::{ErrorCode, ObjectType};
 
 use super::{Located, RemoteBranch, Repository, TargetKind, refspec};
-use crate::error::{Error, Result, suggestion};
+use crate::error::{Error, Result, quoted, suggestion};
 
 const HEADS: &str = "refs/heads/";
 const TAGS: &str = "refs/tags/";
@@ -140,7 +140,8 @@ impl Repository {
             let default = self.default_branch_of(remote, &refspecs);
             branch = default.ok_or_else(|| {
                 failed("its default branch is not known").hint(format!(
-                    "name the branch, or run `git remote set-head {remote} --auto`"
+                    "name the branch, or run `git remote set-head {} --auto`",
+                    quoted(remote)
                 ))
             })?;
         }
@@ -149,7 +150,9 @@ impl Repository {
                 "its `fetch` setting does not cover the branch `{branch}`"
             ))
             .hint(format!(
-                "run `git remote set-branches --add {remote} {branch}`"
+                "run `git remote set-branches --add {} {}`",
+                quoted(remote),
+                quoted(&branch)
             ))
         })?;
         if !tracking_ref.starts_with(REMOTES) {
@@ -158,7 +161,8 @@ impl Repository {
                 "it is fetched into `{tracking_ref}`, not below `{REMOTES}`"
             ))
             .hint(format!(
-                "run `git fetch {remote}` yourself, and name `{tracking_ref}`"
+                "run `git fetch {}` yourself, and name `{tracking_ref}`",
+                quoted(remote)
             )));
         }
         Ok(located(
@@ -226,7 +230,8 @@ impl Repository {
         ));
         if spec.contains(['~', '^', ':']) || spec.contains("@{") {
             return error.hint(format!(
-                "expressions are not understood here: give the id that `git rev-parse '{spec}'` prints"
+                "expressions are not understood here: give the id that `git rev-parse {}` prints",
+                quoted(spec)
             ));
         }
         let mut known = Vec::new();

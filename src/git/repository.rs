@@ -6,7 +6,7 @@ use git2::RepositoryState;
 
 use super::credentials::publishable;
 use super::refusal;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, quoted};
 
 /// A repository of the user, opened for reading.
 pub struct Repository {
@@ -29,7 +29,10 @@ impl Repository {
                 path.display()
             ))
             .because(e)
-            .hint("name the path of a repository that exists")
+            .hint(
+                Self::ref_hint(path)
+                    .unwrap_or_else(|| "name the path of a repository that exists".to_owned()),
+            )
         })?;
         let inner = git2::Repository::discover(&canonical)
             .map_err(|e| refusal::open_error(&canonical, &e))?;
@@ -46,6 +49,17 @@ impl Repository {
         };
         let name = name_of(&root);
         Ok(Repository { inner, root, name })
+    }
+
+    /// What to type if `path`, which does not exist, is a ref of the current directory's repository.
+    fn ref_hint(path: &Path) -> Option<String> {
+        let name = path.to_str().filter(|name| *name != ".")?;
+        let current = Self::discover(Path::new(".")).ok()?;
+        current.locate(Some(name)).ok()?;
+        Some(format!(
+            "`{name}` is a ref of the current repository: a repository comes first, as in `. {}`",
+            quoted(name)
+        ))
     }
 
     /// The absolute, canonical path of the main worktree or the bare repository, whichever part of

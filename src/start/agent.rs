@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::bake::Context;
 use crate::build::known_hosts;
 use crate::engine::{Engine, Location};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, quoted};
 use crate::git::Repository;
 
 /// Where the agent's socket is in the container.
@@ -53,7 +53,10 @@ impl ForwardedAgent {
                         .cause(format!(
                             "no host key of `{host}`, port {port}, is known, where `origin` is"
                         ))
-                        .hint(format!("connect to it once: `ssh -p {port} {host}`")));
+                        .hint(format!(
+                            "connect to it once: `ssh -p {port} {}`",
+                            quoted(host)
+                        )));
                 }
                 lines.join("\n")
             }

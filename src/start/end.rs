@@ -3,7 +3,7 @@
 use crate::bake::Context;
 use crate::engine::Engine;
 use crate::engine::containers::{self, ContainerId};
-use crate::error::{Kind, Result};
+use crate::error::{Kind, Result, quoted};
 use crate::work::Keep;
 use crate::work::look::held_in;
 
@@ -53,6 +53,7 @@ pub async fn end(
 
 /// What can be done with a container that was kept.
 fn ways_on(name: &str) -> [String; 3] {
+    let name = quoted(name);
     [
         format!("`dkr attach {name}` goes on with it"),
         format!("`dkr take {name}` brings its work to your repository"),

@@ -13,7 +13,7 @@ use crate::engine::exec::{TmuxEnd, attach_tmux};
 use crate::engine::stdin::Stdin;
 use crate::engine::streams::Streams;
 use crate::env::Env;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, quoted};
 use crate::work::Keep;
 use crate::work::ask::{Purpose, set_purpose};
 
@@ -66,7 +66,8 @@ pub async fn run_detached(target: &Target<'_>, session: bool, cx: &Context) -> R
         Ok(Start::Ready) => {
             cx.ui.data(&format!("{name}\n"))?;
             cx.ui.message(&format!("container `{name}` runs"));
-            cx.ui.hint(&format!("come to it with `dkr attach {name}`"));
+            let typed = quoted(name);
+            cx.ui.hint(&format!("come to it with `dkr attach {typed}`"));
             Ok(0)
         }
         Ok(Start::Failed(outcome)) => {
@@ -227,7 +228,8 @@ async fn attach(target: &Target<'_>, cx: &Context) -> Result<Option<ExitStatus>>
 fn say_that_it_goes_on(target: &Target<'_>, cx: &Context) {
     let name = target.name;
     cx.ui.message(&format!("container `{name}` goes on"));
-    cx.ui.hint(&format!("come back with `dkr attach {name}`"));
+    let typed = quoted(name);
+    cx.ui.hint(&format!("come back with `dkr attach {typed}`"));
 }
 
 fn stdin() -> Result<Stdin> {
@@ -243,7 +245,8 @@ fn status_of(outcome: Outcome, target: &Target<'_>, cx: &Context) -> Option<Exit
                 "container `{name}` goes on: its command ignores {}",
                 signal.name()
             ));
-            cx.ui.hint(&format!("end it with `dkr stop {name}`"));
+            let typed = quoted(name);
+            cx.ui.hint(&format!("end it with `dkr stop {typed}`"));
             None
         }
     }

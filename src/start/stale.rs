@@ -3,7 +3,7 @@
 use chrono::Utc;
 
 use crate::bake::Context;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Result, quoted};
 use crate::git::{COMPARE_LIMIT, Comparison, Repository};
 use crate::image::staleness::{judge, sentence};
 use crate::image::{BakedImage, Staleness, Verdict};
@@ -87,7 +87,8 @@ pub fn decide(
     cx.ui.warning(&said);
     let hint = format!(
         "run `dkr {command} {} {}`",
-        labels.repo_path, labels.branch_from
+        quoted(&labels.repo_path),
+        quoted(&labels.branch_from)
     );
     let stale = || Error::new(Kind::Stale, "the image is stale").hint(hint.clone());
     match answer {

@@ -14,7 +14,7 @@ use crate::engine::containers::ExitStatus;
 use crate::engine::streams::Streams;
 use crate::engine::{Engine, ListedContainer};
 use crate::env::Env;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, quoted};
 use crate::git::service::{Program, RefUpdate, Service};
 use crate::git::{CommitAt, CommitId, Repository};
 
@@ -116,7 +116,8 @@ fn refused(error: Error, container: &ListedContainer, places: &Places) -> Error 
     if said("non-fast-forward") {
         let message = format!("`{branch}` has commits that the container does not have");
         return error.cause(message).hint(format!(
-            "`dkr take --force {name}` replaces it all the same"
+            "`dkr take --force {}` replaces it all the same",
+            quoted(name)
         ));
     }
     if said("checked out") {

@@ -103,9 +103,3 @@ fn every_setting_is_shown_with_its_source() {
     let wrong = t.dkr(["show-config"]).env("DKR_STALE", "yse").failure(2);
     wrong.stderr_has("invalid value `yse` for `stale` in the variable `DKR_STALE`");
 }
-
-#[test]
-fn a_command_that_does_not_exist_gets_the_nearest_one() {
-    let t = Sandbox::new();
-    t.dkr(["inti"]).failure(2).stderr_has("init");
-}

@@ -364,32 +364,6 @@ fn a_session_is_left_at_once_and_its_name_is_taken() {
 }
 
 #[test]
-fn limits_are_the_engines_own() {
-    let t = Sandbox::new();
-    let repo = baked(&t);
-    let name = t.unique("limited");
-    let options = [
-        "--name", &name, "--detach", "--cpus", "1.5", "--memory", "512m",
-    ];
-    let run = start(&t, &repo, &options, &["sleep", "1000"]);
-    run.env("DKR_PIDS_LIMIT", "100").success();
-    let config = Api::of_machine().get(&format!("/containers/{name}/json"))["HostConfig"].clone();
-    assert_eq!(config["NanoCpus"], 1_500_000_000);
-    assert_eq!(config["Memory"], 512 << 20);
-    assert_eq!(config["PidsLimit"], 100);
-    for (option, value) in [("--cpus", "many"), ("--memory", "1k"), ("--gpus", "-1")] {
-        let option = format!("{option}={value}");
-        let refused = start(&t, &repo, &[&option], &["true"]).failure(2);
-        refused.stderr_has(&format!("invalid value `{value}`"));
-    }
-    start(&t, &repo, &[], &["true"])
-        .env("DKR_MEMORY", "much")
-        .failure(2)
-        .stderr_has("`memory` in the variable `DKR_MEMORY`");
-    t.dkr(["rm", "--force", &name]).success();
-}
-
-#[test]
 fn attaching_brings_the_channel_back() {
     let t = Sandbox::new();
     let repo = baked(&t);

@@ -1,0 +1,46 @@
+//! What there is to say when no image is what the user asked for.
+
+use crate::error::{Error, quoted, suggestion};
+use crate::git::Repository;
+use crate::image::search::find;
+use crate::image::{BakedImage, Query};
+
+/// The error that among `images` there is none of `repo` and `reference`, with what helps: the
+/// command that bakes one of a ref that exists, or the name that a mistyped one is nearest to.
+pub fn no_image(
+    images: &[BakedImage],
+    repo: Option<&Repository>,
+    reference: Option<&str>,
+) -> Error {
+    let Some(repo) = repo else {
+        return Error::not_found("there is no image yet").hint("run `dkr create-image`");
+    };
+    let path = repo.root();
+    let create = format!("run `dkr create-image {}", quoted(path));
+    let Some(reference) = reference else {
+        return Error::not_found(format!("there is no image of `{path}`"))
+            .hint(format!("{create}`"));
+    };
+    let error = Error::not_found(format!("there is no image of `{reference}` in `{path}`"));
+    let located = repo.locate(Some(reference));
+    match located.and_then(|located| repo.resolve(located)) {
+        Ok(_) => error.hint(format!("{create} {}`", quoted(reference))),
+        Err(missing) => match nearest(images, path, reference) {
+            Some(near) => error.hint(format!("did you mean `{near}`?")),
+            None => Error {
+                hints: missing.hints,
+                ..error
+            },
+        },
+    }
+}
+
+/// The ref nearest to `reference` that there is an image of.
+fn nearest<'i>(images: &'i [BakedImage], path: &str, reference: &str) -> Option<&'i str> {
+    let of_repo = Query {
+        repo_path: Some(path),
+        reference: None,
+    };
+    let found = find(images, of_repo).into_iter();
+    suggestion(reference, found.map(|image| &*image.labels.branch_from))
+}
