@@ -7,6 +7,8 @@ use serde_json::{Value, json};
 pub enum Measure {
     /// Seconds on the wall.
     Wall,
+    /// Seconds of that in which the engine exported layers.
+    Export,
     /// Seconds of all processors.
     Cpu,
     /// Bytes that the engine's disk has more.
@@ -24,8 +26,9 @@ pub enum Measure {
 }
 
 impl Measure {
-    pub const ALL: [Measure; 8] = [
+    pub const ALL: [Measure; 9] = [
         Measure::Wall,
+        Measure::Export,
         Measure::Cpu,
         Measure::Disk,
         Measure::Layers,
@@ -38,6 +41,7 @@ impl Measure {
     pub fn name(self) -> &'static str {
         match self {
             Measure::Wall => "wall",
+            Measure::Export => "export",
             Measure::Cpu => "cpu",
             Measure::Disk => "disk",
             Measure::Layers => "layers",

@@ -75,6 +75,7 @@ fn disk_used(folder: &Path) -> Result<f64> {
 /// A program that ended.
 pub struct Ended {
     pub stdout: String,
+    pub stderr: String,
     /// Seconds from its start to its end.
     pub wall: f64,
     /// The clock when it was started and when it had ended (seconds since 1970).
@@ -103,18 +104,20 @@ pub fn run(mut command: Command) -> Result<Ended> {
     output.read_to_string(&mut stdout)?;
     let status = child.wait()?;
     let wall = began.elapsed().as_secs_f64();
-    let ended = Ended {
-        stdout,
-        wall,
-        clocks: (clock, now()),
-        memory: watch.stop(),
-    };
-    let errors = reading.join().unwrap_or_default();
+    let clocks = (clock, now());
+    let memory = watch.stop();
+    let stderr = reading.join().unwrap_or_default();
+    let stderr = String::from_utf8_lossy(&stderr).into_owned();
     if !status.success() {
-        let errors = String::from_utf8_lossy(&errors);
-        return Err(format!("{command:?} ended with {status}: {errors}").into());
+        return Err(format!("{command:?} ended with {status}: {stderr}").into());
     }
-    Ok(ended)
+    Ok(Ended {
+        stdout,
+        stderr,
+        wall,
+        clocks,
+        memory,
+    })
 }
 
 /// Seconds since 1970.

@@ -86,7 +86,7 @@ impl Comparisons<'_> {
     fn create(mut self, large: bool) -> Self {
         let faster = if large { 6.0 } else { 4.0 };
         let (wall, layers) = (Measure::Wall, Measure::Layers);
-        self.ratio(FIRST, ("dkr", wall), ("floor", wall), Target::AtMost(1.5));
+        self.floor();
         let target = Target::AtLeast(faster);
         self.ratio(FIRST, ("clone", wall), ("dkr", wall), target);
         for phase in [SECOND, FORCED] {
@@ -97,6 +97,29 @@ impl Comparisons<'_> {
         let target = Target::AtMost(1.05);
         self.ratio(SECOND, ("dkr", layers), ("floor", layers), target);
         self
+    }
+
+    /// What dkr takes beside the export, which the floor does not have.
+    fn floor(&mut self) {
+        let find = |arm, measure| self.figures.find(FIRST, arm, measure);
+        let (Some(dkr), Some(export), Some(floor)) = (
+            find("dkr", Measure::Wall),
+            find("dkr", Measure::Export),
+            find("floor", Measure::Wall),
+        ) else {
+            return;
+        };
+        self.verdicts.push(Verdict {
+            what: format!("{FIRST}: (dkr - export) / floor"),
+            value: (dkr.median() - export.median()) / floor.median(),
+            spread: (
+                (dkr.min() - export.max()) / floor.max(),
+                (dkr.max() - export.min()) / floor.min(),
+            ),
+            unit: Unit::Times,
+            target: Target::AtMost(1.5),
+            noise: false,
+        });
     }
 
     fn update(mut self, updates: &[u64]) -> Self {

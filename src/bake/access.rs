@@ -182,10 +182,10 @@ impl Access {
         }
     }
 
-    /// Why packs cannot be copied this way, if so.
-    pub fn unusable(&self) -> Option<&str> {
+    /// Why packs cannot be copied this way, if it looks so.
+    pub async fn unusable(&self) -> Option<String> {
         match self {
-            Access::Ssh(access) => access.unusable.as_deref(),
+            Access::Ssh(access) => access.unusable().await,
             Access::Session { .. } => None,
         }
     }

@@ -40,11 +40,6 @@ pub enum Objects {
 /// When the engine or the repository cannot be read, or the build fails for a reason that a clone
 /// would meet, too.
 pub async fn provide(create: &Create<'_>, site: &Site<'_>, cx: &Context) -> Result<Objects> {
-    if let Some(reason) = site.access.unusable() {
-        return Ok(Objects::Clone(format!(
-            "its account runs no shell: {reason}"
-        )));
-    }
     let found = match create.no_cache {
         true => None,
         false => find(create, site).await?,
@@ -69,6 +64,10 @@ pub async fn provide(create: &Create<'_>, site: &Site<'_>, cx: &Context) -> Resu
         if found.is_some() {
             cx.ui
                 .message("much is new: bringing the object image of the repository up to date");
+        }
+        if let Some(reason) = site.access.unusable().await {
+            let reason = format!("its account runs no shell: {reason}");
+            return Ok(Objects::Clone(reason));
         }
         room::check(create, listing.packs.bytes(), site.engine).await?;
         if let Err(reason) = listing.add_loose(create) {

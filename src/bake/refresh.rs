@@ -8,6 +8,7 @@ use super::fold;
 use super::images::list;
 use super::missing::no_image;
 use super::update::Update;
+use crate::dockerfile::Dockerfile;
 use crate::engine::Engine;
 use crate::error::{Error, Kind, Result};
 use crate::image::BakedImage;
@@ -65,15 +66,29 @@ pub async fn refresh(
     if update.is_current() && !force {
         return Ok(Refreshed::Current(shown(image)));
     }
-    let update = match bakes_anew(&update, answer, cx)? {
-        true => None,
-        false => fold::choose(update, &images, engine, cx).await?,
-    };
-    let baked = match update {
+    let baked = match choose(update, &images, answer, engine, cx).await? {
         Some((update, dockerfile)) => update.run(&dockerfile, engine, reach, cx).await?,
         None => create.run(engine, reach, cx).await?,
     };
     Ok(Refreshed::Baked(baked))
+}
+
+/// The layer to build for `update`, and its Dockerfile: the same, or one that folds the chain. `None`
+/// if the branch is to be baked anew; a message then has said why.
+///
+/// # Errors
+/// `Stale` if the configuration drifted and that is to fail; when the engine does not answer.
+pub async fn choose<'a>(
+    update: Update<'a>,
+    images: &'a [BakedImage],
+    answer: DriftAnswer,
+    engine: &Engine,
+    cx: &Context,
+) -> Result<Option<(Update<'a>, Dockerfile)>> {
+    if bakes_anew(&update, answer, cx)? {
+        return Ok(None);
+    }
+    fold::choose(update, images, engine, cx).await
 }
 
 /// The update of the newest image of exactly this branch.

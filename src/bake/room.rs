@@ -22,7 +22,10 @@ pub async fn check(create: &Create<'_>, objects: u64, engine: &Engine) -> Result
         return Ok(());
     }
     let info = engine.info().await?;
-    let needed = needed(objects + create.repo.tree_bytes(), info);
+    let needed = needed(
+        objects + create.repo.tree_bytes(&create.target.commit),
+        info,
+    );
     match free(Path::new(&info.data_root)) {
         Some(free) => judge(needed, free, &info.data_root),
         // A folder that cannot be seen from here says nothing.

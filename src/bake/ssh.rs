@@ -11,7 +11,7 @@ use super::url::ssh_url;
 use crate::build::Key as PrivateKey;
 use crate::build::known_hosts::{default_files, known_hosts_line};
 use crate::build::server_fault::ServerFault;
-use crate::build::ssh_server::{self, Account, HostKeyPolicy};
+use crate::build::ssh_server::{self, Account, HostKeyPolicy, Login};
 use crate::conf::{Key, Settings};
 use crate::engine::Location;
 use crate::env::Env;
@@ -60,8 +60,7 @@ pub struct SshAccess {
     pub port: u16,
     /// The line that pins the server's host key for a build.
     pub known_hosts: String,
-    /// Why the account runs no commands of dkr's, if it looks so.
-    pub unusable: Option<String>,
+    login: Login,
 }
 
 impl SshAccess {
@@ -72,6 +71,11 @@ impl SshAccess {
             port: self.port,
             user: self.user.clone(),
         }
+    }
+
+    /// Why the account runs no git, if it looks so. Costs as much as a login.
+    pub async fn unusable(&self) -> Option<String> {
+        self.login.try_git().await
     }
 
     /// The origin of the repository at `path`.
@@ -156,19 +160,16 @@ impl SshSettings {
         let mut first = None;
         for host in outside {
             let account = self.account(&host);
-            match ssh_server::check(&account, &key, &policy(&host, env)).await {
-                Ok(check) => {
-                    if let Some(reason) = &check.unusable {
-                        ui.warning(&format!("git may not work for `{account}`: {reason}"));
-                    }
+            match ssh_server::log_in(&account, &key, &policy(&host, env)).await {
+                Ok(login) => {
                     let host = inside.unwrap_or(host);
                     return Ok(SshAccess {
-                        known_hosts: known_hosts_line(&host, self.port, &check.host_key),
+                        known_hosts: known_hosts_line(&host, self.port, &login.host_key),
                         user: self.user.clone(),
                         port: self.port,
                         host,
                         key,
-                        unusable: check.unusable,
+                        login,
                     });
                 }
                 Err(fault) => {

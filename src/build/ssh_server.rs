@@ -13,16 +13,13 @@ use russh::keys::key::PrivateKeyWithHashAlg;
 use russh::keys::{Algorithm, HashAlg, PublicKey, PublicKeyOrCertificate};
 use russh::{ChannelMsg, Disconnect};
 use tokio::net::TcpStream;
-use tokio::time::Instant;
 
 use super::Key;
 use super::known_hosts::{KnownHosts, Verdict, known_hosts_line};
 use super::server_fault::ServerFault;
 
-/// How long the whole check may take.
+/// How long logging in may take, and how long git may take to answer.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// What of it is left for taking leave when git does not answer.
-const LEFT: Duration = Duration::from_millis(200);
 /// How much of the probe's output is kept, in bytes.
 const OUTPUT: usize = 1024;
 
@@ -57,35 +54,43 @@ pub enum HostKeyPolicy {
     KnownHosts(Vec<PathBuf>),
 }
 
-/// What the check found on a server that takes the key.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ServerCheck {
+/// A login on a server that takes the key; dropping it ends the connection.
+pub struct Login {
     /// The server's key, `TYPE BASE64`, for [`known_hosts_line`].
     pub host_key: String,
-    /// Why the account probably cannot run git, if it looks so: what `git --version` answered.
-    pub unusable: Option<String>,
+    session: Handle<Handler>,
 }
 
-/// Logs in to `account` with `key`, within 5 s, and tries git there.
+impl fmt::Debug for Login {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Login").field(&self.host_key).finish()
+    }
+}
+
+impl Login {
+    /// Why the account probably cannot run git, if it looks so: what `git --version` answered
+    /// within 5 s.
+    pub async fn try_git(&self) -> Option<String> {
+        match tokio::time::timeout(PATIENCE, probe(&self.session)).await {
+            Ok(unusable) => unusable,
+            Err(_) => Some("`git --version` did not end in time".to_owned()),
+        }
+    }
+}
+
+/// Logs in to `account` with `key`, within 5 s.
 ///
 /// # Errors
 /// The fault that a build would meet.
-pub async fn check(
+pub async fn log_in(
     account: &Account,
     key: &Key,
     policy: &HostKeyPolicy,
-) -> Result<ServerCheck, ServerFault> {
-    let deadline = Instant::now() + PATIENCE - LEFT;
+) -> Result<Login, ServerFault> {
     in_time(|seen| async move {
         let (host_key, mut session) = connect(account, policy, seen).await?;
-        log_in(&mut session, account, key).await?;
-        // A slow account is only a detail.
-        let unusable = match tokio::time::timeout_at(deadline, probe(&session)).await {
-            Ok(unusable) => unusable,
-            Err(_) => Some("`git --version` did not end in time".to_owned()),
-        };
-        disconnect(&session).await;
-        Ok(ServerCheck { host_key, unusable })
+        authenticate(&mut session, account, key).await?;
+        Ok(Login { host_key, session })
     })
     .await
 }
@@ -97,7 +102,7 @@ pub async fn check(
 pub async fn host_key(account: &Account, policy: &HostKeyPolicy) -> Result<String, ServerFault> {
     in_time(|seen| async move {
         let (host_key, session) = connect(account, policy, seen).await?;
-        disconnect(&session).await;
+        let _ = session.disconnect(Disconnect::ByApplication, "", "").await;
         Ok(host_key)
     })
     .await
@@ -116,10 +121,6 @@ async fn in_time<T, F: Future<Output = Result<T, ServerFault>>>(
     } else {
         Err(ServerFault::NoAnswer { reason })
     }
-}
-
-async fn disconnect(session: &Handle<Handler>) {
-    let _ = session.disconnect(Disconnect::ByApplication, "", "").await;
 }
 
 /// Connects, and lets the server show its key.
@@ -218,7 +219,7 @@ fn fault_of(
     }
 }
 
-async fn log_in(
+async fn authenticate(
     session: &mut Handle<Handler>,
     account: &Account,
     key: &Key,

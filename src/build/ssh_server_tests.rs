@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::Key;
 use super::key::tests::generate;
 use super::server_fault::ServerFault;
-use super::ssh_server::{Account, HostKeyPolicy, check};
+use super::ssh_server::{Account, HostKeyPolicy, log_in};
 
 /// A private OpenSSH server on loopback with an Ed25519 and an RSA host key.
 struct Sshd {
@@ -116,10 +116,10 @@ async fn every_type_of_key_logs_in_and_the_host_key_is_seen() {
         &["-t", "ecdsa", "-b", "521"],
     ] {
         let key = sshd.key(arguments, Some(""));
-        let found = check(&sshd.account(), &key, &HostKeyPolicy::AcceptSeen)
+        let found = log_in(&sshd.account(), &key, &HostKeyPolicy::AcceptSeen)
             .await
             .unwrap();
-        assert_eq!(found.unusable, None, "{arguments:?}");
+        assert_eq!(found.try_git().await, None, "{arguments:?}");
         assert!([sshd.host_key("ed25519"), sshd.host_key("rsa")].contains(&found.host_key));
     }
 }
@@ -129,7 +129,7 @@ async fn a_key_that_is_refused_is_told_with_what_the_server_offers() {
     let sshd = Sshd::start();
     let key = sshd.key(&["-t", "ed25519"], None);
     let account = sshd.account();
-    let fault = check(&account, &key, &HostKeyPolicy::AcceptSeen)
+    let fault = log_in(&account, &key, &HostKeyPolicy::AcceptSeen)
         .await
         .unwrap_err();
     let ServerFault::KeyRefused { methods, partial } = &fault else {
@@ -153,10 +153,10 @@ async fn an_account_that_runs_no_git_is_a_detail() {
         &["-t", "ed25519"],
         Some("command=\"echo not available; exit 7\""),
     );
-    let found = check(&sshd.account(), &key, &HostKeyPolicy::AcceptSeen)
+    let found = log_in(&sshd.account(), &key, &HostKeyPolicy::AcceptSeen)
         .await
         .unwrap();
-    let detail = found.unusable.unwrap();
+    let detail = found.try_git().await.unwrap();
     assert!(
         detail.contains("status 7") && detail.contains("not available"),
         "{detail}"
@@ -167,11 +167,11 @@ async fn an_account_that_runs_no_git_is_a_detail() {
 async fn an_account_whose_shell_hangs_is_a_detail_too() {
     let sshd = Sshd::start();
     let key = sshd.key(&["-t", "ed25519"], Some("command=\"exec sleep 30\""));
-    let started = Instant::now();
-    let found = check(&sshd.account(), &key, &HostKeyPolicy::AcceptSeen)
+    let found = log_in(&sshd.account(), &key, &HostKeyPolicy::AcceptSeen)
         .await
         .unwrap();
-    assert!(found.unusable.unwrap().contains("did not end"));
+    let started = Instant::now();
+    assert!(found.try_git().await.unwrap().contains("did not end"));
     assert!(started.elapsed() < Duration::from_millis(5500));
 }
 
@@ -180,7 +180,7 @@ async fn a_host_key_must_be_known_and_the_line_makes_it_so() {
     let sshd = Sshd::start();
     let key = sshd.key(&["-t", "ed25519"], Some(""));
     let account = sshd.account();
-    let fault = check(&account, &key, &sshd.known_hosts(""))
+    let fault = log_in(&account, &key, &sshd.known_hosts(""))
         .await
         .unwrap_err();
     let ServerFault::HostKeyUnknown { line, file, .. } = fault.clone() else {
@@ -194,7 +194,7 @@ async fn a_host_key_must_be_known_and_the_line_makes_it_so() {
             .contains(&line)
     );
     assert!(
-        check(&account, &key, &sshd.known_hosts(&line))
+        log_in(&account, &key, &sshd.known_hosts(&line))
             .await
             .is_ok()
     );
@@ -206,7 +206,7 @@ async fn a_host_key_must_be_known_and_the_line_makes_it_so() {
             sshd.port,
             sshd.host_key(kind)
         ));
-        let found = check(&account, &key, &known).await.unwrap();
+        let found = log_in(&account, &key, &known).await.unwrap();
         assert_eq!(found.host_key, sshd.host_key(kind));
     }
 }
@@ -218,7 +218,7 @@ async fn a_changed_or_revoked_host_key_is_refused_before_the_key_is_used() {
     let other = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJdD7y3aLq454yWBdwLWbieU1ebz9/cu7/QEXn9OIeZJ";
     let account = sshd.account();
     let changed = sshd.known_hosts(&format!("[127.0.0.1]:{} {other}\n", sshd.port));
-    let fault = check(&account, &key, &changed).await.unwrap_err();
+    let fault = log_in(&account, &key, &changed).await.unwrap_err();
     assert!(
         matches!(&fault, ServerFault::HostKeyChanged { place, .. } if place.ends_with("known_hosts:1"))
     );
@@ -229,7 +229,7 @@ async fn a_changed_or_revoked_host_key_is_refused_before_the_key_is_used() {
         sshd.host_key("ed25519"),
         sshd.host_key("rsa")
     ));
-    let fault = check(&account, &key, &revoked).await.unwrap_err();
+    let fault = log_in(&account, &key, &revoked).await.unwrap_err();
     assert!(
         matches!(fault, ServerFault::HostKeyRevoked { .. }),
         "{fault:?}"
@@ -249,7 +249,7 @@ async fn check_port(port: u16) -> ServerFault {
         user: "u".to_owned(),
     };
     let started = Instant::now();
-    let fault = check(&account, &key, &HostKeyPolicy::AcceptSeen)
+    let fault = log_in(&account, &key, &HostKeyPolicy::AcceptSeen)
         .await
         .unwrap_err();
     assert!(started.elapsed() < Duration::from_millis(5500));
@@ -291,7 +291,7 @@ async fn unreadable_known_hosts_are_an_error() {
     let key = sshd.key(&["-t", "ed25519"], Some(""));
     let folder: PathBuf = sshd.folder.path().to_owned();
     let policy = HostKeyPolicy::KnownHosts(vec![folder.clone()]);
-    let fault = check(&sshd.account(), &key, &policy).await.unwrap_err();
+    let fault = log_in(&sshd.account(), &key, &policy).await.unwrap_err();
     let text = fault.into_error(&sshd.account(), key.path()).to_string();
     assert!(text.contains(&folder.display().to_string()), "{text}");
 }

@@ -6,7 +6,7 @@ use std::time::Instant;
 use crate::bake::access::Reach;
 use crate::bake::create::{Baked, CloneMode, Create};
 use crate::bake::images::list;
-use crate::bake::refresh::newest_update;
+use crate::bake::refresh::{DriftAnswer, choose, newest_update};
 use crate::bake::ssh::SshFlags;
 use crate::bake::{Context, source};
 use crate::cli::{BuildArgs, CreateImageArgs, SshArgs};
@@ -113,12 +113,21 @@ async fn show(cx: &Context, create: &Create<'_>) -> Result<()> {
     print_plan(cx, create, &dockerfiles, &labels, &images)
 }
 
-/// Prints what an update would build.
-pub(super) async fn show_update(cx: &Context, create: &Create<'_>, engine: &Engine) -> Result<()> {
+/// Prints what an update would build. Nothing is asked: a drift is answered by a new bake.
+pub(super) async fn show_update(
+    cx: &Context,
+    create: &Create<'_>,
+    answer: DriftAnswer,
+    engine: &Engine,
+) -> Result<()> {
+    let answer = match answer {
+        DriftAnswer::Ask => DriftAnswer::Bake,
+        given => given,
+    };
     let images = list(engine).await?;
     let update = newest_update(create, &images)?;
-    let (dockerfiles, labels) = match update.dockerfile() {
-        Some(dockerfile) => (vec![dockerfile], update.labels()),
+    let (dockerfiles, labels) = match choose(update, &images, answer, engine, cx).await? {
+        Some((update, dockerfile)) => (vec![dockerfile], update.labels()),
         None => create.plan(&images),
     };
     print_plan(cx, create, &dockerfiles, &labels, &images)

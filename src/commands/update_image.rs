@@ -38,7 +38,7 @@ pub async fn run(cx: &Context, args: &UpdateImageArgs) -> Result<()> {
     };
     let engine = Engine::connect(&cx.env).await?;
     if build.dry_run {
-        return super::create_image::show_update(cx, &create, &engine).await;
+        return super::create_image::show_update(cx, &create, answer, &engine).await;
     }
     let reach = reach(&args.ssh, build);
     cx.ui.message(&format!(

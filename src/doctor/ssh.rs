@@ -78,7 +78,7 @@ async fn reach(
         "ssh host key",
         format!("{kind}, and no other is accepted in a build"),
     ));
-    checks.push(match &access.unusable {
+    checks.push(match access.unusable().await {
         None => Check::ok("ssh login", format!("`{}` takes the key", access.account())),
         Some(reason) => Check::warn(
             "ssh login",

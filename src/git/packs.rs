@@ -57,17 +57,6 @@ impl Repository {
     }
 }
 
-impl Repository {
-    /// About how large the work tree is, in bytes: that of the opened worktree, as its index has
-    /// it; 0 without one.
-    pub fn tree_bytes(&self) -> u64 {
-        let Ok(index) = self.inner.index() else {
-            return 0;
-        };
-        index.iter().map(|entry| u64::from(entry.file_size)).sum()
-    }
-}
-
 impl Packs {
     /// Lists the packs of the repository with the common folder `git_dir`.
     fn list(git_dir: &Path) -> std::result::Result<Self, String> {
@@ -229,22 +218,6 @@ mod tests {
             packs.indexes(),
             [folder.canonicalize().unwrap().join(names[0])]
         );
-    }
-
-    #[test]
-    fn the_work_tree_is_weighed_by_the_index() {
-        let repo = TestRepo::new();
-        repo.commit("a", "12345");
-        repo.commit("b", "678");
-        repo.write("not added", "0");
-        // What is as young as the index itself has no size in it.
-        let old = std::time::SystemTime::now() - std::time::Duration::from_secs(5);
-        for name in ["a", "b"] {
-            let file = fs::File::open(repo.path().join(name)).unwrap();
-            file.set_modified(old).unwrap();
-        }
-        repo.git(&["update-index", "--refresh"]);
-        assert_eq!(repo.open().tree_bytes(), 8);
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! Walks of objects by the `git` program, which is much faster at it than libgit2.
+//! Walks of objects by the `git` program, which is much faster at it than libgit2 and keeps its
+//! memory to itself.
 
 use std::collections::BTreeSet;
 use std::io::{self, BufRead, BufReader, Write};
@@ -6,7 +7,7 @@ use std::process::Stdio;
 
 use git2::Oid;
 
-use super::Repository;
+use super::{CommitId, Repository};
 
 impl Repository {
     /// The bytes on disk of what `tips` reach and `known` do not; those of `known` that are not
@@ -26,6 +27,31 @@ impl Repository {
             true
         });
         walked.ok()?;
+        bytes
+    }
+
+    /// The bytes of all files of `commit`, as they are stored; what cannot be read counts nothing.
+    pub fn tree_bytes(&self, commit: &CommitId) -> u64 {
+        let git = self
+            .git_command(&[])
+            .args(["ls-tree", "-r", "--long", "--full-tree", "--end-of-options"])
+            .arg(commit.to_string())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn();
+        let Ok(mut git) = git else {
+            return 0;
+        };
+        let output = git.stdout.take().expect("it is piped");
+        // MODE TYPE ID SIZE, a tab, and the path; a line for each file.
+        let size = |line: Vec<u8>| {
+            let text = String::from_utf8_lossy(&line);
+            text.split_whitespace().nth(3)?.parse::<u64>().ok()
+        };
+        let lines = BufReader::new(output).split(b'\n');
+        let bytes = lines.map_while(io::Result::ok).filter_map(size).sum();
+        let _ = git.wait();
         bytes
     }
 
@@ -82,6 +108,17 @@ fn write_ids(input: impl Write, tips: &[Oid], boundary: &[Oid]) -> io::Result<()
 mod tests {
     use super::*;
     use crate::git::testing::TestRepo;
+
+    #[test]
+    fn a_work_tree_weighs_what_its_files_do() {
+        let repo = TestRepo::new();
+        let first = repo.commit("a", "12345");
+        let second = repo.commit("dir/b c", "678");
+        let opened = repo.open();
+        let weigh = |commit: &str| opened.tree_bytes(&commit.parse().unwrap());
+        assert_eq!((weigh(&first), weigh(&second)), (5, 8));
+        assert_eq!(weigh(&"1".repeat(40)), 0);
+    }
 
     #[test]
     fn what_is_new_is_weighed() {

@@ -352,12 +352,20 @@ fn a_long_chain_of_updates_is_folded_on_its_branch_image() {
     first.remove_tag(&first.label("dkr.parent"));
     let update = || {
         repo.file("number", noise(1000)).commit("one more");
+        let plan = t.dkr(["update-image", "--dry-run"]);
+        let plan = plan.in_dir(&repo).success();
         let output = t.dkr(["update-image"]).in_dir(&repo).success();
         let image = t.image(&repo, "main");
         let layers = image.layers().len();
         assert!(layers <= 100, "{layers} layers: {output}");
         assert_eq!(image.label("dkr.commit"), repo.rev("main"), "{output}");
         assert_eq!(status(&image), "");
+        let kind = image.label("dkr.type");
+        assert!(plan.stdout.contains(&format!("# dkr.type={kind}\n")));
+        if kind == "update" {
+            let from = format!("FROM {}\n", image.label("dkr.parent"));
+            assert!(plan.stdout.contains(&from), "{plan}");
+        }
         (output, image)
     };
 

@@ -136,7 +136,27 @@ async fn dkr(lab: &mut Lab<'_>, phase: &str, arm: &'static str, arguments: &[&st
     let mut measured = measures(&cost);
     measured.push((Measure::Layers, layers));
     measured.push((Measure::Memory, ended.memory));
+    measured.push((Measure::Export, exported(&ended.stderr)?));
     lab.note(phase, arm, &image, &facts, &measured).await
+}
+
+/// Seconds of exports, as dkr's plain progress tells them: `[exporting to image] done in 1.5s`, or
+/// `in 1m 5s`.
+fn exported(progress: &str) -> Result<f64> {
+    let mut sum = 0.0;
+    for line in progress.lines() {
+        let Some(took) = line.strip_prefix("[exporting to image] done in ") else {
+            continue;
+        };
+        for part in took.split(' ') {
+            let (number, scale) = match part.strip_suffix('m') {
+                Some(minutes) => (minutes, 60.0),
+                None => (part.trim_end_matches('s'), 1.0),
+            };
+            sum += number.parse::<f64>()? * scale;
+        }
+    }
+    Ok(sum)
 }
 
 async fn above_base(lab: &Lab<'_>, image: &str) -> Result<f64> {
