@@ -9,7 +9,8 @@
 # `tree` adds the id that the uncommitted state would have as a tree; `save` also writes the report to
 # .git/dkr-report, for when nothing runs any more.
 #
-# What was there when the container first started, as [post_clone] left it, is no work of its own.
+# What was there when the container first started, as [post_clone] left it, is no work of its own. Nor
+# are names without commits of their own, and what other remotes hold.
 #
 #   dkr-work 1            the first line
 #   branch NAME           the branch that HEAD is on; none: detached
@@ -17,10 +18,12 @@
 #   fork ID               where it leaves the image's branch
 #   base ID, ahead N      where the work begins, and the commits since
 #   operation NAME        a rebase, merge, ... is in progress
-#   changed N, untracked N, nested N   files: changed ones, new ones, and other repositories
+#   changed N, untracked N, nested N   files: changed ones, new ones, and other repositories; repositories
+#                         in other worktrees come in lines of their own
 #   stash ID              an entry of the stash, the newest first
 #   commits N, commit ID  commits that the host did not have when it was asked last; some of them
-#   tip ID REF            a local branch, or a detached HEAD, that leads to some of those
+#   tip ID REF            a ref, or a detached HEAD, that leads to some of those
+#   worktree N ID PATH    another worktree with N changed files, and the commit that they would be
 #   runs COMMAND          what the session shows
 #   tree ID, wip ID       the uncommitted state as a tree and as a commit
 #   have ID               a commit at the edge of what the host had
@@ -40,20 +43,47 @@ repo() {
 }
 
 # The time and the commit of the container's first start.
+started=$workspace/.git/dkr-started
 since=0 start=
-if [ -s .git/dkr-started ]; then
-    since=$(stat -c %Y .git/dkr-started)
-    start=$(sed -n 2p .git/dkr-started)
+if [ -s "$started" ]; then
+    since=$(stat -c %Y "$started")
+    start=$(sed -n 2p "$started")
 fi
 
-# Writes to $lists/changes a line `XY PATH` of each change since then, as `git status` quotes it. A
-# file is older if its inode was last touched before; one that is gone is as old as its folder.
+# The folders of the other worktrees.
+list_worktrees() {
+    worktrees=$lists/worktrees
+    : >"$worktrees"
+    [ -d .git/worktrees ] || return 0
+    git worktree list --porcelain >"$lists/all" || exit
+    sed -n '2,$s/^worktree //p' "$lists/all" >"$worktrees"
+}
+
+# The status of the worktree here, without other ones in it, which are looked at by themselves.
+read_status() {
+    repo status --porcelain --untracked-files=all || return
+    here=$(pwd -P)
+    while IFS= read -r path; do
+        echo "?? ${path#"$here"/}/"
+    done <"$worktrees" >"$lists/inner"
+} >"$lists/status"
+
+# Writes to $lists/changes a line `XY PATH` of each change in the worktree here since the start, as
+# `git status` quotes it. A file is older if its inode was last touched before; one that is gone is as
+# old as its folder.
 list_changes() {
-    repo status --porcelain --untracked-files=all >"$lists/status" || exit
+    read_status || exit
+    if [ -s "$lists/inner" ]; then
+        grep -vxF -f "$lists/inner" "$lists/status" >"$lists/rest"
+        mv "$lists/rest" "$lists/status"
+    fi
     while IFS= read -r line; do
         path=${line#???}
         case $path in
-        \"*\\*) path=.git/dkr-started ;;
+        \"*\\*) # new, lest it must be unquoted
+            printf '%s\0' "$started"
+            continue
+            ;;
         \"*) path=${path#?} path=${path%?} ;;
         esac
         while [ ! -e "$path" ] && [ ! -L "$path" ]; do
@@ -66,9 +96,9 @@ list_changes() {
     done <"$lists/status" >"$lists/probes"
     : >"$lists/changes"
     [ -s "$lists/status" ] || return 0
-    xargs -0 stat -c %Z <"$lists/probes" >"$lists/times"
+    # When one has just gone, all count as new.
+    xargs -0 stat -c %Z <"$lists/probes" >"$lists/times" 2>/dev/null || : >"$lists/times"
     while IFS= read -r line; do
-        # Without a time, it has just gone.
         read -r time <&3 || time=$since
         [ "$time" -lt "$since" ] || printf '%s\n' "$line"
     done <"$lists/status" 3<"$lists/times" >"$lists/changes"
@@ -90,12 +120,13 @@ make_tree() {
 
 # Objects made from here on go nowhere.
 use_scratch_objects() {
-    mkdir "$lists/objects"
+    mkdir -p "$lists/objects"
     GIT_ALTERNATE_OBJECT_DIRECTORIES=$workspace/.git/objects
     GIT_OBJECT_DIRECTORY=$lists/objects
     export GIT_ALTERNATE_OBJECT_DIRECTORIES GIT_OBJECT_DIRECTORY
 }
 
+# make_commit TEXT: that tree as a commit, in $wip.
 make_commit() {
     wip=
     [ -n "$tree" ] || return 0
@@ -104,14 +135,15 @@ make_commit() {
     wip=$(GIT_AUTHOR_NAME=$name GIT_AUTHOR_EMAIL=$email \
         GIT_COMMITTER_NAME=$name GIT_COMMITTER_EMAIL=$email \
         repo commit-tree "$tree" -p "$head" \
-        -m "Uncommitted work of ${branch:-a detached HEAD}" -m "Container: $1")
+        -m "Uncommitted work of ${branch:-a detached HEAD}" -m "$1")
 }
+
+baked=$(git rev-parse --verify --quiet refs/dkr/baked)
 
 read_head() {
     head=$(git rev-parse --verify --quiet HEAD) || exit
-    branch=
-    read -r ref <.git/HEAD
-    case $ref in 'ref: refs/heads/'*) branch=${ref#ref: refs/heads/} ;; esac
+    branch=$(git symbolic-ref --quiet HEAD)
+    branch=${branch#refs/heads/}
 }
 
 # The commit where the branch leaves the image's branch, in $fork, and where the work begins, in
@@ -120,7 +152,7 @@ read_base() {
     fork=
     upstream=refs/remotes/host/${DKR_BRANCH:-}
     [ -z "${DKR_BRANCH:-}" ] || fork=$(git merge-base HEAD "$upstream" 2>/dev/null)
-    : "${fork:=$(git rev-parse --verify --quiet refs/dkr/baked)}"
+    : "${fork:=$baked}"
     base=$fork
     if [ -n "$start" ] && [ -n "$base" ] && git merge-base --is-ancestor "$base" "$start" &&
         git merge-base --is-ancestor "$start" HEAD; then
@@ -153,12 +185,46 @@ stashed() {
         done
 }
 
-# The revisions that the host had: $1 says whether what [post_clone] committed counts as such.
-known() {
-    echo '--not'
-    git rev-parse --verify --quiet refs/dkr/baked
-    [ "$1" != start ] || [ -z "$start" ] || echo "$start"
-    echo '--remotes=host'
+# The refs that were made or moved since the start. Until something packs refs, those are files.
+new_refs() {
+    packed=0
+    [ ! -e .git/packed-refs ] || packed=$(stat -c %Z .git/packed-refs)
+    if [ "$packed" -ge "$since" ] || [ -e .git/reftable ]; then
+        git for-each-ref --format='%(refname)'
+    else
+        find .git/refs -type f -exec stat -c '%Z %n' {} + |
+            while read -r time path; do
+                [ "$time" -lt "$since" ] || echo "${path#.git/}"
+            done
+    fi | grep -v -e '^refs/remotes/' -e '^refs/dkr/' -e '^refs/stash$'
+    [ -z "$branch" ] || echo "refs/heads/$branch"
+}
+
+# A line `ID REF` of each HEAD that is detached, and of each such ref that leads to a commit.
+tips() {
+    [ -n "$branch" ] || echo "$head HEAD"
+    for folder in .git/worktrees/*/; do
+        [ -e "$folder/HEAD" ] || continue
+        git --git-dir="$folder" symbolic-ref --quiet HEAD >"$lists/head" ||
+            echo "$(git --git-dir="$folder" rev-parse HEAD) ${folder#.git/}HEAD"
+    done
+    new_refs | sort -u >"$lists/refs"
+    sed 's/$/^{commit}/' "$lists/refs" |
+        git cat-file --batch-check='%(objectname)' >"$lists/ids" || exit
+    while read -r id missing && read -r name <&3; do
+        [ -n "$missing" ] || echo "$id $name"
+    done <"$lists/ids" 3<"$lists/refs"
+}
+
+# list_commits OPTION...: what these tips lead to and the host did not have when it was asked last.
+# What was pushed counts, too, as it may be gone there by now.
+list_commits() {
+    own=host/$(cat /proc/sys/kernel/hostname)
+    {
+        echo "$head"
+        cut -d' ' -f1 "$lists/tips"
+    } | git rev-list --stdin "$@" --not --exclude="$own/*" --exclude="refs/remotes/$own/*" \
+        --remotes=host
 }
 
 report() {
@@ -174,54 +240,72 @@ ahead $(git rev-list --count "$base..HEAD")"
     echo "changed $(grep -vc '^??' "$lists/changes")"
     echo "nested $(grep -c '^?? .*/"\{0,1\}$' "$lists/changes")"
     stashed
-    # shellcheck disable=SC2046 # a revision each
-    git rev-list HEAD --branches $(known start) >"$lists/commits"
+    tips >"$lists/tips" || exit
+    # What [post_clone] committed is no work.
+    list_commits ${baked:+"^$baked"} ${start:+"^$start"} >"$lists/commits" || exit
     echo "commits $(wc -l <"$lists/commits")"
     head -n "$most" "$lists/commits" | sed 's/^/commit /'
-    [ ! -s "$lists/commits" ] || {
-        git for-each-ref --format='%(objectname) %(refname)' refs/heads
-        [ -n "$branch" ] || echo "$head HEAD"
-    } | while read -r id name; do
-        ! grep -q "^$id" "$lists/commits" || echo "tip $id $name"
-    done
+    [ ! -s "$lists/commits" ] || grep -F -f "$lists/commits" "$lists/tips" | sed 's/^/tip /'
+    report_worktrees || exit
     tmux list-panes -a -F 'runs #{pane_current_command}' 2>/dev/null | sort -u
+}
+
+# The other worktrees with changes; called last, as it takes what is known of this one away. The commit
+# of one is the same whenever it is made.
+report_worktrees() {
+    while IFS= read -r folder; do
+        [ -d "$folder" ] || continue
+        (
+            cd "$folder" || exit
+            read_head
+            list_changes
+            make_tree || exit
+            nested=$(grep -c '/"\{0,1\}$' "$lists/changes")
+            [ "$nested" -eq 0 ] || echo "untracked $nested
+nested $nested"
+            files=$(($(wc -l <"$lists/changes") - nested))
+            [ "$files" -gt 0 ] || exit 0
+            when=$(git show -s --no-show-signature --format=%cI "$head")
+            export GIT_AUTHOR_DATE="$when" GIT_COMMITTER_DATE="$when"
+            make_commit "Worktree: $folder" || exit
+            echo "worktree $files $wip $folder"
+        ) || return
+    done <"$worktrees"
 }
 
 # Where a pack for the host may begin.
 edges() {
-    # shellcheck disable=SC2046
-    git rev-list --boundary HEAD --branches $(known baked) | sed -n 's/^-/have /p'
+    list_commits --boundary ${baked:+"^$baked"} | sed -n 's/^-/have /p'
 }
 
+list_worktrees
+read_head
+list_changes
 case ${1:-} in
 report)
-    read_head
-    list_changes
-    report >"$lists/report" || exit
+    use_scratch_objects
+    tree=
     case " $* " in
-    *' tree '*)
-        use_scratch_objects
-        make_tree || exit
-        [ -z "$tree" ] || echo "tree $tree" >>"$lists/report"
-        ;;
+    *' tree '*) make_tree || exit ;;
     esac
+    report >"$lists/report" || exit
+    [ -z "$tree" ] || echo "tree $tree" >>"$lists/report"
     case " $* " in
     *' save '*) cp "$lists/report" .git/dkr-report.new && mv .git/dkr-report.new .git/dkr-report ;;
     esac
     cat "$lists/report"
     ;;
 take)
-    read_head
-    list_changes
-    make_tree && make_commit "${2:-}" || exit
+    make_tree && make_commit "Container: ${2:-}" || exit
+    [ -z "$tree" ] || uncommitted="tree $tree
+wip $wip
+"
     report
-    [ -z "$tree" ] || printf '%s\n' "tree $tree" "wip $wip"
+    printf %s "${uncommitted:-}"
     edges
     ;;
 diff)
     shift
-    read_head
-    list_changes
     use_scratch_objects
     make_tree || exit
     read_base

@@ -93,7 +93,7 @@ fn table(containers: &[&ListedContainer], held: &[Option<Held>]) -> Table {
             ago(made, Utc::now()),
             known(&|held| Some(held.report.ahead)),
             known(&|held| held.behind),
-            known(&|held| Some(held.only_there.changed + held.only_there.untracked)),
+            known(&|held| Some(held.only_there.files())),
             known(&|held| Some(held.only_there.commits + held.only_there.stashed)),
             runs(container, held.as_ref()),
         ]);

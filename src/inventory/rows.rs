@@ -193,6 +193,8 @@ pub struct WorkFacts<'a> {
     changed: usize,
     /// New files.
     untracked: usize,
+    /// Changed and new files of other worktrees.
+    worktrees: usize,
     /// Entries of the stash.
     stashed: usize,
     /// What is nowhere else.
@@ -207,6 +209,7 @@ pub struct OnlyThereRow<'a> {
     commits: usize,
     changed: usize,
     untracked: usize,
+    worktrees: usize,
     stashed: usize,
     operation: Option<&'a str>,
 }
@@ -239,11 +242,13 @@ impl<'a> From<&'a Held> for WorkFacts<'a> {
             operation: report.operation.as_deref(),
             changed: report.changed,
             untracked: report.untracked,
+            worktrees: report.worktrees.iter().map(|tree| tree.files).sum(),
             stashed: report.stash.len(),
             only_there: OnlyThereRow {
                 commits: only.commits,
                 changed: only.changed,
                 untracked: only.untracked,
+                worktrees: only.worktrees,
                 stashed: only.stashed,
                 operation: only.operation.as_deref(),
             },

@@ -71,7 +71,7 @@ pub fn on_host(repo: Option<&Repository>, places: &Places, report: &Report) -> O
     let Some(repo) = repo else {
         return OnHost::default();
     };
-    let asked: Vec<&String> = report.listed.iter().chain(&report.stash).collect();
+    let asked: Vec<&String> = report.listed.iter().chain(report.ends()).collect();
     let wip = repo.commit_at(&places.wip());
     OnHost {
         commits: repo.on_some_ref(&asked),

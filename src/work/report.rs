@@ -26,7 +26,7 @@ pub struct Report {
     pub changed: usize,
     /// New files that are not ignored.
     pub untracked: usize,
-    /// How many of those are repositories of their own.
+    /// How many of those are repositories of their own, in any worktree.
     pub nested: usize,
     /// The stash, the newest entry first.
     pub stash: Vec<String>,
@@ -34,8 +34,10 @@ pub struct Report {
     pub commits: usize,
     /// The newest of them.
     pub listed: Vec<String>,
-    /// Local branches, and a detached HEAD, that lead to some of them: the commit and the full name.
+    /// Refs, and detached HEADs, that lead to some of them: the commit and the full name.
     pub tips: Vec<(String, String)>,
+    /// The uncommitted states of other worktrees.
+    pub worktrees: Vec<Worktree>,
     /// What runs in the session.
     pub runs: Vec<String>,
     /// The uncommitted state as a tree, if that was asked for.
@@ -44,6 +46,17 @@ pub struct Report {
     pub wip: Option<String>,
     /// Commits that the host had.
     pub have: Vec<String>,
+}
+
+/// Another worktree than the container's own, with changes that are not committed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Worktree {
+    /// How many files differ from the commit of its HEAD.
+    pub files: usize,
+    /// The commit that they would be.
+    pub commit: String,
+    /// Where it is.
+    pub path: String,
 }
 
 impl Report {
@@ -85,16 +98,26 @@ impl Report {
             "ahead" => self.ahead = number()?,
             "operation" => self.operation = Some(value.to_owned()),
             "changed" => self.changed = number()?,
-            "untracked" => self.untracked = number()?,
-            "nested" => self.nested = number()?,
+            "untracked" => self.untracked += number()?,
+            "nested" => self.nested += number()?,
             "stash" => self.stash.push(id()?),
             "commits" => self.commits = number()?,
             "commit" => self.listed.push(id()?),
             "tip" => {
                 let (id, name) = value.split_once(' ')?;
-                let known = is_id(id) && (name == "HEAD" || name.starts_with("refs/heads/"));
                 self.tips
-                    .push(known.then(|| (id.to_owned(), name.to_owned()))?);
+                    .push(is_id(id).then(|| (id.to_owned(), name.to_owned()))?);
+            }
+            "worktree" => {
+                let (files, rest) = value.split_once(' ')?;
+                let (commit, path) = rest.split_once(' ')?;
+                let files = files.parse().ok()?;
+                let (commit, path) = (commit.to_owned(), path.to_owned());
+                self.worktrees.push(is_id(&commit).then_some(Worktree {
+                    files,
+                    commit,
+                    path,
+                })?);
             }
             "runs" => self.runs.push(value.to_owned()),
             "tree" => self.tree = Some(id()?),
@@ -108,6 +131,13 @@ impl Report {
     /// Whether files differ from the commit of HEAD.
     pub fn is_dirty(&self) -> bool {
         self.changed + self.untracked > 0
+    }
+
+    /// All commits that the work leads up to.
+    pub fn ends(&self) -> impl Iterator<Item = &String> {
+        let tips = self.tips.iter().map(|(id, _)| id);
+        let worktrees = self.worktrees.iter().map(|worktree| &worktree.commit);
+        tips.chain(&self.stash).chain(worktrees)
     }
 }
 
@@ -125,11 +155,17 @@ mod tests {
         let text = format!(
             "dkr-work 1\nbranch fix/it\nhead {a}\nfork {b}\nbase {b}\nahead 1\noperation rebase\n\
              untracked 1\nchanged        2\nnested 0\nstash {b}\ncommits 1\ncommit {a}\n\
-             tip {a} refs/heads/fix/it\ntip {b} refs/heads/main\nruns vim\ntree {b}\nwip {a}\nhave {b}\n"
+             tip {a} refs/heads/fix/it\ntip {b} refs/tags/v1\nuntracked 1\nnested 1\n\
+             worktree 3 {b} /a b\nruns vim\ntree {b}\nwip {a}\nhave {b}\n"
         );
         let report = Report::parse(&text).unwrap();
         assert_eq!(report.branch.as_deref(), Some("fix/it"));
-        assert_eq!((report.changed, report.untracked), (2, 1));
+        assert_eq!((report.changed, report.untracked), (2, 2));
+        let [worktree] = &*report.worktrees else {
+            panic!("{:?}", report.worktrees);
+        };
+        assert_eq!((worktree.files, &*worktree.path), (3, "/a b"));
+        assert_eq!(report.ends().collect::<Vec<_>>(), [&a, &b, &b, &b]);
         assert_eq!(report.tips[0], (a.clone(), "refs/heads/fix/it".to_owned()));
         assert_eq!(report.listed, [a]);
         assert!(report.is_dirty());
@@ -145,7 +181,8 @@ mod tests {
             "dkr-work 1\n".to_owned(),
             format!("{head}commit --all\n"),
             format!("{head}changed many\n"),
-            format!("{head}tip {} refs/tags/x\n", "a".repeat(40)),
+            format!("{head}tip --all refs/tags/x\n"),
+            format!("{head}worktree 1 --all /x\n"),
             format!("{head}\u{1b}[2J x\n"),
             format!("{head}unknown x\n"),
         ] {

@@ -24,6 +24,8 @@ pub struct OnlyThere {
     pub untracked: usize,
     /// Commits.
     pub commits: usize,
+    /// Changed and new files of other worktrees.
+    pub worktrees: usize,
     /// Entries of the stash.
     pub stashed: usize,
     /// An operation that is in progress.
@@ -35,11 +37,13 @@ impl OnlyThere {
     pub fn of(report: &Report, host: &OnHost) -> Self {
         let safe = |id: &&String| host.commits.contains(*id);
         let listed = report.listed.iter().filter(safe).count();
-        let commits = match report.listed.len() - listed {
-            // Those that are not listed are older.
-            0 => 0,
-            _ => report.commits.saturating_sub(listed),
+        // Not all commits are listed; but what all tips lead to is safe if they are.
+        let commits = match report.tips.iter().all(|(id, _)| safe(&id)) {
+            true => report.listed.len() - listed,
+            false => report.commits.saturating_sub(listed).max(1),
         };
+        let worktrees = report.worktrees.iter();
+        let worktrees = worktrees.filter(|worktree| !safe(&&worktree.commit));
         let is_wip = |(tree, parent): &(String, String)| {
             report.tree.as_ref() == Some(tree) && report.head == *parent && report.nested == 0
         };
@@ -51,6 +55,7 @@ impl OnlyThere {
             changed: files(report.changed),
             untracked: files(report.untracked),
             commits,
+            worktrees: worktrees.map(|worktree| worktree.files).sum(),
             stashed: stash.filter(|id| !safe(id)).count(),
             operation: operation
                 .filter(|_| !host.taken.contains(&report.head))
@@ -61,6 +66,11 @@ impl OnlyThere {
     /// Whether there is nothing.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
+    }
+
+    /// How many files there are, in all worktrees.
+    pub fn files(&self) -> usize {
+        self.changed + self.untracked + self.worktrees
     }
 
     /// What there is: `2 changed files, 1 commit`.
@@ -74,6 +84,11 @@ impl OnlyThere {
             some(self.commits, "commit", "commits"),
             some(self.changed, "changed file", "changed files"),
             some(self.untracked, "untracked file", "untracked files"),
+            some(
+                self.worktrees,
+                "changed file in another worktree",
+                "changed files in other worktrees",
+            ),
             some(self.stashed, "entry of the stash", "entries of the stash"),
             self.operation
                 .as_ref()
@@ -89,6 +104,7 @@ impl OnlyThere {
 
 #[cfg(test)]
 mod tests {
+    use super::super::report::Worktree;
     use super::*;
 
     fn dirty() -> Report {
@@ -103,7 +119,7 @@ mod tests {
 
     #[test]
     fn what_the_host_has_is_safe() {
-        let mut report = Report {
+        let report = Report {
             commits: 3,
             listed: vec!["c".into(), "b".into(), "a".into()],
             stash: vec!["s".into()],
@@ -122,11 +138,46 @@ mod tests {
         assert_eq!(only(&report, &host), "1 commit");
         host.commits.insert("c".into());
         assert!(OnlyThere::of(&report, &host).is_empty());
-        // More commits than are listed.
-        report.commits = 2000;
-        assert_eq!(only(&report, &host), "");
-        host.commits.remove("c");
+    }
+
+    #[test]
+    fn what_is_not_listed_is_as_safe_as_the_tips() {
+        let mut report = Report {
+            commits: 2000,
+            listed: vec!["b".into(), "a".into()],
+            tips: vec![("old".into(), "refs/tags/x".into())],
+            ..Report::default()
+        };
+        let only = |report: &Report, host: &OnHost| OnlyThere::of(report, host).describe();
+        let mut host = OnHost {
+            commits: ["a", "b"].map(String::from).into(),
+            ..OnHost::default()
+        };
         assert_eq!(only(&report, &host), "1998 commits");
+        report.commits = 2;
+        assert_eq!(only(&report, &host), "1 commit");
+        host.commits.insert("old".into());
+        assert_eq!(only(&report, &host), "");
+        host.commits.remove("a");
+        assert_eq!(only(&report, &host), "1 commit");
+    }
+
+    #[test]
+    fn other_worktrees_count_until_they_are_taken() {
+        let worktree = |files, commit: &str| Worktree {
+            files,
+            commit: commit.into(),
+            path: "/x".into(),
+        };
+        let report = Report {
+            worktrees: vec![worktree(2, "a"), worktree(3, "b")],
+            ..Report::default()
+        };
+        let mut host = OnHost::default();
+        let only = OnlyThere::of(&report, &host);
+        assert_eq!(only.describe(), "5 changed files in other worktrees");
+        host.commits = ["a", "b"].map(String::from).into();
+        assert!(OnlyThere::of(&report, &host).is_empty());
     }
 
     #[test]

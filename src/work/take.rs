@@ -3,6 +3,8 @@
 //! The container says which commits there are and packs them; dkr decides which refs they become,
 //! and git's hardened `receive-pack` checks the pack before any of them is written.
 
+use std::collections::BTreeSet;
+
 use tokio::io::AsyncWriteExt;
 
 use super::ask::{SCRIPT, awake};
@@ -41,6 +43,14 @@ pub struct Taken {
     pub what: String,
 }
 
+impl Taken {
+    fn new(name: String, commit: &str, what: String) -> Self {
+        let commit = commit.to_owned();
+        let update = RefUpdate { name, commit };
+        Taken { update, what }
+    }
+}
+
 /// What came of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outcome {
@@ -77,9 +87,7 @@ async fn take_awake(
 ) -> Result<Outcome> {
     let report = snapshot(engine, container).await?;
     let places = Places::of(container);
-    let tips: Vec<&String> = report.tips.iter().map(|(id, _)| id).collect();
-    let asked: Vec<&String> = tips.iter().copied().chain(&report.stash).collect();
-    let safe = repo.on_some_ref(&asked);
+    let safe = repo.on_some_ref(&report.ends().collect::<Vec<_>>());
     let taken = repo.commits_below(&places.all_taken());
     let plan = Plan {
         report: &report,
@@ -140,51 +148,47 @@ struct Plan<'a> {
 
 impl Plan<'_> {
     fn make(&self) -> Vec<Taken> {
-        let mut taken: Vec<Taken> = Vec::new();
-        let mut add = |name: String, commit: &str, what: String| {
-            let has = |taken: &Taken| taken.update.commit == commit || taken.update.name == name;
-            if !taken.iter().any(has) {
-                let commit = commit.to_owned();
-                let update = RefUpdate { name, commit };
-                taken.push(Taken { update, what });
-            }
-        };
         let report = self.report;
         let work = format!("refs/heads/{}", self.places.name());
-        let new = || report.tips.iter().filter(|(id, _)| !(self.is_safe)(id));
-        let branch = self.places.branch();
-        if let (Some((id, _)), Some(branch)) = (new().find(|(_, name)| *name == work), branch) {
-            add(branch, id, format!("the branch `{}`", self.places.name()));
+        let is_new = |id: &String| !(self.is_safe)(id);
+        let new = || report.tips.iter().filter(|(id, _)| is_new(id));
+        let mut taken: Vec<Taken> = Vec::new();
+        if let Some((id, _)) = new().find(|(_, name)| *name == work)
+            && let Some(branch) = self.places.branch()
+        {
+            let what = format!("the branch `{}`", self.places.name());
+            taken.push(Taken::new(branch, id, what));
         }
         for (id, name) in new() {
-            let what = match name.strip_prefix("refs/heads/") {
-                Some(name) => format!("the branch `{name}`"),
-                None => "the detached HEAD".to_owned(),
-            };
-            add(self.places.taken(id), id, what);
+            if !taken.iter().any(|taken| taken.update.commit == *id) {
+                taken.push(self.alone(id, describe(name)));
+            }
         }
         if let Some(operation) = &report.operation
             && !(self.is_taken)(&report.head)
         {
             // The commit may be a branch's, too.
-            let what = format!("HEAD in the middle of a {operation}");
-            let update = RefUpdate {
-                name: self.places.taken(&report.head),
-                commit: report.head.clone(),
-            };
-            taken.retain(|taken| taken.update.name != update.name);
-            taken.push(Taken { update, what });
+            let head = self.alone(&report.head, format!("HEAD in the middle of a {operation}"));
+            taken.retain(|taken| taken.update.name != head.update.name);
+            taken.push(head);
         }
-        for id in report.stash.iter().filter(|id| !(self.is_safe)(id)) {
-            let update = RefUpdate {
-                name: self.places.taken(id),
-                commit: id.clone(),
-            };
-            let what = "an entry of the stash".to_owned();
-            taken.push(Taken { update, what });
+        for worktree in report.worktrees.iter().filter(|tree| is_new(&tree.commit)) {
+            let what = format!("the uncommitted state of the worktree `{}`", worktree.path);
+            taken.push(self.alone(&worktree.commit, what));
+        }
+        for id in report.stash.iter().filter(|id| is_new(id)) {
+            taken.push(self.alone(id, "an entry of the stash".to_owned()));
         }
         taken.extend(self.uncommitted());
+        // A branch may stand at an entry of the stash.
+        let mut names = BTreeSet::new();
+        taken.retain(|taken| names.insert(taken.update.name.clone()));
         taken
+    }
+
+    /// A commit by itself.
+    fn alone(&self, commit: &str, what: String) -> Taken {
+        Taken::new(self.places.taken(commit), commit, what)
     }
 
     /// The uncommitted state, and that of another container that it takes the place of.
@@ -200,23 +204,28 @@ impl Plan<'_> {
                 return Vec::new();
             }
             if !before.message.contains(self.container) {
-                taken.push(Taken {
-                    update: RefUpdate {
-                        name: self.places.taken(&before.id),
-                        commit: before.id.clone(),
-                    },
-                    what: "what an earlier container of that name left".to_owned(),
-                });
+                let what = "what an earlier container of that name left".to_owned();
+                taken.push(self.alone(&before.id, what));
             }
         }
-        taken.push(Taken {
-            update: RefUpdate {
-                name: self.places.wip(),
-                commit: wip.clone(),
-            },
-            what: "the uncommitted state".to_owned(),
-        });
+        let what = "the uncommitted state".to_owned();
+        taken.push(Taken::new(self.places.wip(), wip, what));
         taken
+    }
+}
+
+/// What a ref of the container, or a detached HEAD, is called.
+fn describe(name: &str) -> String {
+    let kinds = [("refs/heads/", "the branch"), ("refs/tags/", "the tag")];
+    for (prefix, kind) in kinds {
+        if let Some(name) = name.strip_prefix(prefix) {
+            return format!("{kind} `{name}`");
+        }
+    }
+    match name.strip_suffix("/HEAD") {
+        Some(worktree) => format!("the detached HEAD of `{worktree}`"),
+        None if name == "HEAD" => "the detached HEAD".to_owned(),
+        None => format!("`{name}`"),
     }
 }
 
@@ -264,21 +273,17 @@ async fn deliver(
 
 /// What is packed, and what the host has of it already.
 fn revisions(repo: &Repository, report: &Report, updates: &[RefUpdate]) -> String {
-    let known = [&report.fork, &report.base].into_iter().flatten();
-    let known = known.chain([&report.head]).chain(&report.have);
-    let here = known.filter(|id| {
+    let is_here = |id: &String| {
         let id = id.parse::<CommitId>();
         id.is_ok_and(|id| repo.has_commit(&id))
-    });
+    };
+    let known = [&report.fork, &report.base].into_iter().flatten();
+    let known = known.chain([&report.head]).chain(&report.have);
+    let known = known.filter(|id| is_here(id)).map(|id| format!("^{id}\n"));
     // What is here already is an older state of another container.
     let wanted = updates.iter().map(|update| &update.commit);
-    let wanted = wanted.filter(|id| {
-        let id = id.parse::<CommitId>();
-        id.is_ok_and(|id| !repo.has_commit(&id))
-    });
-    let lines = wanted.map(|id| format!("{id}\n"));
-    let lines = lines.chain(here.map(|id| format!("^{id}\n")));
-    lines.collect()
+    let wanted = wanted.filter(|id| !is_here(id)).map(|id| format!("{id}\n"));
+    wanted.chain(known).collect()
 }
 
 #[cfg(test)]

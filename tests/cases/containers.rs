@@ -86,9 +86,10 @@ fn a_container_is_left_listed_watched_and_stopped() {
             "keep": "auto", "runs": "command", "programs": [],
             "work": {
                 "branch": name, "ahead": 1, "behind": 1, "operation": null,
-                "changed": 0, "untracked": 1, "stashed": 0,
+                "changed": 0, "untracked": 1, "worktrees": 0, "stashed": 0,
                 "only_there": {
-                    "commits": 1, "changed": 0, "untracked": 1, "stashed": 0, "operation": null,
+                    "commits": 1, "changed": 0, "untracked": 1, "worktrees": 0, "stashed": 0,
+                    "operation": null,
                 },
                 "safe": false,
             },
@@ -226,6 +227,16 @@ fn what_is_only_there_keeps_a_container() {
             "git branch topic; git checkout -q topic; git commit -q --allow-empty -m x; git checkout -q -",
             "1 commit",
         ),
+        (
+            "tag",
+            "git commit -q --allow-empty -m x; git tag -m x v1; git reset -q --hard HEAD~",
+            "1 commit",
+        ),
+        (
+            "worktree",
+            "git worktree add -q --detach /tmp/other; echo x >/tmp/other/new",
+            "1 changed file in another worktree",
+        ),
     ];
     for (name, script, only) in cases {
         let name = t.unique(name);
@@ -248,6 +259,7 @@ fn what_is_only_there_keeps_a_container() {
         "git commit -q --allow-empty -m x; git push -q",
         "mkdir -p .git/info; echo /ignored >.git/info/exclude; echo x >ignored",
         "echo x >new; rm new",
+        "git tag light; git tag -m x annotated; git worktree add -q inner",
     ] {
         let name = t.unique("safe");
         let ended = start(&t, &repo, &["--name", &name], &["sh", "-c", script]).success();

@@ -137,8 +137,26 @@ fn what_is_on_no_branch_is_taken_too() {
         .iter()
         .map(|name| repo.output(["log", "-1", "--format=%s", name]));
     let subjects: Vec<String> = subjects.collect();
-    assert_eq!(subjects[..2], ["on a topic", "on no branch"]);
+    assert_eq!(subjects[..2], ["on no branch", "on a topic"]);
     assert!(subjects[2].starts_with("WIP on "), "{subjects:?}");
+    t.dkr(["rm", &name]).success();
+
+    let name = t.unique("tag");
+    let script =
+        "git commit -q --allow-empty -m tagged; git tag -m v1 v1; git reset -q --hard HEAD~
+        git worktree add -q --detach /tmp/other; echo new >/tmp/other/new";
+    start(&t, &repo, &["--name", &name], &["sh", "-ec", script]).success();
+    let taken = t.dkr(["take", &name]).success();
+    taken.stderr_has("took the tag `v1` at");
+    taken.stderr_has("took the uncommitted state of the worktree `/tmp/other` at");
+    let log = repo.output([
+        "for-each-ref",
+        "--sort=subject",
+        "--format=%(subject)",
+        &format!("refs/dkr/taken/{name}"),
+    ]);
+    assert_eq!(log, "Uncommitted work of a detached HEAD\ntagged");
+    assert_eq!(t.dkr(["take", &name]).success().stdout, "");
     t.dkr(["rm", &name]).success();
 
     let name = t.unique("rebase");

@@ -65,8 +65,89 @@ report report",
     );
     assert_eq!(
         printed,
-        "ahead 2\noperation merge\nuntracked 2\nchanged 1\nnested 1\nstash ID\ncommits 1\n\
-         commit ID\ntip ID refs/heads/topic\ntip ID refs/heads/work\ntip ID HEAD\n"
+        "ahead 2\noperation merge\nuntracked 2\nchanged 1\nnested 1\nstash ID\ncommits 2\n\
+         commit ID\ncommit ID\ntip ID HEAD\ntip ID refs/heads/topic\ntip ID refs/heads/work\n"
+    );
+}
+
+/// What the report says of refs after `script`.
+fn tips(before: &str, script: &str) -> String {
+    let script = format!("{script}\nreport report | sed -n -e '/^commits/p' -e '/^tip/p'");
+    after_start(before, &script)
+}
+
+/// A commit of its own for each ref.
+const ALONE: &str = r#"
+alone() { git commit-tree -m "$1" -p HEAD 'HEAD^{tree}'; }"#;
+
+#[test]
+fn a_commit_that_any_ref_made_in_the_container_leads_to_is_work() {
+    let made = format!(
+        "{ALONE}
+git tag light $(alone light)
+git tag -m annotated annotated $(alone annotated)
+git -c advice.nestedTag=false tag -m again again annotated
+git notes add -m note
+git update-ref refs/original/x $(alone original)"
+    );
+    let all = "commits 5\ntip ID refs/heads/work\ntip ID refs/notes/commits\n\
+        tip ID refs/original/x\ntip ID refs/tags/again\ntip ID refs/tags/annotated\n\
+        tip ID refs/tags/light\n";
+    // The branch has a commit, too.
+    let made = format!("{made}\ngit commit -q --allow-empty -m x");
+    assert_eq!(tips("", &made), all);
+    assert_eq!(tips("", &format!("{made}\ngit pack-refs --all")), all);
+}
+
+#[test]
+fn tags_of_the_host_and_of_the_image_are_no_work() {
+    let before = format!(
+        "{ALONE}
+git tag baked $(alone baked); git tag loose $(alone loose); git pack-refs --all --no-prune
+git update-ref refs/notes/x $(alone notes)"
+    );
+    let named = "git tag named; git tag -m here message; git branch other
+        commit README two; git fetch -q --tags host; git commit -q --allow-empty -m x";
+    assert_eq!(tips(&before, named), "commits 1\ntip ID refs/heads/work\n");
+}
+
+#[test]
+fn what_other_worktrees_hold_is_work() {
+    let printed = after_start(
+        "",
+        r#"
+git worktree add -q --detach inner; git worktree add -q -b topic /outside/outer
+git worktree add -q /outside/clean; git worktree add -q --detach /outside/gone
+git -C /outside/gone commit -q --allow-empty -m gone; rm -r /outside/gone
+report report
+echo --
+git -C inner commit -q --allow-empty -m x
+echo x >>/outside/outer/other; echo x >'/outside/outer/a b'; git init -q /outside/outer/nested
+git -C /outside/outer/nested commit -q --allow-empty -m x
+before=$(git count-objects)
+report report >/outside/first
+cat /outside/first
+[ "$before" = "$(git count-objects)" ] || echo changed
+sleep 1
+id=$("$lib/work.sh" report | sed -n 's/^worktree 2 \([^ ]*\) .*/\1/p')
+[ "$("$lib/work.sh" take 0a1b2c | sed -n 's/^worktree 2 \([^ ]*\) .*/\1/p')" = "$id" ] || echo other
+git show --format=%B --name-status "$id"
+"#,
+    );
+    let (clean, dirty) = printed.split_once("--\n").unwrap();
+    let branch = "branch work\nahead 0\nuntracked 0\nchanged 0\nnested 0\n";
+    assert_eq!(
+        clean,
+        format!("{branch}commits 1\ncommit ID\ntip ID worktrees/gone/HEAD\n")
+    );
+    assert_eq!(
+        dirty,
+        format!(
+            "{branch}commits 2\ncommit ID\ncommit ID\ntip ID worktrees/gone/HEAD\n\
+             tip ID worktrees/inner/HEAD\nuntracked 1\nnested 1\n\
+             worktree 2 ID /outside/outer\n\
+             Uncommitted work of topic\n\nWorktree: /outside/outer\n\n\nA\ta b\nM\tother\n"
+        )
     );
 }
 
