@@ -16,7 +16,8 @@
 # DKR_ORIGIN_KNOWN_HOSTS  lines for ~/.ssh/known_hosts, with a forwarded agent: the server of the host
 #                  repository's own `origin`
 # DKR_KEEP         set by dkr: unless it is `never`, what work there is when the command or the session
-#                  has ended is written to .git/dkr-report
+#                  has ended is written to .git/dkr-report; and if nobody told it to end, .git/dkr-ended
+#                  is there then
 # DKR_ATTACH       set by dkr, which attaches to tmux itself: a NUL byte on stderr then says that
 #                  the session is ready and that no message follows
 #
@@ -31,6 +32,7 @@ workspace=/workspace
 started=$workspace/.git/dkr-started # holds the working branch once it is made, and its first commit
 next=$workspace/.git/dkr-next
 report=$workspace/.git/dkr-report
+ended=$workspace/.git/dkr-ended
 key=/run/secrets/anthropic_key
 HOME=${HOME:-/root}
 LANG=${LANG:-C.UTF-8}
@@ -430,6 +432,7 @@ wait_for_child() {
 # shellcheck disable=SC2317 # called by traps
 pass_on() {
     passed=yes
+    case $1 in TERM | INT | QUIT) told=yes ;; esac
     [ -z "$child" ] || kill "-$1" "$child" 2>/dev/null
 }
 
@@ -470,7 +473,7 @@ start_tmux() {
 serve_tmux() {
     start_tmux
     # Only a request to end may end the work in it, no hung-up terminal and no key.
-    trap 'tmux kill-server' TERM
+    trap 'told=yes; tmux kill-server' TERM
     trap 'passed=yes' HUP INT QUIT
     [ -z "${DKR_ATTACH:-}" ] || printf '\0' >&2
     if [ -z "${DKR_ATTACH:-}" ] && [ -t 3 ]; then
@@ -496,6 +499,8 @@ finish() {
     never) ;;
     *) "$lib/work.sh" report save >/dev/null 2>&1 ;;
     esac
+    # Whoever told it to end may want to go on with it.
+    [ -z "${DKR_KEEP:-}" ] || [ -n "$told" ] || { echo >"$ended"; } 2>/dev/null
     exit "$1"
 }
 
@@ -515,6 +520,8 @@ trap 'exit 129' HUP
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
+rm -f "$ended"
+told=
 purpose=
 if [ -e "$next" ]; then
     read -r purpose <"$next"

@@ -47,6 +47,8 @@ started=$workspace/.git/dkr-started
 since=0 start=
 if [ -s "$started" ]; then
     since=$(stat -c %Y "$started")
+    # A clock that was set back says nothing.
+    [ "$(date +%s)" -ge "$since" ] || since=0
     start=$(sed -n 2p "$started")
 fi
 

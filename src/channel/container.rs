@@ -9,9 +9,11 @@ use crate::error::Result;
 /// What an engine says of a container.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ContainerState {
+    /// It exists and has not run since the channel was opened.
+    Waiting,
     /// It runs, or is paused.
     Running,
-    /// It exists and does not run.
+    /// It has ended.
     Stopped,
     /// It does not exist.
     Gone,
@@ -41,7 +43,7 @@ impl Default for Patience {
     }
 }
 
-/// Completes when the container has ended, with what it is then: stopped or gone.
+/// Completes when the container has ended or has not come to run, with what it is then.
 ///
 /// `inspect` asks the engine what the container is; `next_exit` completes when the container ends
 /// the next time (`POST /containers/{id}/wait?condition=next-exit`), so that a container which is
@@ -56,8 +58,8 @@ pub async fn wait_for_end(
         () = absence(patience, &inspect) => {}
     }
     match inspect().await {
-        Ok(ContainerState::Gone) => ContainerState::Gone,
-        _ => ContainerState::Stopped,
+        Ok(ContainerState::Running) | Err(_) => ContainerState::Stopped,
+        Ok(state) => state,
     }
 }
 
@@ -73,21 +75,17 @@ async fn exit(patience: &Patience, next_exit: &impl AsyncFn() -> Result<()>) {
 async fn absence(patience: &Patience, inspect: &impl AsyncFn() -> Result<ContainerState>) {
     let began = Instant::now();
     let mut answered = began;
-    let mut has_run = false;
     loop {
         let state = inspect().await;
         if state.is_ok() {
             answered = Instant::now();
         }
         let pause = match state {
-            Ok(ContainerState::Gone) => return,
-            Ok(ContainerState::Stopped) if has_run || began.elapsed() >= patience.start => return,
+            Ok(ContainerState::Gone | ContainerState::Stopped) => return,
+            Ok(ContainerState::Waiting) if began.elapsed() >= patience.start => return,
             Err(_) if answered.elapsed() >= patience.engine => return,
-            Ok(ContainerState::Running) => {
-                has_run = true;
-                patience.seldom
-            }
-            Ok(ContainerState::Stopped) | Err(_) => patience.often,
+            Ok(ContainerState::Running) => patience.seldom,
+            Ok(ContainerState::Waiting) | Err(_) => patience.often,
         };
         sleep(pause).await;
     }
@@ -127,11 +125,12 @@ mod tests {
 
     #[tokio::test]
     async fn a_container_that_is_yet_to_start_is_waited_for() {
-        use ContainerState::{Gone, Running, Stopped};
-        let story = [Stopped, Stopped, Running, Running, Gone].map(Some);
+        use ContainerState::{Gone, Running, Stopped, Waiting};
+        let story = [Waiting, Waiting, Running, Running, Gone].map(Some);
         assert_eq!(end_of(&story).await.0, Gone);
-        let (end, took) = end_of(&[Some(Stopped)]).await;
-        assert_eq!(end, Stopped);
+        assert_eq!(end_of(&[Waiting, Stopped].map(Some)).await.0, Stopped);
+        let (end, took) = end_of(&[Some(Waiting)]).await;
+        assert_eq!(end, Waiting);
         assert!(took >= 100 * MS, "{took:?}");
     }
 

@@ -6,13 +6,14 @@
 //! rootless engines). Locks, log and description stay outside it: a container could otherwise
 //! put a symlink in their place.
 
-use std::fs::{self, DirBuilder, File, Permissions, TryLockError};
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use tokio::time::sleep;
 
 use crate::env::Env;
 use crate::error::{Error, Result};
@@ -26,8 +27,9 @@ pub struct Channel {
     pub container: String,
     /// Which engine the container is on, in any words that tell engines apart.
     pub engine: String,
-    /// The git directory: the `.git` of the main worktree, or the bare repository.
-    pub git_dir: PathBuf,
+    /// The git directory: the `.git` of the main worktree, or the bare repository. None if the
+    /// container reaches it in another way, or not at all: then only its end is waited for.
+    pub git_dir: Option<PathBuf>,
     /// What the container may push below, as [`PushPrefix::of_hostname`] gives it.
     pub prefix: String,
     /// Remotes whose tracking branches the container sees.
@@ -42,7 +44,13 @@ pub struct Folder {
 
 /// A held lock; it ends with this value, and with the process in any case.
 #[derive(Debug)]
-pub(super) struct Lock {
+pub struct Lock {
+    _file: File,
+}
+
+/// Says that somebody sees to the container; many can. It ends as a [`Lock`] does.
+#[derive(Debug)]
+pub struct Hold {
     _file: File,
 }
 
@@ -116,7 +124,11 @@ impl Folder {
     pub fn assign(&self, channel: &Channel) -> Result<()> {
         PushPrefix::parse(&channel.prefix)?;
         let text = serde_json::to_vec_pretty(channel).map_err(|e| {
-            let path = channel.git_dir.display();
+            let path = channel
+                .git_dir
+                .as_deref()
+                .unwrap_or(Path::new(""))
+                .display();
             Error::usage(format!("cannot serve the repository `{path}`")).because(e)
         })?;
         let new = self.root.join("channel.json.new");
@@ -163,6 +175,38 @@ impl Folder {
         }
     }
 
+    /// Keeps the channel's process from seeing to the container's end, which the caller will do or
+    /// does not want yet. It waits until that process is done if it is at that.
+    ///
+    /// # Errors
+    /// When the folder is gone, and so the container.
+    pub async fn hold(&self) -> Result<Hold> {
+        let path = self.root.join(HELD);
+        let failed = |e| self.failure("lock the channel folder", e);
+        let file = OpenOptions::new().create(true).append(true).open(path);
+        let file = file.map_err(failed)?;
+        loop {
+            match file.try_lock_shared() {
+                Ok(()) => return Ok(Hold { _file: file }),
+                Err(TryLockError::WouldBlock) => sleep(LOCK_INTERVAL).await,
+                Err(TryLockError::Error(e)) => return Err(failed(e)),
+            }
+        }
+    }
+
+    /// Waits until nobody holds it; nobody can then, as long as the lock lives.
+    ///
+    /// # Errors
+    /// When the folder is gone.
+    pub async fn until_let_go(&self) -> Result<Lock> {
+        loop {
+            match self.try_lock(HELD)? {
+                Some(lock) => return Ok(lock),
+                None => sleep(LOCK_INTERVAL).await,
+            }
+        }
+    }
+
     fn description(&self) -> PathBuf {
         self.root.join("channel.json")
     }
@@ -178,6 +222,12 @@ pub(super) const SERVING: &str = "serving.lock";
 
 /// Held by that process while its sockets accept.
 pub(super) const READY: &str = "ready.lock";
+
+/// Held by every dkr that sees to the container, and by that process when it does.
+const HELD: &str = "held.lock";
+
+/// How often a lock is looked at that is waited for: a start waits for some of them.
+pub(super) const LOCK_INTERVAL: Duration = Duration::from_millis(2);
 
 /// Removes the folders of containers on `engine` that no longer exist, and those that were made
 /// for containers that never came to be. What cannot be decided stays. Gives their number.

@@ -4,7 +4,8 @@
 //! container, one with `git upload-pack`, one with `git receive-pack`, of one fixed repository.
 //! `start-image` and `attach` call [`Folder::create`] before the container is created,
 //! [`Folder::assign`] when its id is known, and [`ensure_running`] before it starts; the hidden
-//! command calls [`run`]. It knows no engine: callers say how to ask one about a container.
+//! command calls [`run`]. A container that reaches the repository otherwise has such a process, too,
+//! which only waits for its end. Whoever sees to a container has [`Folder::hold`]. It knows no engine: callers say how to ask one about a container.
 
 mod container;
 mod folder;
@@ -16,6 +17,6 @@ mod server;
 mod tests;
 
 pub use container::{ContainerState, Patience, wait_for_end};
-pub use folder::{Channel, Folder, sweep};
+pub use folder::{Channel, Folder, Hold, sweep};
 pub use process::{COMMAND, ensure_running, run};
 pub use remote::{CONNECT_PATH, CONNECT_SCRIPT, MOUNT_POINT, REMOTE_CONFIG};

@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::container::ContainerState;
-use super::folder::{Folder, READY, SERVING};
+use super::folder::{Folder, LOCK_INTERVAL, READY, SERVING};
 use super::log::{self, Log};
 use super::server::{Server, remove_sockets};
 use crate::env::Env;
@@ -27,9 +27,6 @@ pub const COMMAND: &str = "channel-server";
 
 /// How long a new process may take until its sockets accept.
 const START_TIME: Duration = Duration::from_secs(10);
-
-/// How often the locks are looked at while one is waited for: a start waits for them.
-const LOCK_INTERVAL: Duration = Duration::from_millis(2);
 
 /// Makes sure that a process serves the channel; when it returns, the sockets accept. Called
 /// before a container is started and whenever one is attached to, which brings a channel back
@@ -81,8 +78,9 @@ pub(super) async fn start(folder: &Folder, program: &Path, arguments: &[OsString
     Err(failure().cause(format!("it did not answer within {seconds} seconds")))
 }
 
-/// The whole life of the process: serves the channel in the folder at `root` until `ended` says
-/// what became of the container, or until it is told to end (SIGTERM).
+/// Serves the channel in the folder at `root` until `ended` says what became of the container, which
+/// is the result, or until it is told to end (SIGTERM) or finds another one serving: then the
+/// container runs as far as it knows.
 ///
 /// # Errors
 /// When the channel cannot be served; its log says so too.
@@ -90,7 +88,7 @@ pub async fn run(
     root: &Path,
     env: &Env,
     ended: impl Future<Output = ContainerState>,
-) -> Result<()> {
+) -> Result<ContainerState> {
     let folder = Folder::open(root)?;
     // It fails for the leader of a process group, whom no terminal's signals reach either.
     let _ = rustix::process::setsid();
@@ -99,7 +97,7 @@ pub async fn run(
     let until = async {
         tokio::select! {
             state = ended => state,
-            _ = terminate.recv() => ContainerState::Stopped,
+            _ = terminate.recv() => ContainerState::Running,
         }
     };
     let served = serve(&folder, env, &Limits::default(), until).await;
@@ -116,7 +114,7 @@ pub(super) async fn serve(
     env: &Env,
     limits: &Limits,
     ended: impl Future<Output = ContainerState>,
-) -> Result<()> {
+) -> Result<ContainerState> {
     let began = Instant::now();
     let _serving = loop {
         if let Some(lock) = folder.try_lock(SERVING)? {
@@ -124,7 +122,7 @@ pub(super) async fn serve(
         }
         // Another process serves; or one is ending, and this one takes over from it.
         if folder.is_served() || began.elapsed() >= START_TIME {
-            return Ok(());
+            return Ok(ContainerState::Running);
         }
         sleep(LOCK_INTERVAL).await;
     };
@@ -136,8 +134,11 @@ pub(super) async fn serve(
         sleep(LOCK_INTERVAL).await;
         ready = folder.try_lock(READY)?;
     }
-    let (container, git_dir) = (&channel.container, channel.git_dir.display());
-    log.line(&format!("serving `{git_dir}` to container {container}"));
+    let container = &channel.container;
+    log.line(&match &channel.git_dir {
+        Some(git_dir) => format!("serving `{}` to container {container}", git_dir.display()),
+        None => format!("watching container {container}"),
+    });
     let stop = CancellationToken::new();
     let end = async {
         let state = ended.await;
@@ -148,8 +149,8 @@ pub(super) async fn serve(
     let (state, ()) = tokio::join!(end, server.run(env, limits, &log, &stop));
     log.line(&format!("ended: the container is {state:?}"));
     remove_sockets(folder)?;
-    match state {
-        ContainerState::Gone => folder.remove(),
-        ContainerState::Running | ContainerState::Stopped => Ok(()),
+    if state == ContainerState::Gone {
+        folder.remove()?;
     }
+    Ok(state)
 }

@@ -41,11 +41,15 @@ pub(super) struct Server {
 }
 
 impl Server {
-    /// Puts the sockets of `channel` into its folder, in place of older ones.
+    /// Puts the sockets of `channel` into its folder, in place of older ones; none if it serves no
+    /// repository.
     ///
     /// # Errors
     /// When the description is not one of ours, or a socket cannot be made.
     pub fn bind(folder: &Folder, channel: &Channel) -> Result<Self> {
+        let Some(git_dir) = &channel.git_dir else {
+            return Ok(Server { doors: Vec::new() });
+        };
         let prefix = PushPrefix::parse(&channel.prefix)?;
         let programs = [
             Program::UploadPack {
@@ -57,7 +61,7 @@ impl Server {
             },
         ];
         let doors = programs.into_iter().map(|program| {
-            let service = Service::new(&channel.git_dir, program)?;
+            let service = Service::new(git_dir, program)?;
             let listener = listen(folder, service.name());
             let listener = listener.map_err(|e| folder.failure("make a socket in", e))?;
             Ok((service, listener))

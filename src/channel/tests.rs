@@ -25,7 +25,7 @@ struct Served {
     sandbox: Sandbox,
     folder: Folder,
     end: oneshot::Sender<ContainerState>,
-    process: JoinHandle<Result<()>>,
+    process: JoinHandle<Result<ContainerState>>,
 }
 
 fn assigned(sandbox: &Sandbox) -> Folder {
@@ -33,7 +33,7 @@ fn assigned(sandbox: &Sandbox) -> Folder {
     let channel = Channel {
         container: "c0ffee".into(),
         engine: "local".into(),
-        git_dir: sandbox.git_dir(),
+        git_dir: Some(sandbox.git_dir()),
         prefix: "box".into(),
         remotes: vec!["space".into()],
     };
@@ -297,7 +297,7 @@ async fn sweeping_takes_only_what_no_container_of_this_engine_needs() {
         let channel = Channel {
             container: container.into(),
             engine: engine.into(),
-            git_dir: t.git_dir(),
+            git_dir: Some(t.git_dir()),
             prefix: "box".into(),
             remotes: Vec::new(),
         };

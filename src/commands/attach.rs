@@ -17,8 +17,8 @@ pub async fn run(cx: &Context, args: &AttachArgs) -> Result<u8> {
     let engine = Engine::connect(&cx.env).await?;
     let containers = list(&engine).await?;
     let container = choose(&containers, &args.container.name)?;
+    let _hold = channel::bring_back(&engine, &container.id, cx).await?;
     let state = containers::inspect(&engine, &container.id.0).await?;
-    channel::bring_back(&engine, &state.id, cx).await?;
     let target = Target {
         engine: &engine,
         id: &state.id,

@@ -11,8 +11,9 @@ use crate::engine::containers::{ContainerId, ExitStatus};
 use crate::engine::streams::Streams;
 use crate::error::{Error, Result};
 use crate::git::pager;
+use crate::start::channel;
 use crate::ui::pager::Pager;
-use crate::work::ask::{SCRIPT, awake};
+use crate::work::ask::{SCRIPT, awake, script_failed};
 
 /// Runs the command.
 ///
@@ -22,6 +23,7 @@ pub async fn run(cx: &Context, args: &DiffArgs) -> Result<()> {
     let engine = Engine::connect(&cx.env).await?;
     let containers = list(&engine).await?;
     let container = choose(&containers, &args.container.name)?;
+    let _hold = channel::hold(&engine, &container.id, cx).await?;
     let terminal = cx.ui.terminal().stdout;
     let colour = match terminal && !cx.ui.terminal().no_color {
         true => "--color=always",
@@ -61,12 +63,16 @@ async fn show(
         stdout,
         stderr: &mut errors,
     };
-    let status = pipe(engine, id, command, streams).await?;
-    if status != ExitStatus(0) {
-        let words = String::from_utf8_lossy(&errors);
-        return Err(
-            Error::failed(format!("cannot compare in container `{id}`")).cause(words.trim())
-        );
-    }
-    Ok(())
+    let error = match pipe(engine, id, command, streams).await {
+        Ok(ExitStatus(0)) => return Ok(()),
+        Ok(ExitStatus(status)) => {
+            let reason = match String::from_utf8_lossy(&errors).trim() {
+                "" => format!("exit status {status}"),
+                words => words.to_owned(),
+            };
+            Error::failed(format!("cannot compare in container `{id}`")).cause(reason)
+        }
+        Err(error) => error,
+    };
+    Err(script_failed(engine, id, error).await)
 }

@@ -33,7 +33,7 @@ pub async fn run(cx: &Context, args: &ExecArgs) -> Result<u8> {
                 .hint(format!("`dkr attach {}` starts it", quoted(name))),
         );
     }
-    channel::bring_back(&engine, id, cx).await?;
+    let _hold = channel::bring_back(&engine, id, cx).await?;
     let terminal = cx.ui.terminal().stdin && cx.ui.terminal().stdout;
     let env = if terminal {
         [terminal_variables(&cx.env), own].concat()

@@ -20,6 +20,10 @@ pub async fn run(cx: &Context, args: &RemoveContainerArgs) -> Result<()> {
     let engine = Engine::connect(&cx.env).await?;
     let containers = list(&engine).await?;
     let chosen = choose_all(&containers, &args.names)?;
+    let mut holds = Vec::new();
+    for container in &chosen {
+        holds.push(channel::hold(&engine, &container.id, cx).await?);
+    }
     if !args.force {
         check(cx, &engine, &chosen).await?;
     }

@@ -8,6 +8,7 @@ use crate::bake::missing::no_image;
 use crate::bake::refresh::{DriftAnswer, refresh};
 use crate::bake::ssh::{Mounted, SshSettings};
 use crate::bake::{Context, source};
+use crate::channel::Folder;
 use crate::cli::{LimitArgs, StartImageArgs};
 use crate::conf::{Allow, Key};
 use crate::engine::containers;
@@ -98,26 +99,34 @@ pub async fn run(cx: &Context, args: &StartImageArgs) -> Result<u8> {
         detached: args.detach,
         allow: &allow,
     };
-    if by_ssh {
-        let mounted = mounted(cx, args, &location).await?;
-        around.way = Way::Ssh(&mounted);
-        let spec = specify(&wishes, &around)?;
-        let id = containers::create(&engine, &spec).await?;
-        return go(cx, args, &wishes, &engine, &id, &spec, &branch).await;
-    }
-    let Ok(repo) = &repo else {
-        cx.ui
-            .warning("the repository is gone: `git fetch` and `git push` will not work");
-        let spec = specify(&wishes, &around)?;
-        let id = containers::create(&engine, &spec).await?;
-        return go(cx, args, &wishes, &engine, &id, &spec, &branch).await;
+    let mounted = match by_ssh {
+        true => Some(mounted(cx, args, &location).await?),
+        false => None,
     };
-    let folder = channel::prepare(&location, cx)?;
-    let source = folder.mount_source();
-    around.way = Way::Channel(&source);
+    // The one that the channel serves.
+    let served = repo.as_ref().ok().filter(|_| !by_ssh);
+    let folder = match served {
+        Some(_) => Some(channel::prepare(&location, cx)?),
+        None => channel::prepare_watch(&location, cx),
+    };
+    let source = folder.as_ref().map(Folder::mount_source);
+    around.way = match (&mounted, served, &source) {
+        (Some(mounted), ..) => Way::Ssh(mounted),
+        (None, Some(_), Some(source)) => Way::Channel(source),
+        _ => {
+            cx.ui
+                .warning("the repository is gone: `git fetch` and `git push` will not work");
+            Way::None
+        }
+    };
     let spec = specify(&wishes, &around)?;
     let id = containers::create(&engine, &spec).await?;
-    channel::open(&folder, &engine, &id, repo, &image.labels, &prefix).await?;
+    let _hold = match &folder {
+        Some(folder) => {
+            Some(channel::open(folder, &engine, &id, served, &image.labels, &prefix).await?)
+        }
+        None => None,
+    };
     let status = go(cx, args, &wishes, &engine, &id, &spec, &branch).await;
     channel::sweep(&engine, cx).await;
     status
@@ -236,7 +245,8 @@ async fn existing(
     }
     cx.ui
         .message(&format!("coming back to container `{}`", state.name));
-    channel::bring_back(engine, &state.id, cx).await?;
+    let _hold = channel::bring_back(engine, &state.id, cx).await?;
+    let state = containers::inspect(engine, &state.id.0).await?;
     let target = Target {
         engine,
         id: &state.id,

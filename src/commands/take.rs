@@ -7,6 +7,7 @@ use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::git::Repository;
 use crate::image::labels::REPO_PATH;
+use crate::start::channel;
 use crate::start::labels::working_branch;
 use crate::work::take::{Taken, take};
 
@@ -26,6 +27,7 @@ pub async fn run(cx: &Context, args: &TakeArgs) -> Result<()> {
     let path = container.labels.get(REPO_PATH);
     let path = path.ok_or_else(|| Error::bug(format!("container `{name}` is of no repository")))?;
     let repo = Repository::discover(path.as_ref())?;
+    let _hold = channel::hold(&engine, &container.id, cx).await?;
     let outcome = {
         let _waiting = cx.ui.waiting(&format!("take the work of `{name}`"));
         take(&engine, container, &repo, args.force, &cx.env).await?

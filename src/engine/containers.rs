@@ -105,8 +105,8 @@ pub struct ContainerState {
     pub stdin: bool,
     /// Whether its main process runs.
     pub running: bool,
-    /// How that ended, if it ever did.
-    pub exit_status: Option<ExitStatus>,
+    /// When that was last started, in the engine's words; none if never.
+    pub started_at: Option<String>,
 }
 
 /// Makes a container; nothing runs yet.
@@ -264,9 +264,8 @@ pub async fn inspect(engine: &Engine, name: &str) -> Result<ContainerState> {
         .map_err(|e| failure(&format!("cannot inspect container `{name}`"), e))?;
     let state = found.state.unwrap_or_default();
     let running = state.running.unwrap_or_default();
-    // An ended process has a time of its end; before the first start it is year 1.
-    let ended = state.finished_at.as_deref().unwrap_or("0001-");
-    let ended = !running && !ended.starts_with("0001-");
+    // Before the first start it is year 1.
+    let started_at = state.started_at.filter(|at| !at.starts_with("0001-"));
     let name = found.name.unwrap_or_default();
     let config = found.config.unwrap_or_default();
     Ok(ContainerState {
@@ -277,9 +276,7 @@ pub async fn inspect(engine: &Engine, name: &str) -> Result<ContainerState> {
         tty: config.tty.unwrap_or_default(),
         stdin: config.open_stdin.unwrap_or_default(),
         running,
-        exit_status: ended
-            .then(|| exit_status(state.exit_code.unwrap_or_default()))
-            .flatten(),
+        started_at,
     })
 }
 

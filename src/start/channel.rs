@@ -3,8 +3,9 @@
 
 use std::path::Path;
 
+use super::end::end_unattended;
 use crate::bake::Context;
-use crate::channel::{self, Channel, ContainerState, Folder, Patience, wait_for_end};
+use crate::channel::{self, Channel, ContainerState, Folder, Hold, Patience, wait_for_end};
 use crate::engine::containers::{self, ContainerId, WaitFor};
 use crate::engine::{Engine, Location};
 use crate::error::{Error, Kind, Result};
@@ -27,7 +28,19 @@ pub fn prepare(location: &Location, cx: &Context) -> Result<Folder> {
         .hint("use SSH instead: `--transport ssh`"))
 }
 
-/// Opens the channel of a container that was made but does not run yet.
+/// Makes the folder for a container that needs no channel, so that a process waits for its end. There
+/// is none for one on another machine: it would need a connection for as long as the container lives.
+pub fn prepare_watch(location: &Location, cx: &Context) -> Option<Folder> {
+    if matches!(location, Location::Elsewhere(_)) {
+        return None;
+    }
+    let folder = Folder::create(&cx.env);
+    folder
+        .map_err(|error| cx.ui.detail(&error.to_string()))
+        .ok()
+}
+
+/// Opens the channel of a container that was made but does not run yet, to `repo` if there is one.
 ///
 /// # Errors
 /// When its process cannot be started.
@@ -35,18 +48,20 @@ pub async fn open(
     folder: &Folder,
     engine: &Engine,
     id: &ContainerId,
-    repo: &Repository,
+    repo: Option<&Repository>,
     labels: &Labels,
     prefix: &PushPrefix,
-) -> Result<()> {
+) -> Result<Hold> {
     folder.assign(&Channel {
         container: id.0.clone(),
         engine: engine.describe(),
-        git_dir: repo.git_dir().to_owned(),
+        git_dir: repo.map(|repo| repo.git_dir().to_owned()),
         prefix: prefix.as_str().to_owned(),
         remotes: remote(labels).into_iter().collect(),
     })?;
-    channel::ensure_running(folder).await
+    let hold = folder.hold().await?;
+    channel::ensure_running(folder).await?;
+    Ok(hold)
 }
 
 /// The remote whose branches the image follows, if it follows one.
@@ -56,36 +71,65 @@ fn remote(labels: &Labels) -> Option<String> {
     Some(remote.to_owned())
 }
 
-/// Brings the channel of a container back, if it has one: after a reboot, say.
+/// Holds a container, if it has a channel: nobody else sees to its end meanwhile.
 ///
 /// # Errors
-/// When its process cannot be started.
-pub async fn bring_back(engine: &Engine, id: &ContainerId, cx: &Context) -> Result<()> {
-    match Folder::of_container(&cx.env, &engine.describe(), &id.0)? {
-        Some(folder) => channel::ensure_running(&folder).await,
-        None => Ok(()),
+/// `NotFound` if it has just been removed.
+pub async fn hold(engine: &Engine, id: &ContainerId, cx: &Context) -> Result<Option<Hold>> {
+    let held = held_folder(engine, id, cx).await?;
+    Ok(held.map(|(_, hold)| hold))
+}
+
+/// The same, and brings its channel back: after a reboot, say.
+///
+/// # Errors
+/// As [`hold`], and when its process cannot be started.
+pub async fn bring_back(engine: &Engine, id: &ContainerId, cx: &Context) -> Result<Option<Hold>> {
+    let Some((folder, hold)) = held_folder(engine, id, cx).await? else {
+        return Ok(None);
+    };
+    channel::ensure_running(&folder).await?;
+    Ok(Some(hold))
+}
+
+async fn held_folder(
+    engine: &Engine,
+    id: &ContainerId,
+    cx: &Context,
+) -> Result<Option<(Folder, Hold)>> {
+    let Some(folder) = Folder::of_container(&cx.env, &engine.describe(), &id.0)? else {
+        return Ok(None);
+    };
+    let hold = folder.hold().await;
+    if !folder.root().exists() {
+        let gone = format!("container `{id}` has ended and was removed");
+        return Err(Error::not_found(gone));
     }
+    Ok(Some((folder, hold?)))
 }
 
 /// Removes what is left of the channels of containers that are gone.
 pub async fn sweep(engine: &Engine, cx: &Context) {
-    let exists = async |id: &str| Ok(state(engine, id).await? != ContainerState::Gone);
+    let exists =
+        async |id: &str| Ok(state(engine, id, &Before::Runs).await? != ContainerState::Gone);
     if let Err(error) = channel::sweep(&cx.env, &engine.describe(), exists).await {
         cx.ui.detail(&error.to_string());
     }
 }
 
-/// The life of the process that serves the channel in the folder at `root`.
+/// The life of the process that serves the channel in the folder at `root`. If the container ends
+/// while no dkr holds it, this one sees to its end.
 ///
 /// # Errors
-/// When the channel cannot be served.
+/// When the channel cannot be served; when the engine cannot be asked in the end.
 pub async fn serve(root: &Path, cx: &Context) -> Result<()> {
     // Signals are the channel's: it has to take its sockets away.
     cx.hand_over_signals();
-    let container = Folder::open(root)?.channel()?.container;
-    let id = ContainerId(container);
+    let folder = Folder::open(root)?;
+    let id = ContainerId(folder.channel()?.container);
+    let before = before(&Engine::connect(&cx.env).await?, &id).await?;
     let ended = async {
-        let inspect = async || state(&Engine::connect(&cx.env).await?, &id.0).await;
+        let inspect = async || state(&Engine::connect(&cx.env).await?, &id.0, &before).await;
         let next_exit = async || {
             let engine = Engine::connect(&cx.env).await?;
             let exit = containers::wait(&engine, &id, WaitFor::NextExit).await?;
@@ -93,13 +137,41 @@ pub async fn serve(root: &Path, cx: &Context) -> Result<()> {
         };
         wait_for_end(&Patience::default(), inspect, next_exit).await
     };
-    channel::run(root, &cx.env, ended).await
+    if channel::run(root, &cx.env, ended).await? != ContainerState::Stopped {
+        return Ok(());
+    }
+    let _alone = folder.until_let_go().await?;
+    let engine = Engine::connect(&cx.env).await?;
+    end_unattended(&engine, &id, cx).await?;
+    match state(&engine, &id.0, &Before::Runs).await? {
+        ContainerState::Gone => folder.remove(),
+        _ => Ok(()),
+    }
 }
 
-async fn state(engine: &Engine, id: &str) -> Result<ContainerState> {
+/// When a container was last started, unless it runs: whoever sees another time has missed nothing.
+#[derive(Debug, PartialEq, Eq)]
+enum Before {
+    Ended(Option<String>),
+    Runs,
+}
+
+async fn before(engine: &Engine, id: &ContainerId) -> Result<Before> {
+    let state = containers::inspect(engine, &id.0).await?;
+    Ok(match state.running {
+        true => Before::Runs,
+        false => Before::Ended(state.started_at),
+    })
+}
+
+/// What a container is to someone who has seen what it was before.
+async fn state(engine: &Engine, id: &str, before: &Before) -> Result<ContainerState> {
     match containers::inspect(engine, id).await {
         Ok(state) if state.running => Ok(ContainerState::Running),
-        Ok(_) => Ok(ContainerState::Stopped),
+        Ok(state) => Ok(match *before == Before::Ended(state.started_at) {
+            true => ContainerState::Waiting,
+            false => ContainerState::Stopped,
+        }),
         Err(error) if error.kind == Kind::NotFound => Ok(ContainerState::Gone),
         Err(error) => Err(error),
     }

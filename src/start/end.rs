@@ -5,7 +5,11 @@ use crate::engine::Engine;
 use crate::engine::containers::{self, ContainerId};
 use crate::error::{Kind, Result, quoted};
 use crate::work::Keep;
+use crate::work::ask::ended_by_itself;
 use crate::work::look::held_in;
+
+use super::labels::WORK_BRANCH;
+use super::run::keep_of;
 
 /// Looks into a container that has ended, and removes it if `keep` lets it go.
 ///
@@ -49,6 +53,24 @@ pub async fn end(
         cx.ui.hint(&line);
     }
     Ok(())
+}
+
+/// The same for a container that ended while nobody was attached to it. One that was told to end or
+/// was killed stays: whoever did that may want to go on with it.
+///
+/// # Errors
+/// When the engine cannot be asked, or refuses to remove it.
+pub async fn end_unattended(engine: &Engine, id: &ContainerId, cx: &Context) -> Result<()> {
+    let state = match containers::inspect(engine, &id.0).await {
+        Ok(state) if state.running => return Ok(()),
+        Err(error) if error.kind == Kind::NotFound => return Ok(()),
+        state => state?,
+    };
+    if !ended_by_itself(engine, id).await? {
+        return Ok(());
+    }
+    let name = state.labels.get(WORK_BRANCH).unwrap_or(&state.name);
+    end(engine, id, name, keep_of(&state), cx).await
 }
 
 /// What can be done with a container that was kept.

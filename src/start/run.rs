@@ -172,7 +172,7 @@ async fn settle(target: &Target<'_>, ended: Option<ExitStatus>, cx: &Context) ->
 /// One that never ran holds nothing; one that did may hold work.
 async fn forget_unused(target: &Target<'_>) -> Result<()> {
     let state = containers::inspect(target.engine, &target.id.0).await;
-    if state.is_ok_and(|state| !state.running && state.exit_status.is_none()) {
+    if state.is_ok_and(|state| state.started_at.is_none()) {
         containers::remove(target.engine, target.id).await?;
     }
     Ok(())

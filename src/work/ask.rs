@@ -22,6 +22,8 @@ pub const SCRIPT: &str = "/usr/local/lib/dkr/work.sh";
 const GIT_DIR: &str = "/workspace/.git";
 /// The file in it with the last report.
 const REPORT: &str = "/workspace/.git/dkr-report";
+/// The file in it that is there when the command or the session has ended by itself.
+const ENDED: &str = "/workspace/.git/dkr-ended";
 /// The file in it that says what the next start is for.
 const NEXT: &str = "dkr-next";
 /// The largest report: each of a thousand commits and as many branches has a line.
@@ -45,15 +47,38 @@ pub enum Purpose {
 /// # Errors
 /// When its image is too old to know, or the container is gone.
 pub async fn set_purpose(engine: &Engine, id: &ContainerId, purpose: Purpose) -> Result<()> {
-    if read_file(engine, id, SCRIPT, LARGEST).await?.is_none() {
-        return Err(Error::failed(format!("cannot look into container `{id}`"))
-            .cause("its image was made by an older dkr"));
+    if let Some(error) = too_old(engine, id).await? {
+        return Err(error);
     }
     let word = match purpose {
         Purpose::Rest => "rest\n",
         Purpose::Session => "session\n",
     };
     write_file(engine, id, GIT_DIR, NEXT, word.as_bytes()).await
+}
+
+/// Why a container cannot be looked into, if its image does not have the script.
+async fn too_old(engine: &Engine, id: &ContainerId) -> Result<Option<Error>> {
+    if read_file(engine, id, SCRIPT, LARGEST).await?.is_some() {
+        return Ok(None);
+    }
+    let error = Error::failed(format!("cannot look into container `{id}`"))
+        .cause("its image was made by a dkr that could not do that yet")
+        .hint(format!(
+            "while it runs, `dkr exec {id} -- git push` brings its commits to your repository"
+        ))
+        .hint(format!(
+            "`docker cp {id}:/workspace FOLDER` copies all that is in it"
+        ));
+    Ok(Some(error))
+}
+
+/// Why the script failed in a container: it may not be there.
+pub async fn script_failed(engine: &Engine, id: &ContainerId, error: Error) -> Error {
+    match too_old(engine, id).await {
+        Ok(Some(error)) => error,
+        _ => error,
+    }
 }
 
 /// What is known of the work in a container without starting it; nothing if it was killed.
@@ -98,7 +123,17 @@ pub async fn ask(engine: &Engine, id: &ContainerId, tree: bool) -> Result<Report
 /// When it is gone.
 pub async fn has_run(engine: &Engine, id: &ContainerId) -> Result<bool> {
     let state = containers::inspect(engine, &id.0).await?;
-    Ok(state.running || state.exit_status.is_some())
+    Ok(state.started_at.is_some())
+}
+
+/// Whether the command or the session of a container has ended by itself since the last start: not
+/// because the container was stopped or killed.
+///
+/// # Errors
+/// When it is gone.
+pub async fn ended_by_itself(engine: &Engine, id: &ContainerId) -> Result<bool> {
+    let found = read_file(engine, id, ENDED, LARGEST).await?;
+    Ok(found.is_some())
 }
 
 /// Does `work` with a container that runs: one that does not is started at rest, and stopped again.
@@ -143,12 +178,30 @@ async fn put_to_sleep(engine: &Engine, id: &ContainerId) -> Result<()> {
 
 async fn report(engine: &Engine, id: &ContainerId, options: &[&str]) -> Result<Report> {
     let command = [&[SCRIPT, "report"], options].concat();
-    let ended = output(engine, id, &command).await?;
-    if ended.status != ExitStatus(0) {
-        let failed = Error::failed(format!("cannot learn what work container `{id}` holds"));
-        return Err(failed.cause(ended.reason()));
+    let attempt = format!("cannot learn what work container `{id}` holds");
+    run_script(engine, id, &command, attempt).await
+}
+
+/// The report that the script prints.
+///
+/// # Errors
+/// When it fails; `attempt` is what it was run for.
+pub async fn run_script(
+    engine: &Engine,
+    id: &ContainerId,
+    command: &[&str],
+    attempt: String,
+) -> Result<Report> {
+    match output(engine, id, command).await {
+        Ok(ended) if ended.status == ExitStatus(0) => {
+            Report::parse(&String::from_utf8_lossy(&ended.stdout))
+        }
+        Ok(ended) => {
+            let error = Error::failed(attempt).cause(ended.reason());
+            Err(script_failed(engine, id, error).await)
+        }
+        Err(error) => Err(script_failed(engine, id, error).await),
     }
-    Report::parse(&String::from_utf8_lossy(&ended.stdout))
 }
 
 /// The report that a container left when it ended.

@@ -24,8 +24,17 @@ pub fn find<'a>(containers: &[&'a ListedContainer], name: &str) -> Result<&'a Li
     let is = |container: &&&ListedContainer| {
         [working_branch(container), &container.name, &container.id.0].contains(&name)
     };
-    if let Some(container) = containers.iter().find(is) {
-        return Ok(container);
+    match *containers.iter().filter(is).collect::<Vec<_>>() {
+        [] => {}
+        [container] => return Ok(container),
+        // One was renamed on the engine.
+        ref several => {
+            let names = several.iter().map(|c| format!("`{}`", c.id));
+            let names: Vec<String> = names.collect();
+            return Err(Error::usage(format!("the name `{name}` is ambiguous"))
+                .cause(format!("the containers {} have it", names.join(" and ")))
+                .hint("name one by its id"));
+        }
     }
     let is_id = name.len() >= SHORTEST_ID && name.bytes().all(|b| b.is_ascii_hexdigit());
     let begins = |container: &&&ListedContainer| {
@@ -107,6 +116,11 @@ mod tests {
         let error = found("candid-sparow").unwrap_err();
         assert_eq!(error.kind, Kind::NotFound);
         assert_eq!(error.hints, ["did you mean `candid-sparrow`?"]);
+        let again = container("fix/parser", "bade33");
+        let error = find(&[&all[0], &again], "fix/parser").unwrap_err();
+        assert_eq!(error.kind, Kind::Usage);
+        let cause = "the containers `abcdefabcdef` and `bade33bade33` have it";
+        assert_eq!(error.causes, [cause]);
         for name in ["", "fad", "zzz"] {
             assert_eq!(found(name).unwrap_err().kind, Kind::NotFound, "{name}");
         }

@@ -7,11 +7,11 @@ use std::collections::BTreeSet;
 
 use tokio::io::AsyncWriteExt;
 
-use super::ask::{SCRIPT, awake};
+use super::ask::{SCRIPT, awake, run_script};
 use super::host::{Places, on_host};
 use super::report::Report;
 use super::safety::OnlyThere;
-use crate::engine::command::{output, pipe};
+use crate::engine::command::pipe;
 use crate::engine::containers::ExitStatus;
 use crate::engine::streams::Streams;
 use crate::engine::{Engine, ListedContainer};
@@ -108,12 +108,8 @@ async fn take_awake(
 
 async fn snapshot(engine: &Engine, container: &ListedContainer) -> Result<Report> {
     let id = &container.id;
-    let ended = output(engine, id, &[SCRIPT, "take", &id.0]).await?;
-    if ended.status == ExitStatus(0) {
-        return Report::parse(&String::from_utf8_lossy(&ended.stdout));
-    }
-    let error = Error::failed(format!("cannot save the work in container `{id}`"));
-    Err(error.cause(ended.reason()))
+    let attempt = format!("cannot save the work in container `{id}`");
+    run_script(engine, id, &[SCRIPT, "take", &id.0], attempt).await
 }
 
 /// Adds what helps to git's words.

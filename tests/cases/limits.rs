@@ -8,7 +8,8 @@ use super::containers::baked;
 use super::create_image::two_commits;
 use super::start_image::start;
 use super::stocked;
-use crate::support::{Answer, Api, FakeEngine, Repo, Sandbox};
+use super::unattended::wait_for_watchers;
+use crate::support::{Answer, Api, FakeEngine, Repo, Request, Sandbox};
 
 /// Writes the user's configuration.
 fn configure(t: &Sandbox, text: &str) {
@@ -102,11 +103,9 @@ fn graphics_processors_are_asked_for_and_a_refusal_leaves_nothing() {
     let repo = two_commits(&t, "linux");
     let gpus = |options: &[&str], variable: Option<&str>, detach: bool| {
         let engine = without_gpus(&t, &repo);
-        // Over SSH, as no process that serves a channel could outlive this engine.
-        let options = [&["--transport", "ssh"], options].concat();
         let options = match detach {
-            true => [&["--detach"], &*options].concat(),
-            false => options,
+            true => [&["--detach"], options].concat(),
+            false => options.to_vec(),
         };
         let mut run = start(&t, &repo, &options, &["true"]).env("DOCKER_HOST", engine.host());
         if let Some(value) = variable {
@@ -116,11 +115,13 @@ fn graphics_processors_are_asked_for_and_a_refusal_leaves_nothing() {
         output.stderr_has("error: cannot start container `");
         output.stderr_has("caused by: could not select device driver");
         output.stderr_has("hint: `--gpus` needs the NVIDIA Container Toolkit");
+        // The process that waits for the container needs the engine to see that there is nothing.
+        wait_for_watchers(&t);
         let requests = engine.requests();
-        let ended = requests.last().unwrap();
         let removed = format!("/containers/{}", stocked::container_id(0));
-        assert_eq!(ended.method, "DELETE", "{requests:?}");
-        assert!(ended.path.starts_with(&removed), "{requests:?}");
+        let is_removal =
+            |request: &Request| request.method == "DELETE" && request.path.starts_with(&removed);
+        assert!(requests.iter().any(is_removal), "{requests:?}");
         let made = requests
             .iter()
             .find(|request| request.path.starts_with("/containers/create"));

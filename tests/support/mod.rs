@@ -18,7 +18,7 @@ mod sshd;
 mod terminal;
 
 pub use api::{Api, query};
-pub use fake_engine::{Answer, FakeEngine};
+pub use fake_engine::{Answer, FakeEngine, Request};
 pub use image::{BASE_IMAGE, Image, SANDBOX_LABEL};
 pub use invocation::{Invocation, Output, Running};
 pub use keys::KeyKind;

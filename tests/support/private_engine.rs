@@ -91,7 +91,16 @@ impl PrivateEngine {
         let _ = fs::remove_file(file);
     }
 
-    /// Starts it again after [`PrivateEngine::kill`].
+    /// Stops it as the system does: it asks what runs on it to end.
+    pub fn stop(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            processes::send(process.id(), Signal::TERM);
+            let ended = || process.try_wait().is_ok_and(|status| status.is_some());
+            assert!(wait_until(START, ended), "a private engine does not stop");
+        }
+    }
+
+    /// Starts it again after [`PrivateEngine::kill`] or [`PrivateEngine::stop`].
     pub fn start_again(&mut self) {
         // A killed engine leaves its id behind, and a new one refuses to start beside it.
         let _ = fs::remove_file(self.folder.join("pid"));
