@@ -1,6 +1,7 @@
 //! Running a container with its streams connected to dkr's: what `docker run` does. `start-image`
 //! calls it for a command; without one, [`start_until_ready`] precedes `exec::attach_tmux`.
 
+use std::pin::pin;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -11,8 +12,8 @@ use super::connect::Engine;
 use super::containers::{self, ContainerId, ExitStatus, WaitFor};
 use super::request;
 use super::signals::{Signal, Signals};
-use super::streams::{Format, OutputEnd, Outputs, Streams, copy_input};
-use super::terminal::{self, RawMode};
+use super::streams::{Format, OutputEnd, Streams};
+use super::terminal::{self, RawMode, set_first_size};
 use crate::error::{Error, Result};
 
 /// Keys that can never come from a keyboard: without any, the engine would take Ctrl-P Ctrl-Q as
@@ -129,8 +130,7 @@ where
     O: AsyncWrite + Unpin,
     E: AsyncWrite + Unpin,
 {
-    let cannot_listen = |e| Error::failed("cannot listen to signals").because(e);
-    let mut signals = Signals::listen().map_err(cannot_listen)?;
+    let mut signals = Signals::listen()?;
     let stdin = u8::from(streams.stdin.is_some());
     let runs = until == Until::End(WaitFor::NotRunning);
     let logs = u8::from(runs);
@@ -157,14 +157,12 @@ where
     }
     let _raw = tty.then(RawMode::enter).transpose()?;
 
-    let (source, sink) = tokio::io::split(connection);
     let stdout_broken = Notify::new();
-    let outputs = Outputs::new(streams.stdout, streams.stderr, &stdout_broken);
-    let format = if tty { Format::Raw } else { Format::Frames };
-    let mut output = std::pin::pin!(outputs.copy_from(source, format, until == Until::Ready));
-    let mut input = std::pin::pin!(copy_input(streams.stdin, sink));
-    let mut exit = std::pin::pin!(exit.status());
-    let mut sizing = std::pin::pin!(set_first_size(engine, id));
+    let until_nul = until == Until::Ready;
+    let (output, input) = streams.join(connection, Format::of(tty), until_nul, &stdout_broken);
+    let (mut output, mut input) = (pin!(output), pin!(input));
+    let mut exit = pin!(exit.status());
+    let mut sizing = pin!(set_first_size(async || resize(engine, id).await));
     let (mut output_open, mut input_open, mut sized) = (true, true, !tty);
     let mut patience = Patience::new(tty);
     loop {
@@ -239,17 +237,6 @@ impl Patience {
             }
             None => std::future::pending().await,
         }
-    }
-}
-
-/// The engine refuses to set a size until the process really runs: as Docker's client does, this
-/// tries again, later each time.
-async fn set_first_size(engine: &Engine, id: &ContainerId) {
-    for attempt in 1..=10 {
-        if resize(engine, id).await {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(10 * attempt)).await;
     }
 }
 

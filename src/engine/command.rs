@@ -1,7 +1,7 @@
 //! Running a command in a container that already runs, with streams: dkr's own, or what dkr itself
 //! asks and reads.
 
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -14,8 +14,8 @@ use super::connect::Engine;
 use super::containers::{self, ContainerId, ExitStatus, failure};
 use super::request;
 use super::signals::{Signal, Signals};
-use super::streams::{Format, Outputs, Streams, copy_input};
-use super::terminal::{self, RawMode};
+use super::streams::{Format, Streams};
+use super::terminal::{self, RawMode, set_first_size};
 use crate::error::{Error, Result};
 
 /// Keys that nobody types, as `attach` has them; but these travel as JSON, which has no bytes above
@@ -94,16 +94,6 @@ pub(super) async fn exit_status(engine: &Engine, exec: &str) -> Result<ExitStatu
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     Err(Error::failed(attempt).cause("it still runs, but its output has ended"))
-}
-
-/// As in `attach`: the engine refuses until the process really runs.
-pub(super) async fn set_first_size(engine: &Engine, exec: &str) {
-    for attempt in 1..=10 {
-        if resize(engine, exec).await {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(10 * attempt)).await;
-    }
 }
 
 /// Gives the exec's terminal the size of dkr's. Whether that is done.
@@ -207,11 +197,9 @@ where
     let exec = create(engine, id, words, Vec::new(), Connected::Streams { stdin }).await?;
     let attempt = format!("cannot run `{}` in container `{id}`", command.join(" "));
     let connection = hijack(engine, &exec, false, &attempt).await?;
-    let (source, sink) = tokio::io::split(connection);
     let broken = Notify::new();
-    let outputs = Outputs::new(streams.stdout, streams.stderr, &broken);
-    let mut output = std::pin::pin!(outputs.copy_from(source, Format::Frames, false));
-    let mut input = std::pin::pin!(copy_input(streams.stdin, sink));
+    let (output, input) = streams.join(connection, Format::Frames, false, &broken);
+    let (mut output, mut input) = (pin!(output), pin!(input));
     let mut input_open = true;
     loop {
         tokio::select! {
@@ -252,8 +240,7 @@ where
     O: AsyncWrite + Unpin,
     E: AsyncWrite + Unpin,
 {
-    let cannot_listen = |e| Error::failed("cannot listen to signals").because(e);
-    let mut signals = Signals::listen().map_err(cannot_listen)?;
+    let mut signals = Signals::listen()?;
     let attempt = format!("cannot run `{}` in container `{id}`", command.join(" "));
     let file = format!("/tmp/.dkr-exec-{:016x}", rand::random::<u64>());
     let findable = ["sh", "-c", FINDABLE, &file].map(str::to_owned);
@@ -268,13 +255,10 @@ where
     let connection = hijack(engine, &exec, tty, &attempt).await?;
     let _raw = tty.then(RawMode::enter).transpose()?;
 
-    let (source, sink) = tokio::io::split(connection);
     let stdout_broken = Notify::new();
-    let outputs = Outputs::new(streams.stdout, streams.stderr, &stdout_broken);
-    let format = if tty { Format::Raw } else { Format::Frames };
-    let mut output = std::pin::pin!(outputs.copy_from(source, format, false));
-    let mut input = std::pin::pin!(copy_input(streams.stdin, sink));
-    let mut sizing = std::pin::pin!(set_first_size(engine, &exec));
+    let (output, input) = streams.join(connection, Format::of(tty), false, &stdout_broken);
+    let (mut output, mut input) = (pin!(output), pin!(input));
+    let mut sizing = pin!(set_first_size(async || resize(engine, &exec).await));
     let (mut input_open, mut sized) = (true, !tty);
     loop {
         let signal = tokio::select! {

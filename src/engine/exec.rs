@@ -1,5 +1,6 @@
 //! The tmux session of a container that already runs, on dkr's terminal.
 
+use std::pin::pin;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
@@ -7,12 +8,12 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 
 use super::attach::GRACE;
-use super::command::{Connected, create, exit_status, hijack, resize, set_first_size, start_alone};
+use super::command::{Connected, create, exit_status, hijack, resize, start_alone};
 use super::connect::Engine;
 use super::containers::{self, ContainerId, ExitStatus, WaitFor};
 use super::signals::{Signal, Signals};
-use super::streams::{Format, Outputs, Streams, copy_input};
-use super::terminal::{LEAVE_FULL_SCREEN, RawMode};
+use super::streams::{Format, Streams};
+use super::terminal::{LEAVE_FULL_SCREEN, RawMode, set_first_size};
 use crate::error::{Error, Result};
 
 /// The script in the image that attaches to tmux.
@@ -87,18 +88,15 @@ where
     O: AsyncWrite + Unpin,
     E: AsyncWrite + Unpin,
 {
-    let cannot_listen = |e| Error::failed("cannot listen to signals").because(e);
-    let mut signals = Signals::listen().map_err(cannot_listen)?;
+    let mut signals = Signals::listen()?;
     let attempt = format!("cannot attach to tmux in container `{id}`");
     let connection = hijack(engine, exec, true, &attempt).await?;
     let _raw = RawMode::enter()?;
 
-    let (source, sink) = tokio::io::split(connection);
     let stdout_broken = Notify::new();
-    let outputs = Outputs::new(streams.stdout, streams.stderr, &stdout_broken);
-    let mut output = std::pin::pin!(outputs.copy_from(source, Format::Raw, false));
-    let mut input = std::pin::pin!(copy_input(streams.stdin, sink));
-    let mut sizing = std::pin::pin!(set_first_size(engine, exec));
+    let (output, input) = streams.join(connection, Format::Raw, false, &stdout_broken);
+    let (mut output, mut input) = (pin!(output), pin!(input));
+    let mut sizing = pin!(set_first_size(async || resize(engine, exec).await));
     let (mut input_open, mut sized) = (true, false);
     let mut hung_up: Option<(Signal, Instant)> = None;
     loop {

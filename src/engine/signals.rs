@@ -4,6 +4,8 @@ use std::io;
 
 use tokio::signal::unix::{self, SignalKind};
 
+use crate::error::{Error, Result};
+
 /// A signal that reaches dkr while it is attached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Signal {
@@ -78,7 +80,12 @@ pub(super) struct Signals {
 }
 
 impl Signals {
-    pub(super) fn listen() -> io::Result<Self> {
+    pub(super) fn listen() -> Result<Self> {
+        let signals = Self::listen_to_all();
+        signals.map_err(|e| Error::failed("cannot listen to signals").because(e))
+    }
+
+    fn listen_to_all() -> io::Result<Self> {
         Ok(Signals {
             hangup: unix::signal(SignalKind::hangup())?,
             interrupt: unix::signal(SignalKind::interrupt())?,

@@ -21,6 +21,31 @@ pub struct Streams<I, O, E> {
     pub stderr: E,
 }
 
+impl<I, O, E> Streams<I, O, E>
+where
+    I: AsyncRead + Unpin,
+    O: AsyncWrite + Unpin,
+    E: AsyncWrite + Unpin,
+{
+    /// Joins them with a connection: one future copies the output as [`Outputs::copy_from`] does, the
+    /// other one the input. `broken` is notified when stdout takes no more.
+    pub(super) fn join(
+        self,
+        connection: impl AsyncRead + AsyncWrite,
+        format: Format,
+        until_nul: bool,
+        broken: &Notify,
+    ) -> (
+        impl Future<Output = Result<OutputEnd>>,
+        impl Future<Output = ()>,
+    ) {
+        let (source, sink) = tokio::io::split(connection);
+        let outputs = Outputs::new(self.stdout, self.stderr, broken);
+        let output = outputs.copy_from(source, format, until_nul);
+        (output, copy_input(self.stdin, sink))
+    }
+}
+
 /// How output comes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Format {
@@ -28,6 +53,13 @@ pub(super) enum Format {
     Raw,
     /// In frames.
     Frames,
+}
+
+impl Format {
+    /// That of a connection with a terminal or without.
+    pub(super) fn of(tty: bool) -> Self {
+        if tty { Format::Raw } else { Format::Frames }
+    }
 }
 
 /// Why copying of output ended.
@@ -42,7 +74,7 @@ pub(super) enum OutputEnd {
 /// Where output goes. A stream that takes no more is dropped, and what belongs to it with it: the
 /// command is told by a signal, and must not be held up.
 #[derive(Debug)]
-pub(super) struct Outputs<'a, O, E> {
+struct Outputs<'a, O, E> {
     stdout: Option<O>,
     stderr: Option<E>,
     broken: &'a Notify,
@@ -50,7 +82,7 @@ pub(super) struct Outputs<'a, O, E> {
 
 impl<'a, O: AsyncWrite + Unpin, E: AsyncWrite + Unpin> Outputs<'a, O, E> {
     /// `broken` is notified when stdout takes no more.
-    pub(super) fn new(stdout: O, stderr: E, broken: &'a Notify) -> Self {
+    fn new(stdout: O, stderr: E, broken: &'a Notify) -> Self {
         Outputs {
             stdout: Some(stdout),
             stderr: Some(stderr),
@@ -77,7 +109,7 @@ impl<'a, O: AsyncWrite + Unpin, E: AsyncWrite + Unpin> Outputs<'a, O, E> {
     }
 
     /// Copies until the other side closes it or, if `until_nul`, a NUL byte comes on stderr.
-    pub(super) async fn copy_from(
+    async fn copy_from(
         mut self,
         mut source: impl AsyncRead + Unpin,
         format: Format,
@@ -134,10 +166,7 @@ async fn write_or_close<W: AsyncWrite + Unpin>(stream: &mut Option<W>, bytes: &[
 
 /// Copies input to its end, and passes the end on by closing this half of the connection. A
 /// command that reads no more is no error.
-pub(super) async fn copy_input<I: AsyncRead + Unpin>(
-    stdin: Option<I>,
-    mut sink: impl AsyncWrite + Unpin,
-) {
+async fn copy_input<I: AsyncRead + Unpin>(stdin: Option<I>, mut sink: impl AsyncWrite + Unpin) {
     if let Some(mut stdin) = stdin {
         let mut buffer = vec![0; CHUNK];
         while let Ok(count) = stdin.read(&mut buffer).await {

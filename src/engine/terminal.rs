@@ -2,6 +2,7 @@
 //! the size.
 
 use std::sync::{Mutex, Once, PoisonError};
+use std::time::Duration;
 
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr};
 
@@ -41,6 +42,18 @@ impl RawMode {
 impl Drop for RawMode {
     fn drop(&mut self) {
         restore();
+    }
+}
+
+/// Gives a terminal in a container its first size by `resize`, which says whether that is done. The
+/// engine refuses until the process really runs: as Docker's client does, this tries again, later each
+/// time.
+pub(super) async fn set_first_size(resize: impl AsyncFn() -> bool) {
+    for attempt in 1..=10 {
+        if resize().await {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10 * attempt)).await;
     }
 }
 
