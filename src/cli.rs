@@ -17,11 +17,20 @@ pub use start::*;
 /// Bakes a huge git repository into a Docker image and works on it in containers.
 #[derive(Debug, Parser)]
 #[command(name = "dkr", version, propagate_version = true, max_term_width = 100)]
-#[command(
-    after_help = "Most flags have a variable (`--ssh-port` is `DKR_SSH_PORT`) and a key in the \
-user's configuration (`ssh_port` in `~/.config/dkr/dkr.conf`)."
-)]
+#[command(after_help = "Examples:
+  dkr create-image                     bake the current repository, once
+  dkr start-image . -- make test       run a command in it, on a branch of its own
+  dkr start-image --name fix-parser    work in it, in a session that can be left and come back to
+  dkr update-image                     later: add the newest commits, as one thin layer
+  dkr status                           what there is of it, and what work is only in containers
+
+Most flags have a variable (`--ssh-port` is `DKR_SSH_PORT`) and a key in the \
+user's configuration (`ssh_port` in `~/.config/dkr/dkr.conf`).")]
 pub struct Cli {
+    /// How progress is shown: auto, plain, tty or quiet [default: auto: on a terminal only, and
+    /// lines of a build elsewhere]
+    #[arg(long, value_name = "MODE", global = true)]
+    pub progress: Option<String>,
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
@@ -119,18 +128,6 @@ pub enum Command {
     Completions(CompletionsArgs),
 }
 
-impl Command {
-    /// The value of `--progress`, for the commands that have it.
-    pub fn progress(&self) -> Option<&str> {
-        match self {
-            Command::CreateImage(args) => args.build.progress.as_deref(),
-            Command::UpdateImage(args) => args.build.progress.as_deref(),
-            Command::StartImage(args) => args.progress.as_deref(),
-            _ => None,
-        }
-    }
-}
-
 const CREATE_EXAMPLES: &str = "Examples:
   dkr create-image                       the current repository, the branch that HEAD is on
   dkr create-image ~/src/linux v6.12     a tag of another repository
@@ -204,9 +201,6 @@ pub struct BuildArgs {
     /// plain clone) [default: packs]
     #[arg(long, value_name = "HOW")]
     pub clone: Option<String>,
-    /// How progress is shown: auto, plain, tty or quiet
-    #[arg(long, value_name = "MODE")]
-    pub progress: Option<String>,
     /// How the build reaches the repository: auto, ssh or session [default: auto: SSH if the host's
     /// server takes your key, else the build session, which needs no server and no key]
     #[arg(long, value_name = "WAY")]

@@ -118,7 +118,7 @@ fn execute(cli: &Cli, env: Env) -> std::result::Result<u8, (Error, Ui)> {
 
 fn context(cli: &Cli, env: Env) -> Result<Context> {
     let settings = Settings::load(&env)?;
-    let mode = settings.choice(Key::Progress, cli.command.progress())?;
+    let mode = settings.choice(Key::Progress, cli.progress.as_deref())?;
     let progress = match mode {
         Some(mode) => mode.value.parse::<ProgressMode>()?,
         None => ProgressMode::default(),

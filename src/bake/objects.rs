@@ -46,6 +46,7 @@ pub async fn provide(create: &Create<'_>, site: &Site<'_>, cx: &Context) -> Resu
     };
     let mut changed = String::new();
     for _ in 0..ATTEMPTS {
+        let waiting = cx.ui.waiting("list the repository's packs");
         let mut listing = match Listing::of(create)? {
             Ok(listing) => listing,
             Err(reason) => return Ok(Objects::Clone(reason)),
@@ -73,6 +74,7 @@ pub async fn provide(create: &Create<'_>, site: &Site<'_>, cx: &Context) -> Resu
         if let Err(reason) = listing.add_loose(create) {
             return Ok(Objects::Clone(reason));
         }
+        drop(waiting);
         match make(create, site, &listing, below, cx).await? {
             (Ended::Built(_), tag) => {
                 if let Some(old) = found {

@@ -60,13 +60,16 @@ pub async fn refresh(
     reach: &Reach,
     cx: &Context,
 ) -> Result<Refreshed> {
+    let waiting = cx.ui.waiting("look into the images");
     let images = list(engine).await?;
     let update = newest_update(create, &images)?;
     let image = update.image;
     if update.is_current() && !force {
         return Ok(Refreshed::Current(shown(image)));
     }
-    let baked = match choose(update, &images, answer, engine, cx).await? {
+    let chosen = choose(update, &images, answer, engine, cx).await?;
+    drop(waiting);
+    let baked = match chosen {
         Some((update, dockerfile)) => update.run(&dockerfile, engine, reach, cx).await?,
         None => create.run(engine, reach, cx).await?,
     };

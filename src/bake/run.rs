@@ -126,7 +126,11 @@ impl Build<'_> {
             gate: marker,
         };
         let mut progress = BuildProgress::new(&context.ui, |vertex: &str| self.label(vertex));
-        let mut show = |event| progress.show(&event);
+        let mut waiting = Some(context.ui.waiting("begin the build"));
+        let mut show = |event| {
+            waiting.take();
+            progress.show(&event);
+        };
         let cancel = context.interrupt.cancelled();
         match crate::build::build(engine, &context.env, request, &mut show, cancel).await {
             Ok(image) => Ok(image.to_string()),

@@ -40,6 +40,7 @@ impl<'a> Site<'a> {
         reach: &Reach,
         cx: &Context,
     ) -> Result<Self> {
+        let _waiting = cx.ui.waiting("look for the way to the repository");
         let access = Access::choose(engine, repo, target, reach, cx).await?;
         let origin = access.origin(repo.root());
         let on_wait = || {

@@ -85,9 +85,6 @@ pub struct StartImageArgs {
     /// Let `.dkr.conf` name host paths in `volumes`
     #[arg(long)]
     pub allow_host_volumes: bool,
-    /// How progress of an update is shown: auto, plain, tty or quiet
-    #[arg(long, value_name = "MODE")]
-    pub progress: Option<String>,
     /// What it may use of the machine.
     #[command(flatten)]
     pub limits: LimitArgs,

@@ -14,11 +14,13 @@ use crate::start::run::{Target, come_back, keep_of};
 /// # Errors
 /// `NotFound` if there is no such container; when it cannot be started or attached to.
 pub async fn run(cx: &Context, args: &AttachArgs) -> Result<u8> {
+    let waiting = cx.ui.waiting("look for the container");
     let engine = Engine::connect(&cx.env).await?;
     let containers = list(&engine).await?;
     let container = choose(&containers, &args.container.name)?;
     let _hold = channel::bring_back(&engine, &container.id, cx).await?;
     let state = containers::inspect(&engine, &container.id.0).await?;
+    drop(waiting);
     let target = Target {
         engine: &engine,
         id: &state.id,

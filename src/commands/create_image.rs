@@ -45,7 +45,10 @@ pub async fn run(cx: &Context, args: &CreateImageArgs) -> Result<()> {
     if build.dry_run {
         return show(cx, &create).await;
     }
-    let engine = Engine::connect(&cx.env).await?;
+    let engine = {
+        let _waiting = cx.ui.waiting("reach the Docker Engine");
+        Engine::connect(&cx.env).await?
+    };
     cx.ui.message(&format!(
         "baking `{}`, `{}` at commit {}, on `{}`",
         repo.root(),
@@ -102,6 +105,7 @@ pub(super) fn ssh_flags(args: &SshArgs) -> SshFlags {
 /// Prints what would be built. An engine that does not answer only leaves open whether another
 /// repository holds the tag.
 async fn show(cx: &Context, create: &Create<'_>) -> Result<()> {
+    let waiting = cx.ui.waiting("look into the images");
     let images = match Engine::connect(&cx.env).await {
         Ok(engine) => list(&engine).await?,
         Err(error) => {
@@ -110,6 +114,7 @@ async fn show(cx: &Context, create: &Create<'_>) -> Result<()> {
         }
     };
     let (dockerfiles, labels) = create.plan(&images);
+    drop(waiting);
     print_plan(cx, create, &dockerfiles, &labels, &images)
 }
 
@@ -124,12 +129,14 @@ pub(super) async fn show_update(
         DriftAnswer::Ask => DriftAnswer::Bake,
         given => given,
     };
+    let waiting = cx.ui.waiting("look into the images");
     let images = list(engine).await?;
     let update = newest_update(create, &images)?;
     let (dockerfiles, labels) = match choose(update, &images, answer, engine, cx).await? {
         Some((update, dockerfile)) => (vec![dockerfile], update.labels()),
         None => create.plan(&images),
     };
+    drop(waiting);
     print_plan(cx, create, &dockerfiles, &labels, &images)
 }
 

@@ -20,6 +20,7 @@ use crate::work::ask::{SCRIPT, awake, script_failed};
 /// # Errors
 /// `NotFound` if there is no such container; when it cannot be asked.
 pub async fn run(cx: &Context, args: &DiffArgs) -> Result<()> {
+    let mut waiting = Some(cx.ui.waiting("look into the container"));
     let engine = Engine::connect(&cx.env).await?;
     let containers = list(&engine).await?;
     let container = choose(&containers, &args.container.name)?;
@@ -31,7 +32,6 @@ pub async fn run(cx: &Context, args: &DiffArgs) -> Result<()> {
     };
     let mut command = vec![SCRIPT, "diff", colour];
     command.extend(args.stat.then_some("--stat"));
-    let mut waiting = Some(cx.ui.waiting("look into the container"));
     awake(&engine, &container.id, async || {
         // What is shown comes in its place.
         waiting.take();

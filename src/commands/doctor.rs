@@ -13,7 +13,12 @@ use crate::engine::{Engine, Location};
 use crate::error::Result;
 use crate::inventory::Stock;
 use crate::inventory::names::find;
-use crate::ui::text::{count, sanitize};
+use crate::ui::text::{count, sanitize, wrap};
+
+/// Columns before the names of the checks.
+const INDENT: usize = 6;
+/// So many columns a message has to have beside them.
+const READABLE: usize = 40;
 
 /// The report as JSON: its keys are a contract.
 #[derive(Serialize)]
@@ -30,9 +35,9 @@ struct Report<'a> {
 /// does not exist.
 pub async fn run(cx: &Context, args: &DoctorArgs) -> Result<u8> {
     let mut checks = Vec::new();
+    let waiting = cx.ui.waiting("check the Docker Engine");
     let location = match Engine::connect(&cx.env).await {
         Ok(engine) => {
-            let _waiting = cx.ui.waiting("check the Docker Engine");
             checks.extend(engine::checks(&engine, &cx.env).await);
             checks.extend(image(cx, args, &engine).await?);
             engine.location().await.ok()
@@ -42,6 +47,7 @@ pub async fn run(cx: &Context, args: &DoctorArgs) -> Result<u8> {
             None
         }
     };
+    drop(waiting);
     checks.push(git());
     let location = location.unwrap_or(Location::ThisMachine);
     checks.extend(ssh::checks(&ssh_flags(&args.ssh), &location, cx).await?);
@@ -55,7 +61,7 @@ pub async fn run(cx: &Context, args: &DoctorArgs) -> Result<u8> {
         let checks = &checks;
         cx.ui.data(&to_json(&Report { ok, checks })?)?;
     } else {
-        cx.ui.data(&text(&checks))?;
+        cx.ui.data(&text(&checks, cx.ui.width()))?;
         cx.ui.message(&match failed {
             0 => "dkr can work".to_owned(),
             failed => format!("{} failed", count(failed as u64, "check")),
@@ -69,6 +75,7 @@ async fn image(cx: &Context, args: &DoctorArgs, engine: &Engine) -> Result<Optio
     let Some(name) = &args.image else {
         return Ok(None);
     };
+    let _waiting = cx.ui.waiting("time `git status` in a container");
     let stock = Stock::read(engine).await?;
     let image = find(&stock.images, name)?;
     // Its container is removed whatever the user presses.
@@ -76,18 +83,29 @@ async fn image(cx: &Context, args: &DoctorArgs, engine: &Engine) -> Result<Optio
     Ok(Some(git_status::check(engine, image).await))
 }
 
-fn text(checks: &[Check]) -> String {
-    let width = checks
-        .iter()
-        .map(|check| check.name.len())
-        .max()
-        .unwrap_or(0);
+/// A line for each check; on a narrow terminal more, with the message below the name.
+fn text(checks: &[Check], terminal: Option<usize>) -> String {
+    let names = checks.iter().map(|check| check.name.len());
+    let names = names.max().unwrap_or(0);
     let mut text = String::new();
     for check in checks {
         let (word, name) = (check.status.word(), check.name);
         let message = sanitize(&check.message).replace('\n', " ");
-        let _ = writeln!(text, "{word:<4}  {name:<width$}  {message}");
+        let beside = INDENT + names + 2;
+        let (indent, lines) = match terminal {
+            None => (beside, vec![message]),
+            Some(width) if width < beside + READABLE => {
+                (INDENT, wrap(&message, width.saturating_sub(INDENT)))
+            }
+            Some(width) => (beside, wrap(&message, width.saturating_sub(beside))),
+        };
+        let message = lines.join(&format!("\n{:indent$}", ""));
+        let _ = match indent {
+            INDENT => writeln!(text, "{word:<4}  {name}\n{:INDENT$}{message}", ""),
+            _ => writeln!(text, "{word:<4}  {name:<names$}  {message}"),
+        };
         if let Some(hint) = &check.hint {
+            // To be copied, so only the terminal breaks it.
             let hint = sanitize(hint).replace('\n', "\n        ");
             let _ = writeln!(text, "      hint: {hint}");
         }

@@ -21,6 +21,7 @@ use crate::start::run::terminal_variables;
 /// `NotFound` if there is no such container; when it does not run.
 pub async fn run(cx: &Context, args: &ExecArgs) -> Result<u8> {
     let own = environment(&args.env, &cx.env)?;
+    let waiting = cx.ui.waiting("look for the container");
     let engine = Engine::connect(&cx.env).await?;
     let containers = list(&engine).await?;
     let container = choose(&containers, &args.container.name)?;
@@ -46,6 +47,7 @@ pub async fn run(cx: &Context, args: &ExecArgs) -> Result<u8> {
         stdout: stdout(),
         stderr: stderr(),
     };
+    drop(waiting);
     cx.hand_over_signals();
     let ended = command::run(&engine, id, &args.command, env, terminal, streams).await?;
     Ok(ended.0)

@@ -29,20 +29,20 @@ use crate::ui::time::ago;
 /// # Errors
 /// `NotFound` if there is no such image; when the engine cannot be asked.
 pub async fn run(cx: &Context, args: &InspectImageArgs) -> Result<()> {
+    let waiting = cx.ui.waiting("look into the images");
     let engine = Engine::connect(&cx.env).await?;
-    let stock = {
-        let _waiting = cx.ui.waiting("look into the images");
-        Stock::read(&engine).await?
-    };
+    let stock = Stock::read(&engine).await?;
     let image = choose(&stock, args)?;
     let mut freshness = Freshness::default();
     let staleness = freshness.staleness(&image.image);
     let drift = freshness.drift(&image.image);
     if args.json {
         let labels = engine.image(&image.image.id).await?.labels;
+        drop(waiting);
         let report = ImageReport::new(&stock, image, &staleness, drift.as_ref(), &labels);
         return cx.ui.data(&to_json(&report)?);
     }
+    drop(waiting);
     cx.ui
         .record(&facts(&stock, image, &staleness, drift.as_ref()))?;
     let chain = stock.chain(image);

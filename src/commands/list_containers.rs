@@ -29,20 +29,20 @@ pub async fn run(cx: &Context, args: &ListContainersArgs) -> Result<()> {
         Some(path) => Some(Repository::discover(path)?),
         None => None,
     };
+    let waiting = cx.ui.waiting("look into the containers");
     let engine = Engine::connect(&cx.env).await?;
     let mut containers = list(&engine).await?;
     if let Some(repo) = &repo {
         containers.retain(|container| is_of(container, repo));
     }
     if args.quiet {
+        drop(waiting);
         let ids = containers.iter().map(|c| format!("{}\n", c.id.0));
         return cx.ui.data(&ids.collect::<String>());
     }
     let containers: Vec<&ListedContainer> = containers.iter().collect();
-    let held = {
-        let _waiting = cx.ui.waiting("look into the containers");
-        held_by(&engine, &containers).await
-    };
+    let held = held_by(&engine, &containers).await;
+    drop(waiting);
     if args.json {
         let rows = containers.iter().zip(&held);
         let rows = rows.map(|(container, held)| WorkRow::new(container, held.as_ref()));
@@ -65,16 +65,16 @@ pub fn is_of(container: &ListedContainer, repo: &Repository) -> bool {
 fn table(containers: &[&ListedContainer], held: &[Option<Held>]) -> Table {
     let mut table = Table::new([
         Column::shrinkable("NAME"),
-        Column::shrinkable("REPO"),
+        Column::shrinkable("REPO").optional(),
         Column::shrinkable("BRANCH"),
-        Column::new("COMMIT"),
+        Column::new("COMMIT").optional(),
         Column::new("STATE"),
         Column::new("CREATED"),
         Column::new("AHEAD"),
         Column::new("BEHIND"),
         Column::new("FILES"),
         Column::new("UNPUSHED"),
-        Column::shrinkable("RUNS"),
+        Column::shrinkable("RUNS").optional(),
     ]);
     for (container, held) in containers.iter().zip(held) {
         let label = |name: &str| container.labels.get(name).map_or("", String::as_str);

@@ -35,6 +35,7 @@ pub async fn run(cx: &Context, args: &ListImagesArgs) -> Result<()> {
         Some(path) => Some(Repository::discover(path)?),
         None => None,
     };
+    let waiting = cx.ui.waiting("look into the images");
     let engine = Engine::connect(&cx.env).await?;
     let path = repo.as_ref().map(Repository::root);
     let reference = args.target.reference.as_deref();
@@ -44,6 +45,7 @@ pub async fn run(cx: &Context, args: &ListImagesArgs) -> Result<()> {
     };
     if args.quiet {
         let images = list(&engine).await?;
+        drop(waiting);
         let found = find(&images, query);
         if found.is_empty() {
             say_nothing_found(cx, &images, repo.as_ref(), reference);
@@ -51,10 +53,7 @@ pub async fn run(cx: &Context, args: &ListImagesArgs) -> Result<()> {
         let ids = found.iter().map(|image| format!("{}\n", image.id));
         return cx.ui.data(&ids.collect::<String>());
     }
-    let stock = {
-        let _waiting = cx.ui.waiting("look into the images");
-        Stock::overview(&engine).await?
-    };
+    let stock = Stock::overview(&engine).await?;
     let all: Vec<BakedImage> = stock.images.iter().map(|i| i.image.clone()).collect();
     let by_id = stock
         .images
@@ -66,6 +65,7 @@ pub async fn run(cx: &Context, args: &ListImagesArgs) -> Result<()> {
     let mut freshness = Freshness::default();
     let mut compare = |image: &&Stocked| args.stale.then(|| freshness.staleness(&image.image));
     let compared: Vec<Option<Staleness>> = images.iter().map(&mut compare).collect();
+    drop(waiting);
     let images = || {
         images
             .iter()
@@ -108,13 +108,16 @@ fn table<'a>(
         Column::shrinkable("BRANCH"),
         Column::new("COMMIT"),
         Column::new("CREATED"),
-        Column::new("TYPE"),
+        Column::new("TYPE").optional(),
         Column::new("OWN SIZE"),
-        Column::new("CONTAINERS"),
-        Column::new("IMAGE ID"),
+        Column::new("CONTAINERS").optional(),
+        Column::new("IMAGE ID").optional(),
     ];
     if args.stale {
         columns.insert(4, Column::shrinkable("FRESHNESS"));
+    }
+    if args.no_trunc {
+        columns = columns.into_iter().map(Column::whole).collect();
     }
     let mut table = Table::new(columns);
     let now = Utc::now();

@@ -43,7 +43,9 @@ pub async fn run(cx: &Context, args: &PruneArgs) -> Result<()> {
         newest: args.keep,
         since: age.and_then(|age| Utc::now().checked_sub_signed(age)),
     };
+    let waiting = cx.ui.waiting("look into the images");
     let engine = Engine::connect(&cx.env).await?;
+    drop(waiting);
     let (mut stock, locks) = read(cx, &engine, path, args.dry_run).await?;
     let idle = {
         let _waiting = cx.ui.waiting("look for work in the containers");
@@ -63,7 +65,10 @@ pub async fn run(cx: &Context, args: &PruneArgs) -> Result<()> {
         cx.ui.message("there is nothing to remove");
         return Ok(());
     }
-    let bytes = freed_bytes(&engine, &stock, &images).await?;
+    let bytes = {
+        let _waiting = cx.ui.waiting("look into the images");
+        freed_bytes(&engine, &stock, &images).await?
+    };
     let total = total(&idle, &images, bytes);
     if args.dry_run {
         if !idle.going.is_empty() {
@@ -81,7 +86,7 @@ pub async fn run(cx: &Context, args: &PruneArgs) -> Result<()> {
             .into_iter()
             .filter(|table| !table.is_empty())
         {
-            cx.ui.message(table.render(None, "...").trim_end());
+            cx.ui.show(table);
         }
         let question = format!("Remove {total}?");
         if !cx.ui.confirm(&question, false, "--yes")? {
@@ -90,7 +95,10 @@ pub async fn run(cx: &Context, args: &PruneArgs) -> Result<()> {
         }
     }
     for container in &idle.going {
-        remove(&engine, &container.id).await?;
+        {
+            let _waiting = cx.ui.waiting("remove the container");
+            remove(&engine, &container.id).await?;
+        }
         cx.ui.data(&format!("{}\n", container.id.0))?;
         let name = working_branch(container);
         cx.ui.message(&format!("removed container `{name}`"));
@@ -171,6 +179,7 @@ async fn read(
         let lock = BakeLock::acquire(&cx.env, &engine.describe(), path, on_wait).await?;
         locks.insert(path.to_owned(), lock);
     }
+    let _waiting = cx.ui.waiting("look into the images");
     Ok((Stock::read(engine).await?, locks))
 }
 

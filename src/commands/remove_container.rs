@@ -17,6 +17,7 @@ use crate::work::look::held_by_one;
 /// `NotFound` if a name means no container; when one of them runs or holds work that is nowhere
 /// else. None is removed then.
 pub async fn run(cx: &Context, args: &RemoveContainerArgs) -> Result<()> {
+    let waiting = cx.ui.waiting("look for work in the containers");
     let engine = Engine::connect(&cx.env).await?;
     let containers = list(&engine).await?;
     let chosen = choose_all(&containers, &args.names)?;
@@ -25,9 +26,11 @@ pub async fn run(cx: &Context, args: &RemoveContainerArgs) -> Result<()> {
         holds.push(channel::hold(&engine, &container.id, cx).await?);
     }
     if !args.force {
-        check(cx, &engine, &chosen).await?;
+        check(&engine, &chosen).await?;
     }
+    drop(waiting);
     for container in chosen {
+        let waiting = cx.ui.waiting("remove the container");
         match args.force {
             true => match force_remove(&engine, &container.id).await {
                 Err(error) if error.kind == Kind::NotFound => {}
@@ -35,6 +38,7 @@ pub async fn run(cx: &Context, args: &RemoveContainerArgs) -> Result<()> {
             },
             false => remove(&engine, &container.id).await?,
         }
+        drop(waiting);
         cx.ui.data(&format!("{}\n", container.id.0))?;
         cx.ui.message(&format!(
             "removed container `{}`",
@@ -46,8 +50,7 @@ pub async fn run(cx: &Context, args: &RemoveContainerArgs) -> Result<()> {
 }
 
 /// Refuses what must not go, with all reasons.
-async fn check(cx: &Context, engine: &Engine, chosen: &[&ListedContainer]) -> Result<()> {
-    let _waiting = cx.ui.waiting("look for work in the containers");
+async fn check(engine: &Engine, chosen: &[&ListedContainer]) -> Result<()> {
     let mut reasons = Vec::new();
     let (mut running, mut working) = (Vec::new(), Vec::new());
     for container in chosen {

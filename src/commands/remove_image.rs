@@ -16,11 +16,9 @@ use crate::ui::text::count;
 /// # Errors
 /// `NotFound` if a name means no image; when one of them is needed. Nothing is removed then.
 pub async fn run(cx: &Context, args: &RemoveImageArgs) -> Result<()> {
+    let waiting = cx.ui.waiting("look into the images");
     let engine = Engine::connect(&cx.env).await?;
-    let stock = {
-        let _waiting = cx.ui.waiting("look into the images");
-        Stock::read(&engine).await?
-    };
+    let stock = Stock::read(&engine).await?;
     let mut images: Vec<&Stocked> = Vec::new();
     for name in &args.names {
         let image = find(&stock.images, name)?;
@@ -30,6 +28,7 @@ pub async fn run(cx: &Context, args: &RemoveImageArgs) -> Result<()> {
     }
     check_removal(&stock, &images, args.force)?;
     let bytes = freed_bytes(&engine, &stock, &images).await?;
+    drop(waiting);
     remove_and_say(cx, &engine, &stock, &images, bytes, args.force).await
 }
 

@@ -94,7 +94,11 @@ fn implied(cx: &Context, key: Key) -> Option<String> {
             .ok()
             .map(|path| path.display().to_string()),
         Key::SshUser => current_user(&cx.env).ok(),
-        Key::Network => Some("host".to_owned()),
+        Key::Network => {
+            let transport = cx.settings.choice(Key::Transport, None).ok().flatten();
+            let by_ssh = transport.is_some_and(|transport| transport.value == "ssh");
+            Some(if by_ssh { "host" } else { "bridge" }.to_owned())
+        }
         _ => None,
     }
 }

@@ -12,7 +12,7 @@ use crate::channel::Folder;
 use crate::cli::{LimitArgs, StartImageArgs};
 use crate::conf::{Allow, Key};
 use crate::engine::containers;
-use crate::engine::containers::{ContainerId, ContainerSpec};
+use crate::engine::containers::{ContainerId, ContainerSpec, ContainerState};
 use crate::engine::limits::{self, Gpus, Limits};
 use crate::engine::{Engine, Location};
 use crate::error::{Error, Kind, Result, quoted};
@@ -62,9 +62,11 @@ pub async fn run(cx: &Context, args: &StartImageArgs) -> Result<u8> {
         );
     }
 
+    let waiting = cx.ui.waiting("look for the image");
     let engine = Engine::connect(&cx.env).await?;
-    if let Some(status) = existing(cx, args, terminal, &engine).await? {
-        return Ok(status);
+    if let Some(state) = existing(args, &engine).await? {
+        drop(waiting);
+        return go_back(cx, args, terminal, &engine, &state).await;
     }
     let (mut image, location) = tokio::try_join!(choose(cx, args, &engine), engine.location())?;
     let prefix = PushPrefix::of_hostname(&hostname());
@@ -76,11 +78,13 @@ pub async fn run(cx: &Context, args: &StartImageArgs) -> Result<u8> {
         }
     }
     let staleness = compare(repo.as_ref(), &image);
+    drop(waiting);
     let max_behind = usize::try_from(max_behind).unwrap_or(usize::MAX);
     if decide(&staleness, &image, max_behind, answer, cx)? == Decision::Update {
         image = update(cx, args, repo.as_ref(), &image, &allow, &engine).await?;
     }
 
+    let waiting = cx.ui.waiting("make the container");
     let agent = match args.forward_agent {
         true => Some(ForwardedAgent::find(&engine, repo.as_ref().ok(), cx).await?),
         false => None,
@@ -127,6 +131,7 @@ pub async fn run(cx: &Context, args: &StartImageArgs) -> Result<u8> {
         }
         None => None,
     };
+    drop(waiting);
     let status = go(cx, args, &wishes, &engine, &id, &spec, &branch).await;
     channel::sweep(&engine, cx).await;
     status
@@ -206,13 +211,8 @@ fn limits(cx: &Context, args: &LimitArgs) -> Result<Limits> {
     })
 }
 
-/// A container of that working branch that exists already is come back to.
-async fn existing(
-    cx: &Context,
-    args: &StartImageArgs,
-    terminal: bool,
-    engine: &Engine,
-) -> Result<Option<u8>> {
+/// The container of that working branch, if it exists already and can be come back to.
+async fn existing(args: &StartImageArgs, engine: &Engine) -> Result<Option<ContainerState>> {
     let Some(name) = &args.name else {
         return Ok(None);
     };
@@ -243,21 +243,31 @@ async fn existing(
             .hint(format!("`dkr exec {name} -- CMD` runs a command in it"))
             .hint(format!("`dkr remove-container {name}` removes it")));
     }
+    Ok(Some(state))
+}
+
+/// Comes back to a container that exists.
+async fn go_back(
+    cx: &Context,
+    args: &StartImageArgs,
+    terminal: bool,
+    engine: &Engine,
+    state: &ContainerState,
+) -> Result<u8> {
     cx.ui
         .message(&format!("coming back to container `{}`", state.name));
     let _hold = channel::bring_back(engine, &state.id, cx).await?;
-    let state = containers::inspect(engine, &state.id.0).await?;
+    let state = &containers::inspect(engine, &state.id.0).await?;
     let target = Target {
         engine,
         id: &state.id,
-        name,
-        keep: keep_of(&state),
+        name: args.name.as_deref().unwrap_or(&state.name),
+        keep: keep_of(state),
     };
-    let status = match args.detach {
-        true => come_back_detached(&target, &state, cx).await?,
-        false => come_back(&target, &state, terminal, cx).await?,
-    };
-    Ok(Some(status))
+    match args.detach {
+        true => come_back_detached(&target, state, cx).await,
+        false => come_back(&target, state, terminal, cx).await,
+    }
 }
 
 /// The newest image of all, or of the repository and ref that were given.

@@ -20,7 +20,7 @@ use crate::inventory::{Freshness, Stock, Stocked};
 use crate::start::labels::working_branch;
 use crate::ui::size::size;
 use crate::ui::table::{Column, Table};
-use crate::ui::text::{count, sanitize_line};
+use crate::ui::text::count;
 use crate::ui::time::ago;
 use crate::work::Held;
 use crate::work::look::held_by;
@@ -37,21 +37,17 @@ type Compared<'a> = (&'a Stocked, Staleness, Option<Drift>);
 /// When there is no such repository, or the engine cannot be asked.
 pub async fn run(cx: &Context, args: &StatusArgs) -> Result<()> {
     let repo = source::open(args.repo.as_deref(), &cx.ui)?;
+    let waiting = cx.ui.waiting("look into the images and containers");
     let engine = Engine::connect(&cx.env).await?;
-    let stock = {
-        let _waiting = cx.ui.waiting("look into the images");
-        Stock::read(&engine).await?
-    };
+    let stock = Stock::read(&engine).await?;
     let images = compare(&repo, &stock);
     let containers = containers(&repo, &stock);
     let of_repo = stock.images.iter();
     let of_repo = of_repo.filter(|image| image.image.labels.repo_path == repo.root());
     let disk_used = stock.bytes_of(of_repo);
-    let held = {
-        let _waiting = cx.ui.waiting("look into the containers");
-        held_by(&engine, &containers).await
-    };
+    let held = held_by(&engine, &containers).await;
     let repository = describe(&repo);
+    drop(waiting);
     if args.json {
         let rows = images.iter().map(|(image, staleness, drift)| {
             FreshRow::new(
@@ -77,7 +73,8 @@ pub async fn run(cx: &Context, args: &StatusArgs) -> Result<()> {
         None => "without a commit".to_owned(),
     };
     let head = format!("{}, {}, {on}", repository.name, repository.path);
-    cx.ui.data(&format!("{}\n\n", sanitize_line(&head)))?;
+    cx.ui.sentence(&head)?;
+    cx.ui.data("\n")?;
     if images.is_empty() {
         cx.ui.data("no image; `dkr create-image` makes one\n")?;
     } else {
@@ -94,8 +91,11 @@ pub async fn run(cx: &Context, args: &StatusArgs) -> Result<()> {
     if working > 0 {
         containers += &format!(" ({working} with work that is nowhere else)");
     }
-    let total = format!("\n{images}, {containers}, {} on disk\n", size(disk_used));
-    cx.ui.data(&total)
+    cx.ui.data("\n")?;
+    cx.ui.sentence(&format!(
+        "{images}, {containers}, {} on disk",
+        size(disk_used)
+    ))
 }
 
 fn describe(repo: &Repository) -> RepositoryRow<'_> {

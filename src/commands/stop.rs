@@ -14,9 +14,12 @@ use crate::work::look::held_by_one;
 /// # Errors
 /// `NotFound` if a name means no container: none is stopped then; when the engine refuses.
 pub async fn run(cx: &Context, args: &StopArgs) -> Result<()> {
+    let waiting = cx.ui.waiting("look for the containers");
     let engine = Engine::connect(&cx.env).await?;
     let containers = list(&engine).await?;
-    for container in choose_all(&containers, &args.names)? {
+    let chosen = choose_all(&containers, &args.names)?;
+    drop(waiting);
+    for container in chosen {
         let name = working_branch(container);
         if !container.is_alive() {
             cx.ui.message(&format!("container `{name}` does not run"));
@@ -27,7 +30,11 @@ pub async fn run(cx: &Context, args: &StopArgs) -> Result<()> {
             containers::stop(&engine, &container.id, args.time.into()).await?;
         }
         cx.ui.data(&format!("{name}\n"))?;
-        match held_by_one(&engine, container).await {
+        let held = {
+            let _waiting = cx.ui.waiting("look for work in the container");
+            held_by_one(&engine, container).await
+        };
+        match held {
             Ok(held) if held.only_there.is_empty() => {
                 cx.ui.message(&format!("container `{name}` has stopped"));
             }

@@ -20,6 +20,7 @@ const SHORT_COMMIT: usize = 10;
 /// `NotFound` if there is no such container, or its repository is gone; when git refuses: nothing
 /// was taken then.
 pub async fn run(cx: &Context, args: &TakeArgs) -> Result<()> {
+    let waiting = cx.ui.waiting("take the work of the container");
     let engine = Engine::connect(&cx.env).await?;
     let containers = list(&engine).await?;
     let container = choose(&containers, &args.container.name)?;
@@ -28,10 +29,8 @@ pub async fn run(cx: &Context, args: &TakeArgs) -> Result<()> {
     let path = path.ok_or_else(|| Error::bug(format!("container `{name}` is of no repository")))?;
     let repo = Repository::discover(path.as_ref())?;
     let _hold = channel::hold(&engine, &container.id, cx).await?;
-    let outcome = {
-        let _waiting = cx.ui.waiting(&format!("take the work of `{name}`"));
-        take(&engine, container, &repo, args.force, &cx.env).await?
-    };
+    let outcome = take(&engine, container, &repo, args.force, &cx.env).await?;
+    drop(waiting);
     for Taken { update, what } in &outcome.taken {
         let short = update.commit.get(..SHORT_COMMIT).unwrap_or(&update.commit);
         let place = update

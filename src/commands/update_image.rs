@@ -36,7 +36,10 @@ pub async fn run(cx: &Context, args: &UpdateImageArgs) -> Result<()> {
         clone: CloneMode::choose(&cx.settings, build.clone.as_deref())?,
         force: args.force,
     };
-    let engine = Engine::connect(&cx.env).await?;
+    let engine = {
+        let _waiting = cx.ui.waiting("reach the Docker Engine");
+        Engine::connect(&cx.env).await?
+    };
     if build.dry_run {
         return super::create_image::show_update(cx, &create, answer, &engine).await;
     }

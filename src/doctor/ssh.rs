@@ -53,6 +53,7 @@ async fn reach(
         Ok(ssh) => ssh,
         Err(error) => return ended("ssh key", error),
     };
+    let _waiting = cx.ui.waiting("check the SSH server of the host");
     let mounted = match ssh.mounted(location, &cx.env).await {
         Ok((mounted, None)) => mounted,
         Ok((_, Some(error))) => return ended("ssh server", error),

@@ -23,17 +23,23 @@ pub async fn end(
     cx: &Context,
 ) -> Result<()> {
     match keep {
-        Keep::Never => return remove(engine, id).await,
+        Keep::Never => {
+            let _waiting = cx.ui.waiting("remove the container");
+            return remove(engine, id).await;
+        }
         Keep::Always => {
             cx.ui.message(&format!("container `{name}` is kept"));
         }
         Keep::Auto => {
-            let held = {
-                let _waiting = cx.ui.waiting("look for work in the container");
-                held_in(engine, id).await
-            };
+            let waiting = cx.ui.waiting("look for work in the container");
+            let held = held_in(engine, id).await;
+            if let Ok(held) = &held
+                && held.only_there.is_empty()
+            {
+                return remove(engine, id).await;
+            }
+            drop(waiting);
             match held {
-                Ok(held) if held.only_there.is_empty() => return remove(engine, id).await,
                 Ok(held) => {
                     let what = held.only_there.describe();
                     cx.ui

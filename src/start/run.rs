@@ -14,8 +14,12 @@ use crate::engine::stdin::Stdin;
 use crate::engine::streams::Streams;
 use crate::env::Env;
 use crate::error::{Error, Result, quoted};
+use crate::ui::spoken::UntilSpoken;
 use crate::work::Keep;
 use crate::work::ask::{Purpose, set_purpose};
+
+/// What is waited for until a container speaks.
+const STARTING: &str = "start the container";
 
 /// A container that is run or come back to.
 #[derive(Debug, Clone)]
@@ -57,11 +61,13 @@ pub async fn run(target: &Target<'_>, spec: &ContainerSpec, cx: &Context) -> Res
 /// When it cannot be started.
 pub async fn run_detached(target: &Target<'_>, session: bool, cx: &Context) -> Result<u8> {
     let (engine, id, name) = (target.engine, target.id, target.name);
+    let spoken = starting(cx);
     let started = if session {
-        start_until_ready(engine, id, stderr()).await
+        start_until_ready(engine, id, spoken.stream(stderr())).await
     } else {
         containers::start(engine, id).await.map(|()| Start::Ready)
     };
+    drop(spoken);
     match started {
         Ok(Start::Ready) => {
             cx.ui.data(&format!("{name}\n"))?;
@@ -99,7 +105,10 @@ pub async fn come_back(
         let asked = output(engine, id, &["tmux", "has-session"]).await;
         !is_command || asked.is_ok_and(|ended| ended.status == ExitStatus(0))
     };
-    if state.running && !has_session().await {
+    let waiting = cx.ui.waiting("look into the container");
+    let to_command = state.running && !has_session().await;
+    drop(waiting);
+    if to_command {
         if state.tty && !terminal {
             return Err(without_terminal("the command in it has a terminal"));
         }
@@ -114,13 +123,16 @@ pub async fn come_back(
     let ended = if state.running {
         attach(target, cx).await?
     } else {
+        let waiting = cx.ui.waiting(STARTING);
         if is_command {
             set_purpose(engine, id, Purpose::Session).await?;
         }
         if state.tty {
             containers::start(engine, id).await?;
+            drop(waiting);
             attach(target, cx).await?
         } else {
+            drop(waiting);
             run_session(target, cx).await?
         }
     };
@@ -178,12 +190,19 @@ async fn forget_unused(target: &Target<'_>) -> Result<()> {
     Ok(())
 }
 
+/// The wait for a container that is started, until it speaks.
+fn starting(cx: &Context) -> UntilSpoken {
+    UntilSpoken::new(cx.ui.waiting(STARTING))
+}
+
 async fn run_command(target: &Target<'_>, tty: bool, cx: &Context) -> Result<Option<ExitStatus>> {
+    let spoken = starting(cx);
     let streams = Streams {
         stdin: Some(stdin()?),
-        stdout: stdout(),
-        stderr: stderr(),
+        stdout: spoken.stream(stdout()),
+        stderr: spoken.stream(stderr()),
     };
+    drop(spoken);
     let outcome = run_attached(target.engine, target.id, tty, streams).await?;
     Ok(status_of(outcome, target, cx))
 }
@@ -207,7 +226,8 @@ async fn attach_command(
 }
 
 async fn run_session(target: &Target<'_>, cx: &Context) -> Result<Option<ExitStatus>> {
-    match start_until_ready(target.engine, target.id, stderr()).await? {
+    let stderr = starting(cx).stream(stderr());
+    match start_until_ready(target.engine, target.id, stderr).await? {
         Start::Ready => attach(target, cx).await,
         Start::Failed(outcome) => Ok(status_of(outcome, target, cx)),
     }

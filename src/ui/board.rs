@@ -56,6 +56,11 @@ impl Phase {
         }
     }
 
+    /// Whether it is only waited for: it says nothing at once, nor when it ends.
+    pub fn is_wait(&self) -> bool {
+        self.shown_from > self.since
+    }
+
     /// Remembers a log line; only the last few are kept.
     pub fn push_log(&mut self, line: String) {
         if self.tail.len() == TAIL {
@@ -159,6 +164,14 @@ impl Board {
             .phases
             .iter()
             .filter(|phase| phase.shown_from <= now)
+            .collect();
+        // A wait within which something else is waited for says nothing more.
+        let newest = shown.len().saturating_sub(1);
+        let shown: Vec<&Phase> = shown
+            .into_iter()
+            .enumerate()
+            .filter(|(index, phase)| !phase.is_wait() || *index == newest)
+            .map(|(_, phase)| phase)
             .collect();
         // When not even the phases fit, the newest are the ones that move.
         let shown = &shown[shown.len().saturating_sub(height)..];
@@ -274,6 +287,20 @@ mod tests {
         let early = board.lines(start, (80, 24), ASCII);
         assert!(early.is_empty());
         assert_eq!(board.lines(later, (80, 24), ASCII), ["\\ fetch  0.5s"]);
+    }
+
+    #[test]
+    fn of_waits_within_waits_the_innermost_is_shown() {
+        let start = Instant::now();
+        let later = start + Duration::from_millis(500);
+        let mut board = Board::default();
+        board.add(Phase::new(key(0), "outer".into(), start, later));
+        board.add(Phase::new(key(1), "inner".into(), start, later));
+        assert_eq!(board.lines(later, (80, 24), ASCII), ["\\ inner  0.5s"]);
+        board.remove(key(1));
+        assert_eq!(board.lines(later, (80, 24), ASCII), ["\\ outer  0.5s"]);
+        board.add(Phase::new(key(2), "build".into(), later, later));
+        assert_eq!(board.lines(later, (80, 24), ASCII), ["- build  0.0s"]);
     }
 
     #[test]

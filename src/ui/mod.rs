@@ -12,6 +12,7 @@ pub mod progress;
 mod prompt;
 mod screen;
 pub mod size;
+pub mod spoken;
 mod style;
 pub mod table;
 pub mod terminal;
@@ -29,7 +30,7 @@ use crate::ui::screen::{Screen, Shared, Stream};
 use crate::ui::style::Style;
 use crate::ui::table::Table;
 use crate::ui::terminal::Terminal;
-use crate::ui::text::sanitize;
+use crate::ui::text::{sanitize, sanitize_line, wrap};
 
 /// How much dkr says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
@@ -78,6 +79,7 @@ impl Ui {
         };
         let mut screen = Screen::new(out, err, || terminal::size(std::io::stderr()));
         screen.set_display(mode.display(&terminal), style);
+        screen.announce_waits(mode == ProgressMode::Plain);
         Ui {
             screen: Shared::new(screen),
             terminal,
@@ -110,12 +112,27 @@ impl Ui {
     /// # Errors
     /// As [`Ui::data`].
     pub fn table(&self, table: &Table) -> Result<()> {
-        let ellipsis = Style {
-            colour: false,
-            unicode: self.terminal.unicode,
-        }
-        .ellipsis();
-        self.data(&table.render(self.width(), ellipsis))
+        self.data(&table.render(self.width(), self.style.ellipsis()))
+    }
+
+    /// Writes a sentence to standard output, broken at spaces where its terminal is too narrow.
+    ///
+    /// # Errors
+    /// As [`Ui::data`].
+    pub fn sentence(&self, text: &str) -> Result<()> {
+        let text = sanitize_line(text);
+        let lines = match self.width() {
+            Some(width) => wrap(&text, width),
+            None => vec![text],
+        };
+        self.data(&format!("{}\n", lines.join("\n")))
+    }
+
+    /// Shows `table` on standard error, fitted to its terminal: for what a question is about.
+    pub fn show(&self, table: &Table) {
+        let terminal = self.terminal.stderr;
+        let width = terminal.then(|| terminal::size(std::io::stderr()).0);
+        self.print(&table.render(width, self.style.ellipsis()));
     }
 
     /// Writes `table` to standard output, each row as a block with a line for each cell.
@@ -127,7 +144,7 @@ impl Ui {
     }
 
     /// The width of standard output, if it is a terminal.
-    fn width(&self) -> Option<usize> {
+    pub fn width(&self) -> Option<usize> {
         let terminal = self.terminal.stdout;
         terminal.then(|| terminal::size(std::io::stdout()).0)
     }
@@ -175,7 +192,9 @@ impl Ui {
         Progress::new(self.screen.clone())
     }
 
-    /// Shows `label` if what is waited for takes more than half a second, until dropped.
+    /// Shows `label` if what is waited for takes more than half a second, until dropped: on a
+    /// terminal, where nothing of it stays. Elsewhere only `--progress plain` says it, as a line. To
+    /// be dropped before anything that may be for another program on the terminal is written.
     pub fn waiting(&self, label: &str) -> Waiting {
         Waiting::new(self.screen.clone(), label)
     }

@@ -38,6 +38,8 @@ pub struct Screen {
     err: Stream,
     size: fn() -> (usize, usize),
     display: Display,
+    /// Whether plain lines also say what is only waited for.
+    waits_announced: bool,
     style: Style,
     board: Board,
     /// The width of each line of the board that is on the terminal.
@@ -55,6 +57,7 @@ impl Screen {
             err,
             size,
             display: Display::Nothing,
+            waits_announced: false,
             style: Style {
                 colour: false,
                 unicode: false,
@@ -71,6 +74,11 @@ impl Screen {
     pub fn set_display(&mut self, display: Display, style: Style) {
         self.display = display;
         self.style = style;
+    }
+
+    /// Sets whether plain lines also say what is only waited for.
+    pub fn announce_waits(&mut self, wanted: bool) {
+        self.waits_announced = wanted;
     }
 
     /// Writes whole lines to standard error, above the board. A stream that nobody reads any
@@ -188,13 +196,11 @@ impl Screen {
                 for phase in self.board.phases_mut() {
                     if phase.shown_from <= now && !phase.announced.start {
                         phase.announced.start = true;
-                        let waited = phase.shown_from > phase.since;
-                        lines += &if waited {
-                            format!("{}{}", phase.label, self.style.ellipsis())
-                        } else {
-                            plain::started(&phase.label)
-                        };
-                        lines.push('\n');
+                        if !phase.is_wait() {
+                            lines += &(plain::started(&phase.label) + "\n");
+                        } else if self.waits_announced {
+                            lines += &format!("{}{}\n", phase.label, self.style.ellipsis());
+                        }
                     }
                 }
                 self.draw(&lines, now);
@@ -238,7 +244,8 @@ impl Screen {
         self.write(&output);
     }
 
-    /// The sequence that removes the board: up row by row, clearing each. (To clear all from the
+    /// The sequence that removes the board, and what was typed below it: up row by row, clearing
+    /// each. (To clear all from the
     /// first row at once makes tmux push them into its history if that is the top of the screen.)
     /// The rows are counted for the width that the terminal has now, as it wraps again what is on
     /// it when it is resized.
@@ -248,7 +255,7 @@ impl Screen {
         }
         let rows = rows(&self.drawn, (self.size)().0);
         self.drawn.clear();
-        "\r".to_owned() + &"\u{1b}[A\u{1b}[2K".repeat(rows)
+        "\r\u{1b}[K".to_owned() + &"\u{1b}[A\u{1b}[2K".repeat(rows)
     }
 
     fn write(&mut self, text: &str) {

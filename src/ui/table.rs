@@ -8,12 +8,15 @@ use crate::ui::text::{columns, cut, sanitize_line};
 const GAP: u16 = 2;
 /// A column is not cut below this: less says nothing.
 const LEAST: usize = 8;
+/// Nor below this while there are optional columns to leave out.
+const READABLE: usize = 16;
 
 /// A column of a [`Table`].
 #[derive(Debug, Clone)]
 pub struct Column {
     header: String,
     shrinkable: bool,
+    optional: bool,
 }
 
 impl Column {
@@ -22,6 +25,26 @@ impl Column {
         Column {
             header: header.to_uppercase(),
             shrinkable: false,
+            optional: false,
+        }
+    }
+
+    /// The same column, always shown in full.
+    #[must_use]
+    pub fn whole(self) -> Self {
+        Column {
+            shrinkable: false,
+            optional: false,
+            ..self
+        }
+    }
+
+    /// The same column, left out where the terminal is too narrow otherwise.
+    #[must_use]
+    pub fn optional(self) -> Self {
+        Column {
+            optional: true,
+            ..self
         }
     }
 
@@ -64,22 +87,34 @@ impl Table {
     }
 
     /// The table as lines of at most `width` columns; in full without a `width`. What is too wide
-    /// has its shrinkable columns cut, ending in `ellipsis`; what still is too wide becomes one
-    /// block a row, with a line for each cell.
+    /// has its shrinkable columns cut, ending in `ellipsis`, and then its optional ones left out, the
+    /// last first; what still is too wide becomes one block a row, with a line for each cell.
     pub fn render(&self, width: Option<usize>, ellipsis: &str) -> String {
-        let mut widths: Vec<usize> = (0..self.columns.len())
-            .map(|index| self.natural_width(index))
-            .collect();
-        if let Some(width) = width
-            && !self.shrink(&mut widths, width)
-        {
-            return self.blocks(Some(width));
+        let mut shown: Vec<usize> = (0..self.columns.len()).collect();
+        loop {
+            let last = shown
+                .iter()
+                .rposition(|index| self.columns[*index].optional);
+            let least = last.map_or(LEAST, |_| READABLE);
+            let natural = shown.iter().map(|index| self.natural_width(*index));
+            let mut widths: Vec<usize> = natural.collect();
+            if width.is_none_or(|width| self.shrink(&shown, &mut widths, width, least)) {
+                return self.lines_of(&shown, &widths, ellipsis);
+            }
+            match last {
+                Some(last) => shown.remove(last),
+                None => return self.blocks(width),
+            };
         }
+    }
+
+    /// The columns `shown`, each so wide.
+    fn lines_of(&self, shown: &[usize], widths: &[usize], ellipsis: &str) -> String {
         let mut table = borderless();
-        table.set_header(self.columns.iter().map(|column| &column.header));
+        table.set_header(shown.iter().map(|index| &self.columns[*index].header));
         for row in &self.rows {
-            let cells = row.iter().zip(&widths);
-            table.add_row(cells.map(|(cell, width)| cut(cell, *width, ellipsis)));
+            let cells = shown.iter().zip(widths);
+            table.add_row(cells.map(|(index, width)| cut(&row[*index], *width, ellipsis)));
         }
         lines(&mut table)
     }
@@ -89,18 +124,18 @@ impl Table {
         cells.fold(columns(&self.columns[index].header), usize::max)
     }
 
-    /// Takes columns from the widest shrinkable column, again and again, until all fit in
-    /// `width`. False if they cannot.
-    fn shrink(&self, widths: &mut [usize], width: usize) -> bool {
+    /// Takes from the width of the widest shrinkable column among `shown`, again and again, until
+    /// all fit in `width`, none narrower than `least`. False if they cannot.
+    fn shrink(&self, shown: &[usize], widths: &mut [usize], width: usize, least: usize) -> bool {
         let gaps = usize::from(GAP) * widths.len().saturating_sub(1);
         let mut excess = (widths.iter().sum::<usize>() + gaps).saturating_sub(width);
         while excess > 0 {
-            let widest = self
-                .columns
+            let widest = shown
                 .iter()
+                .map(|index| &self.columns[*index])
                 .zip(widths.iter_mut())
                 .filter(|(column, width)| {
-                    column.shrinkable && **width > columns(&column.header).max(LEAST)
+                    column.shrinkable && **width > columns(&column.header).max(least)
                 })
                 .max_by_key(|(_, width)| **width);
             let Some((_, widest)) = widest else {
@@ -229,6 +264,32 @@ BRANCH   feature/a-v
 COMMIT   4d5e6f7
 CREATED  2 days ago
 "
+        );
+    }
+
+    #[test]
+    fn a_narrow_terminal_leaves_optional_columns_out_before_it_shows_blocks() {
+        let mut table = Table::new([
+            Column::shrinkable("name"),
+            Column::new("commit").optional(),
+            Column::new("state"),
+            Column::shrinkable("runs").optional(),
+        ]);
+        table.row(["fix-parser", "0a1b2c3d4e", "running", "vim, make"]);
+        let header = |width| {
+            let text = table.render(Some(width), "…");
+            text.lines().next().unwrap_or_default().to_owned()
+        };
+        assert_eq!(header(80), "NAME        COMMIT      STATE    RUNS");
+        assert_eq!(header(42), "NAME        COMMIT      STATE    RUNS");
+        assert_eq!(header(41), "NAME        COMMIT      STATE");
+        assert_eq!(header(30), "NAME        STATE");
+        assert_eq!(header(17), "NAME      STATE");
+        // All of it, when even the rest does not fit.
+        let blocks = table.render(Some(16), "…");
+        assert!(
+            blocks.contains("COMMIT  0a1b2c3d") && blocks.contains("RUNS"),
+            "{blocks}"
         );
     }
 

@@ -95,6 +95,23 @@ pub fn cut(text: &str, width: usize, ellipsis: &str) -> String {
     console::truncate_str(text, width, tail).into_owned()
 }
 
+/// `text` in lines of at most `width` columns, broken at spaces alone: a longer word stays whole.
+pub fn wrap(text: &str, width: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split(' ') {
+        let line = lines.last_mut().expect("there is one from the start");
+        if line.is_empty() {
+            line.push_str(word);
+        } else if columns(line) + 1 + columns(word) <= width {
+            line.push(' ');
+            line.push_str(word);
+        } else {
+            lines.push(word.to_owned());
+        }
+    }
+    lines
+}
+
 /// `1 commit`, `12 commits`: a count with its noun, for nouns whose plural takes an `s`.
 pub fn count(number: u64, noun: &str) -> String {
     match number {
@@ -134,6 +151,15 @@ mod tests {
         assert_eq!(cut("short", 5, "…"), "short");
         assert_eq!(cut("longer", 2, "..."), "lo");
         assert_eq!(cut("longer", 0, "…"), "");
+    }
+
+    #[test]
+    fn text_is_wrapped_at_spaces() {
+        assert_eq!(wrap("one two three", 7), ["one two", "three"]);
+        assert_eq!(wrap("one two three", 80), ["one two three"]);
+        assert_eq!(wrap("a longer-word b", 4), ["a", "longer-word", "b"]);
+        assert_eq!(wrap("漢字 漢字", 8), ["漢字", "漢字"]);
+        assert_eq!(wrap("", 5), [""]);
     }
 
     #[test]

@@ -31,5 +31,7 @@ mod terminal;
 mod tidy;
 mod unattended;
 mod update_image;
+mod waits;
+mod widths;
 mod work_report;
 mod working;

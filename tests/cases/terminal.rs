@@ -147,6 +147,8 @@ fn a_command_in_a_terminal_has_it_to_itself() {
     for shown in ["30 100", "screen", "hello Ada"] {
         assert!(screen.contains(shown), "{shown}: {screen}");
     }
+    // What dkr said while it waited is gone.
+    assert!(!screen.contains(" the container "), "{screen}");
 
     // Ctrl-C is the command's.
     let terminal = session(

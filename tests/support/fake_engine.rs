@@ -69,7 +69,11 @@ impl FakeEngine {
     /// Starts one whose socket is in `folder`. It answers `/_ping` and `/version` as an engine
     /// of API version 1.41 does, and 404 to all else.
     pub fn start(folder: &Path) -> Self {
-        let socket = folder.join("fake-engine.sock");
+        // A test may have several at once.
+        let names = (2..).map(|number| format!("fake-engine-{number}.sock"));
+        let mut names = std::iter::once("fake-engine.sock".to_owned()).chain(names);
+        let socket = names.find_map(|name| Some(folder.join(name)).filter(|path| !path.exists()));
+        let socket = socket.expect("there are more names");
         let listener = UnixListener::bind(&socket).expect("the folder of the test is writable");
         let shared = Arc::<Shared>::default();
         let for_thread = shared.clone();

@@ -75,6 +75,14 @@ impl Terminal {
         self.tmux("capture-pane", &["-p"])
     }
 
+    /// The lines that were written, each whole, however many rows of the screen it takes.
+    pub fn lines(&self) -> Vec<String> {
+        let text = self.tmux("capture-pane", &["-p", "-J"]);
+        text.lines()
+            .map(|line| line.trim_end().to_owned())
+            .collect()
+    }
+
     /// The screen with colours and attributes, as escape sequences.
     pub fn screen_with_colours(&self) -> String {
         self.tmux("capture-pane", &["-p", "-e"])

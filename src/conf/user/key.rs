@@ -71,7 +71,7 @@ settings! {
     SshHost, "ssh_host", Kind::Text, None, "address of the host's SSH server, as a build sees it";
     SshPort, "ssh_port", PORT, Some("22"), "port of the host's SSH server";
     SshPassphraseFile, "ssh_passphrase_file", Kind::Path, None, "file with the private key's passphrase";
-    Progress, "progress", Kind::Choice(&["auto", "plain", "tty", "quiet"]), Some("auto"), "how a build's progress is shown";
+    Progress, "progress", Kind::Choice(&["auto", "plain", "tty", "quiet"]), Some("auto"), "how progress is shown";
     NoCache, "no_cache", Kind::Flag, Some("false"), "build without the engine's build cache";
     AllowSshMounts, "allow_ssh_mounts", Kind::Flag, Some("false"), "allow `--mount=type=ssh` and `secret` in `.dkr.conf`";
     AllowHostVolumes, "allow_host_volumes", Kind::Allowance, Some("false"), "allow host paths in `volumes` of `.dkr.conf`";
@@ -79,7 +79,7 @@ settings! {
     Stale, "stale", Kind::Choice(&["ask", "update", "proceed", "fail"]), Some("ask"), "what to do with an image that is behind";
     Drift, "drift", Kind::Choice(&["ask", "bake", "ignore", "fail"]), Some("ask"), "what to do when `.dkr.conf` has changed";
     Network, "network", Kind::Text, None, "network of a container";
-    Transport, "transport", Kind::Choice(&["auto", "ssh", "session"]), Some("auto"), "how the repository reaches a build";
+    Transport, "transport", Kind::Choice(&["auto", "ssh", "session"]), Some("auto"), "how a build or a container reaches the repository";
     Clone, "clone", Kind::Choice(&["full", "packs"]), Some("packs"), "how the repository is copied in a build";
     BuildNetwork, "build_network", Kind::Choice(&["default", "host", "none"]), None, "network of a build's steps";
     Cpus, "cpus", Kind::Text, None, "processors that a container may use";

@@ -101,8 +101,9 @@ fn a_long_label_gives_way_to_its_end() {
 }
 
 #[test]
-fn plain_lines_announce_a_wait_once_it_is_long() {
+fn plain_lines_announce_a_wait_once_it_is_long_if_they_were_asked_for() {
     let (mut screen, err) = screen(Display::Lines);
+    screen.announce_waits(true);
     let now = Instant::now();
     let later = now + Duration::from_millis(500);
     screen.start(key(1), "fetching `origin/main`".into(), now, later);
@@ -111,6 +112,25 @@ fn plain_lines_announce_a_wait_once_it_is_long() {
     screen.tick(later);
     screen.tick(later + TICK);
     assert_eq!(err.text(), "fetching `origin/main`…\n");
+}
+
+#[test]
+fn other_plain_lines_say_only_how_far_a_wait_is() {
+    let (mut screen, err) = screen(Display::Lines);
+    let now = Instant::now();
+    let later = now + Duration::from_millis(500);
+    screen.start(key(1), "look into the images".into(), now, later);
+    screen.start(key(2), "fetching `origin/main`".into(), now, later);
+    screen.tick(later + TICK);
+    screen.stage(
+        key(2),
+        Stage::new("Counting objects").at(1, 2),
+        later + TICK,
+    );
+    assert_eq!(
+        err.text(),
+        "[fetching `origin/main`] Counting objects: 50% (1/2)\n"
+    );
 }
 
 #[test]

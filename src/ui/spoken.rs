@@ -1,0 +1,110 @@
+//! A wait that ends when a container speaks: its first byte must find the terminal free.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+
+use tokio::io::AsyncWrite;
+
+use crate::ui::progress::Waiting;
+
+/// A wait that several streams may end.
+#[derive(Clone)]
+pub struct UntilSpoken(Arc<Mutex<Option<Waiting>>>);
+
+impl UntilSpoken {
+    /// Lets `waiting` last until one of its streams is written to, or all are gone.
+    pub fn new(waiting: Waiting) -> Self {
+        UntilSpoken(Arc::new(Mutex::new(Some(waiting))))
+    }
+
+    /// The stream `inner`, before whose first byte the wait ends.
+    pub fn stream<W>(&self, inner: W) -> Spoken<W> {
+        Spoken {
+            inner,
+            waiting: Some(self.clone()),
+        }
+    }
+
+    fn end(&self) {
+        let waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        drop(waiting);
+    }
+}
+
+/// A stream that ends a wait.
+pub struct Spoken<W> {
+    inner: W,
+    waiting: Option<UntilSpoken>,
+}
+
+impl<W: AsyncWrite + Unpin> AsyncWrite for Spoken<W> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        if let Some(waiting) = this.waiting.take() {
+            waiting.end();
+        }
+        Pin::new(&mut this.inner).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().inner).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().inner).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use tokio::io::AsyncWriteExt;
+
+    use super::*;
+    use crate::ui::Options;
+    use crate::ui::testing::{Captured, tty};
+
+    /// What erases one line of the board.
+    const ERASED: &str = "\r\u{1b}[K\u{1b}[A\u{1b}[2K";
+
+    #[tokio::test]
+    async fn the_first_byte_of_either_stream_finds_the_terminal_free() {
+        let Captured { ui, err, .. } = tty(Options::default());
+        let spoken = UntilSpoken::new(ui.waiting("start the container"));
+        let (mut first, mut second) = (Vec::new(), Vec::new());
+        {
+            let mut streams = (spoken.stream(&mut first), spoken.stream(&mut second));
+            let limit = Instant::now() + Duration::from_secs(60);
+            while !err.text().contains("start the container") {
+                assert!(Instant::now() < limit, "{}", err.text());
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            streams.1.write_all(b"ready\n").await.unwrap();
+            let then = err.text();
+            assert!(then.ends_with(ERASED), "{then:?}");
+            streams.0.write_all(b"more\n").await.unwrap();
+            streams.1.write_all(b"set\n").await.unwrap();
+            assert_eq!(err.text(), then);
+        }
+        assert_eq!((&*first, &*second), (&b"more\n"[..], &b"ready\nset\n"[..]));
+    }
+
+    #[tokio::test]
+    async fn a_wait_ends_with_its_streams() {
+        let Captured { ui, err, .. } = tty(Options::default());
+        let spoken = UntilSpoken::new(ui.waiting("start the container"));
+        let stream = spoken.stream(Vec::<u8>::new());
+        drop(spoken);
+        drop(stream);
+        ui.message("done");
+        tokio::time::sleep(Duration::from_millis(700)).await;
+        assert_eq!(err.text(), "done\n");
+    }
+}
