@@ -9,6 +9,8 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 mod containers;
 mod look;
 mod start;
+#[cfg(test)]
+mod tests;
 
 pub use containers::*;
 pub use look::*;

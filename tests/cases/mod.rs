@@ -10,6 +10,7 @@ mod faults;
 mod forward_agent;
 mod install_packages;
 mod inventory;
+mod json;
 mod kept;
 mod leaks;
 mod limits;
