@@ -187,9 +187,9 @@ fn table(stock: &Stock, images: &[&Stocked]) -> Table {
     let mut table = Table::new([
         Column::shrinkable("IMAGE"),
         Column::shrinkable("BRANCH"),
-        Column::new("COMMIT"),
+        Column::new("COMMIT").optional(),
         Column::new("CREATED"),
-        Column::new("TYPE"),
+        Column::new("TYPE").optional(),
         Column::new("OWN SIZE"),
     ]);
     for image in images {

@@ -140,11 +140,11 @@ fn image_table(stock: &Stock, images: &[Compared<'_>]) -> Table {
     let mut table = Table::new([
         Column::shrinkable("IMAGE"),
         Column::shrinkable("BRANCH"),
-        Column::new("COMMIT"),
+        Column::new("COMMIT").optional(),
         Column::new("CREATED"),
         Column::shrinkable("FRESHNESS"),
         Column::shrinkable(".DKR.CONF"),
-        Column::new("OWN SIZE"),
+        Column::new("OWN SIZE").optional(),
     ]);
     for (image, staleness, drift) in images {
         let labels = &image.image.labels;
@@ -176,7 +176,7 @@ fn container_table(stock: &Stock, containers: &[&ListedContainer], held: &[Optio
         Column::new("STATE"),
         Column::new("CREATED"),
         Column::shrinkable("IMAGE"),
-        Column::new("COMMIT"),
+        Column::new("COMMIT").optional(),
         Column::shrinkable("ONLY THERE"),
     ]);
     for (container, held) in containers.iter().zip(held) {

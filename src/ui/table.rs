@@ -8,8 +8,8 @@ use crate::ui::text::{columns, cut, sanitize_line};
 const GAP: u16 = 2;
 /// A column is not cut below this: less says nothing.
 const LEAST: usize = 8;
-/// Nor below this while there are optional columns to leave out.
-const READABLE: usize = 16;
+/// Nor below this while there are optional columns to leave out: tags differ at their ends.
+const READABLE: usize = 24;
 
 /// A column of a [`Table`].
 #[derive(Debug, Clone)]

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::create_image::two_commits;
 use super::stocked;
-use crate::support::{Answer, FakeEngine, Repo, Sandbox};
+use crate::support::{Answer, FakeEngine, Repo, Request, Sandbox, wait_until};
 
 /// Commands, the request that the engine does not answer, and what the line says meanwhile.
 const WAITS: &[(&[&str], &str, &str)] = &[
@@ -114,6 +114,18 @@ fn silent(t: &Sandbox, repo: &Repo, request: &str) -> FakeEngine {
     engine.route(request, Answer::Silence)
 }
 
+/// Waits until dkr waits for an answer, long enough for a line that must not come.
+fn silence(engine: &FakeEngine) {
+    let asked = |request: &Request| request.path.contains("/json");
+    let waits = || engine.requests().iter().any(asked);
+    assert!(
+        wait_until(Duration::from_secs(60), waits),
+        "{:?}",
+        engine.requests()
+    );
+    std::thread::sleep(Duration::from_millis(1500));
+}
+
 #[test]
 fn on_a_terminal_every_command_says_what_it_waits_for_and_leaves_no_trace() {
     let t = Sandbox::new();
@@ -190,8 +202,9 @@ fn without_a_terminal_nothing_is_said_of_a_wait_unless_it_was_asked_for() {
             (dkr.env("DOCKER_HOST", engine.host()).spawn(), engine)
         })
         .into();
-        // Long enough for a line that must not come.
-        std::thread::sleep(Duration::from_millis(1500));
+        for (_, engine) in &running {
+            silence(engine);
+        }
         let outputs = running.into_iter().map(|(mut running, engine)| {
             if progress == "plain" {
                 running.wait_for_stderr("look ");
@@ -226,7 +239,7 @@ fn a_terminal_is_left_alone_when_nothing_of_progress_is_wanted() {
     let engine = silent(&t, &repo, "GET /images/json");
     let dkr = t.dkr(["ls"]).in_dir(&repo).env("DKR_PROGRESS", "quiet");
     let terminal = dkr.env("DOCKER_HOST", engine.host()).terminal(100, 30);
-    std::thread::sleep(Duration::from_millis(1500));
+    silence(&engine);
     assert_eq!(terminal.screen().trim(), "");
     terminal.send_keys(&["C-c"]);
     assert_eq!(terminal.exit_code(), 130);
