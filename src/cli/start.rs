@@ -18,7 +18,7 @@ In the container `git push` writes to the branch <hostname>/<working branch> of 
 A container that has ended is removed, unless it holds work that is nowhere else.";
 
 /// What a container may use of the machine, as `docker run` has it.
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Limits")]
 pub struct LimitArgs {
     /// Processors, such as 1.5 [default: all]

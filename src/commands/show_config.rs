@@ -3,9 +3,10 @@
 use serde::Serialize;
 
 use super::json::to_json;
+use super::start_image::limits;
 use crate::bake::Context;
 use crate::bake::ssh::{current_user, default_key};
-use crate::cli::ShowConfigArgs;
+use crate::cli::{LimitArgs, ShowConfigArgs};
 use crate::conf::{Key, Source};
 use crate::error::Result;
 use crate::ui::table::{Column, Table};
@@ -39,6 +40,8 @@ struct Setting {
 /// # Errors
 /// When a value cannot be used.
 pub fn run(cx: &Context, args: &ShowConfigArgs) -> Result<()> {
+    // How these are written only a start knows.
+    limits(cx, &LimitArgs::default())?;
     let keys = Key::ALL.iter();
     let settings: Vec<Setting> = keys.map(|key| setting(cx, *key)).collect::<Result<_>>()?;
     let file = cx.settings.path().display().to_string();

@@ -199,7 +199,8 @@ fn wishes(cx: &Context, args: &StartImageArgs, terminal: bool) -> Result<Wishes>
     wishes.check(&args.volumes, &args.env, &args.ports, &cx.env)
 }
 
-fn limits(cx: &Context, args: &LimitArgs) -> Result<Limits> {
+/// What the container may use of the machine.
+pub(super) fn limits(cx: &Context, args: &LimitArgs) -> Result<Limits> {
     let of = &cx.settings;
     let (cpus, memory) = (args.cpus.as_deref(), args.memory.as_deref());
     let (pids, gpus) = (args.pids_limit.as_deref(), args.gpus.as_deref());

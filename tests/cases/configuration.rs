@@ -102,4 +102,6 @@ fn every_setting_is_shown_with_its_source() {
 
     let wrong = t.dkr(["show-config"]).env("DKR_STALE", "yse").failure(2);
     wrong.stderr_has("invalid value `yse` for `stale` in the variable `DKR_STALE`");
+    let wrong = t.dkr(["show-config"]).env("DKR_CPUS", "many").failure(2);
+    wrong.stderr_has("invalid value `many` for `cpus` in the variable `DKR_CPUS`");
 }
