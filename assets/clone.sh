@@ -58,6 +58,9 @@ git config gc.auto 0
 git config maintenance.auto false
 git config core.checkStat minimal
 git config fetch.unpackLimit 1
+# Where there is a commit-graph, git may walk the whole history to see which submodules a fetch has
+# news for, and none of them is here.
+git config fetch.recurseSubmodules false
 set_host_url "$url"
 git config remote.host.fetch "$(cat "$input/refspec")"
 
@@ -66,7 +69,8 @@ if [ -d "$store/objects" ]; then
 fi
 if ! take_refs; then
     # A shallow repository has to say where its history ends.
-    git fetch --progress --no-auto-gc --update-shallow host '+refs/tags/*:refs/tags/*' "$(cat "$input/refspec")"
+    git fetch --progress --no-auto-gc --no-recurse-submodules --update-shallow \
+        host '+refs/tags/*:refs/tags/*' "$(cat "$input/refspec")"
     fetch_commit "$commit"
     rm -f .git/FETCH_HEAD
     git pack-refs --all

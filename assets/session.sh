@@ -39,6 +39,6 @@ host_stream() {
 # session speaks protocol 2, which gives any object by its id.
 fetch_commit() {
     git cat-file -e "$1^{commit}" 2>/dev/null && return
-    git fetch --progress --no-auto-gc --update-shallow --no-tags host "$1" ||
+    git fetch --progress --no-auto-gc --no-recurse-submodules --update-shallow --no-tags host "$1" ||
         fail "commit $1 vanished from the host's repository"
 }

@@ -41,7 +41,7 @@ host_stream() {
 # protocol 0 the server gives it only when told to.
 fetch_commit() {
     git cat-file -e "$1^{commit}" 2>/dev/null && return
-    git fetch --progress --no-auto-gc --update-shallow --no-tags \
+    git fetch --progress --no-auto-gc --no-recurse-submodules --update-shallow --no-tags \
         --upload-pack='git -c uploadpack.allowAnySHA1InWant=true upload-pack' host "$1" ||
         fail "commit $1 vanished from the host's repository"
 }

@@ -19,7 +19,9 @@ set_host_url "$url"
 git config remote.host.fetch "$(cat "$input/refspec")"
 
 # Tags that [post_clone] made stay: --prune does not touch what only --tags fetches.
-git fetch --progress --no-auto-gc --update-shallow --prune --force --tags host
+# Looking for new commits of submodules can mean to walk the whole history; see clone.sh.
+git fetch --progress --no-auto-gc --no-recurse-submodules --update-shallow --prune --force --tags \
+    host
 fetch_commit "$commit"
 rm -f .git/FETCH_HEAD
 

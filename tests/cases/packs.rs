@@ -92,6 +92,12 @@ fn branches_share_the_packs_and_a_plain_clone_holds_the_same() {
         assert!(own < 2 << 20, "{own} bytes: {:?}", image.history());
     }
 
+    // Nothing may rewrite or walk what is below, however often it is fetched into.
+    let settings = "git config --get-regexp '^(gc|maintenance|fetch|core.checkstat)'";
+    let calm = "core.checkstat minimal\ngc.auto 0\nmaintenance.auto false\n\
+        fetch.unpacklimit 1\nfetch.recursesubmodules false\n";
+    assert_eq!(inside(&main, settings), calm);
+
     let shared = whole(&main);
     let listed = t.dkr(["list-images", "--json"]).in_dir(&repo).success();
     assert!(!listed.stdout.contains(objects.id()), "{listed}");
