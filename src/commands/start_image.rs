@@ -14,10 +14,10 @@ use crate::conf::{Allow, Key};
 use crate::engine::containers;
 use crate::engine::containers::{ContainerId, ContainerSpec, ContainerState};
 use crate::engine::limits::{self, Gpus, Limits};
-use crate::engine::{Engine, Location};
-use crate::error::{Error, Kind, Result, quoted};
+use crate::engine::{Engine, ListedContainer, Location};
+use crate::error::{Error, Result, quoted};
 use crate::git::service::PushPrefix;
-use crate::git::working_branch::check_working_branch;
+use crate::git::working_branch::{check_beside, check_working_branch};
 use crate::git::{Repository, TargetKind};
 use crate::image::names::random_name;
 use crate::image::search::{best, newest_of_exact_ref};
@@ -32,6 +32,7 @@ use crate::start::run::{
 };
 use crate::start::stale::{Decision, StaleAnswer, compare, decide};
 use crate::work::Keep;
+use crate::work::names::{branches_of, working_on};
 
 /// Hex digits of a shortened commit.
 const SHORT_COMMIT: usize = 10;
@@ -64,7 +65,11 @@ pub async fn run(cx: &Context, args: &StartImageArgs) -> Result<u8> {
 
     let waiting = cx.ui.waiting("look for the image");
     let engine = Engine::connect(&cx.env).await?;
-    if let Some(state) = existing(args, &engine).await? {
+    let others = match args.name {
+        Some(_) => engine.containers().await?,
+        None => Vec::new(),
+    };
+    if let Some(state) = existing(args, &engine, &others).await? {
         drop(waiting);
         return go_back(cx, args, terminal, &engine, &state).await;
     }
@@ -73,6 +78,7 @@ pub async fn run(cx: &Context, args: &StartImageArgs) -> Result<u8> {
     let repo = Repository::discover(image.labels.repo_path.as_ref());
     if let Some(name) = &args.name {
         check_working_branch(name, &image.labels.branch)?;
+        check_beside(name, &branches_of(&others, &image.labels.repo_path))?;
         if let Ok(repo) = &repo {
             repo.check_push_target(prefix.as_str(), name)?;
         }
@@ -213,20 +219,24 @@ pub(super) fn limits(cx: &Context, args: &LimitArgs) -> Result<Limits> {
 }
 
 /// The container of that working branch, if it exists already and can be come back to.
-async fn existing(args: &StartImageArgs, engine: &Engine) -> Result<Option<ContainerState>> {
+async fn existing(
+    args: &StartImageArgs,
+    engine: &Engine,
+    others: &[ListedContainer],
+) -> Result<Option<ContainerState>> {
     let Some(name) = &args.name else {
         return Ok(None);
     };
-    let state = match containers::inspect(engine, &container_name(name)).await {
-        Ok(state) => state,
-        Err(error) if error.kind == Kind::NotFound => return Ok(None),
-        Err(error) => return Err(error),
-    };
-    let taken = || Error::failed(format!("there is a container `{}` already", state.name));
     let repo = args.target.repo.as_deref();
     let repo = repo.map(Repository::discover).transpose()?;
+    let repo_path = repo.as_ref().map(Repository::root);
+    let Some(found) = working_on(others, name, &container_name(name), repo_path) else {
+        return Ok(None);
+    };
+    let state = containers::inspect(engine, &found.id.0).await?;
+    let taken = || Error::failed(format!("there is a container `{}` already", state.name));
     let of_repo = state.labels.get(labels::REPO_PATH).map(String::as_str);
-    let is_other = repo.is_some_and(|repo| Some(repo.root()) != of_repo);
+    let is_other = repo_path.is_some_and(|path| Some(path) != of_repo);
     let branch = state.labels.get(WORK_BRANCH);
     if branch != Some(name) || is_other {
         let whose = match (branch, of_repo) {

@@ -4,7 +4,7 @@ use super::containers::{choose, list};
 use crate::bake::Context;
 use crate::cli::TakeArgs;
 use crate::engine::Engine;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, quoted};
 use crate::git::Repository;
 use crate::image::labels::REPO_PATH;
 use crate::start::channel;
@@ -27,7 +27,7 @@ pub async fn run(cx: &Context, args: &TakeArgs) -> Result<()> {
     let name = working_branch(container);
     let path = container.labels.get(REPO_PATH);
     let path = path.ok_or_else(|| Error::bug(format!("container `{name}` is of no repository")))?;
-    let repo = Repository::discover(path.as_ref())?;
+    let repo = Repository::discover(path.as_ref()).map_err(|error| moved(error, path))?;
     let _hold = channel::hold(&engine, &container.id, cx).await?;
     let outcome = take(&engine, container, &repo, args.force, &cx.env).await?;
     drop(waiting);
@@ -52,4 +52,14 @@ pub async fn run(cx: &Context, args: &TakeArgs) -> Result<()> {
         ));
     }
     Ok(())
+}
+
+/// Says what helps if the repository stands elsewhere now.
+fn moved(error: Error, path: &str) -> Error {
+    let path = quoted(path);
+    let hint = format!("if it was moved, a link will do: `ln -s NEW_PLACE {path}`");
+    Error {
+        hints: vec![hint],
+        ..error
+    }
 }

@@ -3,6 +3,9 @@
 use super::Repository;
 use crate::error::{Error, Result};
 
+/// Where `dkr take` writes the uncommitted state of a container.
+pub const WIP: &str = "refs/dkr/wip/";
+
 /// Checks that `name` can be a branch of a container whose image is of `image_branch`.
 ///
 /// # Errors
@@ -49,19 +52,45 @@ impl Repository {
             let cause = format!("`git push` would have to make the branch `{target}`");
             return Err(refused().cause(cause));
         }
-        let branches = self.branch_names()?;
-        let in_the_way = branches
-            .iter()
-            .find(|branch| **branch != target && collides(branch, &target));
-        match in_the_way {
-            None => Ok(()),
-            Some(branch) => Err(refused()
+        if let Some(branch) = in_the_way(&self.branch_names()?, &target) {
+            return Err(refused()
                 .cause(format!(
                     "`git push` could not make the branch `{target}` beside `{branch}`"
                 ))
-                .hint("choose another with `--name`, or rename that branch")),
+                .hint("choose another with `--name`, or rename that branch"));
+        }
+        match in_the_way(&self.short_names(WIP)?, name) {
+            None => Ok(()),
+            Some(taken) => Err(refused()
+                .cause(format!(
+                    "`dkr take` could not write `{WIP}{name}` beside `{WIP}{taken}`"
+                ))
+                .hint(
+                    "choose another with `--name`, or delete that ref if you have what it holds",
+                )),
         }
     }
+}
+
+/// Checks that `name` can be a working branch beside those of other containers of the repository.
+///
+/// # Errors
+/// When it cannot.
+pub fn check_beside(name: &str, others: &[String]) -> Result<()> {
+    match in_the_way(others, name) {
+        None => Ok(()),
+        Some(other) => Err(Error::usage(format!("`{name}` cannot be a working branch"))
+            .cause(format!(
+                "a container works on `{other}`, and git cannot have both branches"
+            ))
+            .hint("choose another with `--name`")),
+    }
+}
+
+/// What `name` cannot stand beside.
+fn in_the_way<'a>(names: &'a [String], name: &str) -> Option<&'a String> {
+    let mut names = names.iter();
+    names.find(|other| *other != name && collides(other, name))
 }
 
 #[cfg(test)]
@@ -82,6 +111,17 @@ mod tests {
     }
 
     #[test]
+    fn branches_of_containers_must_fit_together() {
+        let others = ["fix", "feature/x"].map(String::from);
+        for name in ["fix/it", "feature"] {
+            assert!(check_beside(name, &others).is_err(), "{name}");
+        }
+        for name in ["fix", "fix-it", "feature/y"] {
+            assert!(check_beside(name, &others).is_ok(), "{name}");
+        }
+    }
+
+    #[test]
     fn a_branch_in_the_way_of_the_push_is_named() {
         let test = TestRepo::new();
         test.commit("a", "a");
@@ -91,6 +131,10 @@ mod tests {
         assert!(repo.check_push_target("laptop", "fix").is_ok());
         let error = repo.check_push_target("laptop", "fix/it").unwrap_err();
         assert!(error.causes[0].contains("`laptop/fix`"), "{error}");
+        test.git(&["update-ref", "refs/dkr/wip/other", "HEAD"]);
+        assert!(repo.check_push_target("laptop", "other").is_ok());
+        let error = repo.check_push_target("laptop", "other/it").unwrap_err();
+        assert!(error.causes[0].contains("`refs/dkr/wip/other`"), "{error}");
         test.git(&["branch", "desk"]);
         assert!(repo.check_push_target("desk", "fix").is_err());
     }

@@ -54,7 +54,18 @@ pub async fn set_purpose(engine: &Engine, id: &ContainerId, purpose: Purpose) ->
         Purpose::Rest => "rest\n",
         Purpose::Session => "session\n",
     };
-    write_file(engine, id, GIT_DIR, NEXT, word.as_bytes()).await
+    let written = write_file(engine, id, GIT_DIR, NEXT, word.as_bytes()).await;
+    written.map_err(|error| match error.kind {
+        Kind::NotFound => Error::failed(format!("cannot look into container `{id}`"))
+            .cause("its `/workspace` is no git repository any more")
+            .hint(copy_out(id)),
+        _ => error,
+    })
+}
+
+/// What is left where dkr cannot help.
+fn copy_out(id: &ContainerId) -> String {
+    format!("`docker cp {id}:/workspace FOLDER` copies all that is in it")
 }
 
 /// Why a container cannot be looked into, if its image does not have the script.
@@ -67,9 +78,7 @@ async fn too_old(engine: &Engine, id: &ContainerId) -> Result<Option<Error>> {
         .hint(format!(
             "while it runs, `dkr exec {id} -- git push` brings its commits to your repository"
         ))
-        .hint(format!(
-            "`docker cp {id}:/workspace FOLDER` copies all that is in it"
-        ));
+        .hint(copy_out(id));
     Ok(Some(error))
 }
 

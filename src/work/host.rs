@@ -3,6 +3,7 @@
 use crate::engine::ListedContainer;
 use crate::git::Repository;
 use crate::git::service::PushPrefix;
+use crate::git::working_branch::WIP;
 use crate::image::labels::REPO_PATH;
 use crate::start::labels::{PUSH_PREFIX, working_branch};
 
@@ -39,7 +40,7 @@ impl Places {
 
     /// The uncommitted state.
     pub fn wip(&self) -> String {
-        format!("refs/dkr/wip/{}", self.name)
+        format!("{WIP}{}", self.name)
     }
 
     /// A commit by itself.

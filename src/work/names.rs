@@ -3,7 +3,7 @@
 use crate::engine::ListedContainer;
 use crate::error::{Error, Result, suggestion};
 use crate::image::labels::REPO_PATH;
-use crate::start::labels::working_branch;
+use crate::start::labels::{WORK_BRANCH, working_branch};
 
 /// So many digits of an id are told from a word.
 const SHORTEST_ID: usize = 4;
@@ -57,6 +57,33 @@ pub fn find<'a>(containers: &[&'a ListedContainer], name: &str) -> Result<&'a Li
     }
 }
 
+/// The container that works on `branch`, of the repository at `repo_path` if that is said; or the one
+/// that has the name which the container of that branch would get.
+pub fn working_on<'a>(
+    containers: &'a [ListedContainer],
+    branch: &str,
+    name: &str,
+    repo_path: Option<&str>,
+) -> Option<&'a ListedContainer> {
+    let works = |container: &&ListedContainer| {
+        let label = |name| container.labels.get(name).map(String::as_str);
+        label(WORK_BRANCH) == Some(branch)
+            && repo_path.is_none_or(|path| label(REPO_PATH) == Some(path))
+    };
+    let named = || containers.iter().find(|container| container.name == name);
+    containers.iter().find(works).or_else(named)
+}
+
+/// The working branches of all containers of the repository at `repo_path`.
+pub fn branches_of(containers: &[ListedContainer], repo_path: &str) -> Vec<String> {
+    let of_repo = |container: &&ListedContainer| {
+        container.labels.get(REPO_PATH).map(String::as_str) == Some(repo_path)
+    };
+    let all = containers.iter().filter(of_repo);
+    all.filter_map(|container| container.labels.get(WORK_BRANCH).cloned())
+        .collect()
+}
+
 fn none(containers: &[&ListedContainer], name: &str) -> Error {
     let error = Error::not_found(format!("there is no container `{name}` of dkr's"));
     let names = containers.iter().map(|container| working_branch(container));
@@ -71,7 +98,6 @@ mod tests {
     use super::*;
     use crate::engine::containers::ContainerId;
     use crate::error::Kind;
-    use crate::start::labels::WORK_BRANCH;
 
     fn container(branch: &str, id: &str) -> ListedContainer {
         ListedContainer {

@@ -241,3 +241,25 @@ fn attaching_brings_the_channel_back() {
     t.dkr(["stop", &name]).success();
     t.dkr(["rm", &name]).success();
 }
+
+#[test]
+fn a_branch_has_one_container_and_none_that_git_could_not_have_beside_it() {
+    let t = Sandbox::new();
+    let repo = baked(&t);
+    let name = t.unique("branch");
+    detached(&t, &repo, &name);
+    let renamed = format!("{name}-renamed");
+    let path = format!("/containers/{name}/rename?name={renamed}");
+    Api::of_machine().post(&path, &Value::Null);
+    let path = repo.path().to_str().unwrap();
+    let arguments = ["start-image", path, "main", "--name", &name, "--detach"];
+    t.dkr(arguments).success().stderr_has("runs already");
+    for name in [&name, &renamed] {
+        t.dkr(["exec", name, "--", "true"]).success();
+    }
+    let below = format!("{name}/below");
+    let refused = start(&t, &repo, &["--name", &below], &["true"]).failure(2);
+    refused.stderr_has(&format!("`{below}` cannot be a working branch"));
+    refused.stderr_has(&format!("a container works on `{name}`"));
+    t.dkr(["rm", "--force", &renamed]).success();
+}

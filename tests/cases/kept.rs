@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::containers::{baked, inside, row, state};
+use super::containers::{baked, detached, inside, row, state};
 use super::start_image::{containers, hostname, start};
 use crate::support::{Api, Sandbox};
 
@@ -169,4 +169,44 @@ fn a_kept_command_is_come_back_to_in_a_session() {
         repo.output(["show", &format!("{}/{name}:new", hostname())]),
         "x"
     );
+}
+
+#[test]
+fn what_cannot_be_looked_into_is_kept_and_said_to_be() {
+    let t = Sandbox::new();
+    let repo = baked(&t);
+    let name = t.unique("broken");
+    let script = "rm -r .git; echo x >new";
+    let ended = start(&t, &repo, &["--name", &name], &["sh", "-c", script]).success();
+    ended.stderr_has(&format!(
+        "container `{name}` is kept, as it cannot be told what is only there: \
+         its `/workspace` is no git repository any more"
+    ));
+    for command in ["take", "diff"] {
+        let refused = t.dkr([command, &name]).failure(1);
+        refused.stderr_has("hint: `docker cp ");
+    }
+    t.dkr(["rm", &name]).failure(1).stderr_has("cannot be told");
+    t.dkr(["rm", "--force", &name]).success();
+}
+
+#[test]
+fn an_image_that_is_too_old_to_be_looked_into_is_named() {
+    let t = Sandbox::new();
+    let repo = baked(&t);
+    let name = t.unique("old");
+    detached(&t, &repo, &name);
+    inside(&t, &name, "rm /usr/local/lib/dkr/work.sh");
+    let too_old = |command: &str| {
+        let refused = t.dkr([command, &name]).failure(1);
+        refused.stderr_has("caused by: its image was made by a dkr that could not do that yet\n");
+        refused.stderr_has("-- git push` brings its commits to your repository\n");
+    };
+    too_old("take");
+    too_old("diff");
+    t.dkr(["stop", &name]).success();
+    too_old("take");
+    too_old("diff");
+    t.dkr(["rm", &name]).failure(1);
+    t.dkr(["rm", "--force", &name]).success();
 }
