@@ -59,18 +59,21 @@ pub(super) async fn start(folder: &Folder, program: &Path, arguments: &[OsString
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null());
-    let mut child = command.spawn().map_err(|e| failure().because(e))?;
+    let mut spawn = || command.spawn().map_err(|e| failure().because(e));
+    let mut child = spawn()?;
     let began = Instant::now();
     while began.elapsed() < START_TIME {
         if folder.is_served() {
             return Ok(());
         }
-        // A process that found another one serving ends well.
-        if let Ok(Some(status)) = child.try_wait()
-            && !status.success()
-        {
-            let reason = log::last_line(folder.root()).unwrap_or_else(|| status.to_string());
-            return Err(failure().cause(reason));
+        match child.try_wait() {
+            // It found another one serving, which has ended since.
+            Ok(Some(status)) if status.success() => child = spawn()?,
+            Ok(Some(status)) => {
+                let reason = log::last_line(folder.root()).unwrap_or_else(|| status.to_string());
+                return Err(failure().cause(reason));
+            }
+            _ => {}
         }
         sleep(LOCK_INTERVAL).await;
     }
