@@ -39,7 +39,7 @@ const WAITS: &[(&[&str], &str, &str)] = &[
     ),
     (
         &["start-image", "--name", "fix/parser", "--", "true"],
-        "GET /containers/fix-parser/json",
+        "GET /containers/json",
         "look for the image",
     ),
     (&["ls"], "GET /images/json", "look into the images"),
