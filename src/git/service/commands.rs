@@ -116,12 +116,23 @@ impl<'a> PushCommands<'a> {
         let namespace = self.prefix.namespace();
         match name.strip_prefix(namespace.as_bytes()) {
             Some(branch) if !branch.is_empty() => Ok(()),
-            _ => {
-                let name = String::from_utf8_lossy(name);
-                let name: String = name.escape_debug().take(200).collect();
-                Err(self.refusal(&format!("only `{namespace}*` may be pushed, not `{name}`")))
-            }
+            _ => Err(self.refusal(&self.elsewhere(name, new))),
         }
+    }
+
+    /// Why `name` may not be set to `new`, and where a branch may be.
+    fn elsewhere(&self, name: &[u8], new: &[u8]) -> String {
+        let namespace = self.prefix.namespace();
+        let name = String::from_utf8_lossy(name);
+        let shown: String = name.escape_debug().take(200).collect();
+        let deletes = new.iter().all(|digit| *digit == b'0');
+        let way = match name.strip_prefix("refs/heads/") {
+            Some(branch) if is_plain(branch) && !deletes => {
+                format!(" (try `git push host HEAD:{namespace}{branch}`)")
+            }
+            _ => String::new(),
+        };
+        format!("only `{namespace}*` may be pushed, not `{shown}`{way}")
     }
 
     fn refusal(&self, reason: &str) -> Refusal {
@@ -130,6 +141,12 @@ impl<'a> PushCommands<'a> {
             sideband: self.sideband,
         }
     }
+}
+
+/// Whether a branch's name can stand in a command that is shown.
+fn is_plain(branch: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./".contains(c);
+    (1..200).contains(&branch.len()) && branch.chars().all(plain)
 }
 
 /// The length that a packet announces: four hexadecimal digits.
@@ -194,6 +211,16 @@ mod tests {
             let refusal = read(&input).unwrap_err();
             assert!(refusal.message.contains(&format!("not `{name}`")));
             assert_eq!(refusal.packet()[4], 3);
+        }
+    }
+
+    #[test]
+    fn a_branch_in_the_wrong_place_is_told_the_right_one() {
+        let message = |name| read(&line(name, "\0report-status")).unwrap_err().message;
+        let way = "(try `git push host HEAD:refs/heads/box/side`)";
+        assert!(message("refs/heads/side").ends_with(way));
+        for name in ["refs/tags/v1", "refs/heads/a`b", "refs/heads/"] {
+            assert!(!message(name).contains("try"), "{name}");
         }
     }
 
