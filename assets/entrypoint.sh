@@ -314,13 +314,18 @@ move_to_tip() {
     [ "$stashed" != "$stash" ] || stashed=
     if as_committer rebase --quiet --onto "$tip" "$baked" &&
         { [ -z "$stashed" ] || as_committer stash pop --quiet; }; then
+        let_clock_tick
         return
     fi
     [ ! -d "$workspace/.git/rebase-merge" ] || repo rebase --abort
     repo reset --quiet --hard "$head"
     [ -z "$stashed" ] || repo stash pop --quiet
+    let_clock_tick
     return 1
 } >/dev/null 2>&1
+
+# File times move on in steps of up to 10 ms: what was put back must be older than the start.
+let_clock_tick() { sleep 0.02 || sleep 1; }
 
 # git as someone, even if nobody is configured, and without a hook or key that could ask.
 as_committer() {

@@ -51,6 +51,21 @@ if [ -s "$started" ]; then
     [ "$(date +%s)" -ge "$since" ] || since=0
     start=$(sed -n 2p "$started")
 fi
+# For files that time in nanoseconds, where `stat` knows them: a container may start in the second in
+# which its image was made.
+moment=$since change=%Z
+exact=$(stat -c %.9Y "$started" 2>/dev/null)
+case $exact in
+"$since".?????????) moment=$since${exact#*.} change=%.9Z ;;
+esac
+
+# is_new TIME: whether that is not before the start, as `stat -c "$change"` says it.
+is_new() {
+    case $1 in
+    *.*) [ "${1%.*}${1#*.}" -ge "$moment" ] ;;
+    *) [ "$1" -ge "$moment" ] ;;
+    esac
+}
 
 # The folders of the other worktrees.
 list_worktrees() {
@@ -99,10 +114,10 @@ list_changes() {
     : >"$lists/changes"
     [ -s "$lists/status" ] || return 0
     # When one has just gone, all count as new.
-    xargs -0 stat -c %Z <"$lists/probes" >"$lists/times" 2>/dev/null || : >"$lists/times"
+    xargs -0 stat -c "$change" <"$lists/probes" >"$lists/times" 2>/dev/null || : >"$lists/times"
     while IFS= read -r line; do
-        read -r time <&3 || time=$since
-        [ "$time" -lt "$since" ] || printf '%s\n' "$line"
+        read -r time <&3 || time=$moment
+        ! is_new "$time" || printf '%s\n' "$line"
     done <"$lists/status" 3<"$lists/times" >"$lists/changes"
 }
 
@@ -189,14 +204,13 @@ stashed() {
 
 # The refs that were made or moved since the start. Until something packs refs, those are files.
 new_refs() {
-    packed=0
-    [ ! -e .git/packed-refs ] || packed=$(stat -c %Z .git/packed-refs)
-    if [ "$packed" -ge "$since" ] || [ -e .git/reftable ]; then
+    if [ -e .git/reftable ] ||
+        { [ -e .git/packed-refs ] && is_new "$(stat -c "$change" .git/packed-refs)"; }; then
         git for-each-ref --format='%(refname)'
     else
-        find .git/refs -type f -exec stat -c '%Z %n' {} + |
+        find .git/refs -type f -exec stat -c "$change %n" {} + |
             while read -r time path; do
-                [ "$time" -lt "$since" ] || echo "${path#.git/}"
+                ! is_new "$time" || echo "${path#.git/}"
             done
     fi | grep -v -e '^refs/remotes/' -e '^refs/dkr/' -e '^refs/stash$'
     [ -z "$branch" ] || echo "refs/heads/$branch"

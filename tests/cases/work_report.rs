@@ -6,15 +6,17 @@ use super::entrypoint::in_image;
 /// What `script` prints after a first start, with `report`, which leaves out what differs from run
 /// to run, at hand.
 fn after_start(before: &str, script: &str) -> String {
+    around_start(before, &format!("sleep 1; start true; sleep 1\n{script}"))
+}
+
+/// As [`after_start`], where `script` starts the container itself.
+fn around_start(before: &str, script: &str) -> String {
     in_image(&format!(
         r#"
 report() {{ # MODE: without ids
     "$lib/work.sh" "$@" | sed -E 's/ [0-9a-f]{{40}}/ ID/' | grep -v -e '^head' -e '^base' -e '^fork' -e '^dkr-work'
 }}
 {before}
-sleep 1
-start true
-sleep 1
 {script}
 "#
     ))
@@ -44,6 +46,19 @@ fn what_the_image_held_is_no_work_and_what_was_added_is() {
         printed.contains("untracked 3\nchanged 1\nnested 0\n"),
         "{printed}"
     );
+}
+
+#[test]
+fn a_start_in_the_second_of_the_bake_tells_what_the_image_held_from_work() {
+    let left = "echo built >output; echo changed >>other; sleep 0.02";
+    assert_eq!(around_start(left, "start true; report report"), CLEAN);
+    let moved = format!("{left}; git commit -q --allow-empty -m built; commit README two");
+    assert_eq!(
+        around_start(&moved, "start true; report report").replace("ahead 1", "ahead 0"),
+        CLEAN
+    );
+    let printed = around_start(left, "start sh -c 'echo more >>other'; report report");
+    assert!(printed.contains("untracked 0\nchanged 1\n"), "{printed}");
 }
 
 #[test]
