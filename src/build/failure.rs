@@ -167,17 +167,15 @@ fn base_image(message: &str, step: Option<&Step>) -> Option<(String, String)> {
 }
 
 fn is_denied(reason: &str) -> bool {
-    const SIGNS: [&str; 6] = [
+    const SIGNS: [&str; 5] = [
         "denied",
         "unauthorized",
-        "401",
-        "403",
+        "forbidden",
         "insufficient_scope",
         "not found",
     ];
-    SIGNS
-        .iter()
-        .any(|sign| reason.to_ascii_lowercase().contains(sign))
+    let reason = reason.to_ascii_lowercase();
+    SIGNS.iter().any(|sign| reason.contains(sign))
 }
 
 /// What BuildKit says of a step whose build was ended, rather than which failed.
@@ -251,7 +249,7 @@ mod tests {
             (image.as_str(), denied),
             ("docker.io/library/x:latest", true)
         );
-        let message = "failed to solve: r.io/x: failed to resolve source metadata for r.io/x:1: dial tcp: no such host";
+        let message = "failed to solve: r.io/x: failed to resolve source metadata for r.io/x:1: dial tcp r.io:40377: connection refused";
         let BuildFailure::BaseImage {
             image,
             reason,
@@ -262,7 +260,7 @@ mod tests {
         };
         assert_eq!(
             (image.as_str(), reason.as_str(), denied),
-            ("r.io/x:1", "dial tcp: no such host", false)
+            ("r.io/x:1", "dial tcp r.io:40377: connection refused", false)
         );
         let from = of(failed("m", Some(("[1/2] FROM r.io/x@sha256:1", "EOF"))));
         assert!(matches!(from, BuildFailure::BaseImage { .. }));
