@@ -1,5 +1,6 @@
 //! What is baked: the repository, the one commit, and the `.dkr.conf` of that commit.
 
+use std::fs;
 use std::path::Path;
 
 use crate::build::git_progress;
@@ -60,6 +61,30 @@ pub fn resolve(repo: &Repository, reference: Option<&str>, env: &Env, ui: &Ui) -
         }
     }
     repo.resolve(located)
+}
+
+/// Warns if `target` is what the user has checked out, but their `.dkr.conf` is not the committed one:
+/// the image gets that.
+pub fn notice_uncommitted_conf(repo: &Repository, target: &Target, ui: &Ui) {
+    let Some(folder) = repo.work_tree() else {
+        return;
+    };
+    let path = folder.join(CONF_FILE);
+    // A pipe would be waited for.
+    let is_file = path.symlink_metadata().is_ok_and(|file| file.is_file());
+    if !is_file || !repo.is_head(&target.commit) {
+        return;
+    }
+    let committed = repo.read_file_at(&target.commit, CONF_FILE, CONF_LIMIT);
+    match (committed, fs::read(path)) {
+        (Ok(FileAt::Missing), Ok(_)) => ui.warning(&format!(
+            "`{CONF_FILE}` is not committed: the image gets the defaults"
+        )),
+        (Ok(FileAt::Regular(committed)), Ok(own)) if committed != own => ui.warning(&format!(
+            "`{CONF_FILE}` has changes that are not committed: the image gets the committed one"
+        )),
+        _ => {}
+    }
 }
 
 /// Reads the configuration of `commit`; a commit without one has the defaults.

@@ -34,6 +34,7 @@ pub async fn run(cx: &Context, args: &CreateImageArgs) -> Result<()> {
     let repo = source::open(args.target.repo.as_deref(), &cx.ui)?;
     let target = source::resolve(&repo, args.target.reference.as_deref(), &cx.env, &cx.ui)?;
     let conf = source::read_conf(&repo, &target.commit, &allow)?;
+    source::notice_uncommitted_conf(&repo, &target, &cx.ui);
     let create = Create {
         repo: &repo,
         target: &target,

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use git2::RepositoryState;
 
+use super::CommitId;
 use super::credentials::publishable;
 use super::refusal;
 use crate::error::{Error, Result, quoted};
@@ -81,6 +82,12 @@ impl Repository {
     /// The work tree that was opened, be it a linked one; none in a bare repository.
     pub fn work_tree(&self) -> Option<&Path> {
         self.inner.workdir()
+    }
+
+    /// Whether `commit` is the one that is checked out in the opened worktree.
+    pub fn is_head(&self, commit: &CommitId) -> bool {
+        let head = self.inner.refname_to_id("HEAD");
+        head.is_ok_and(|head| head == commit.oid())
     }
 
     /// Whether the history is cut off (`git clone --depth`).

@@ -16,6 +16,8 @@ fn init_writes_a_template_that_changes_nothing_and_never_over_another_file() {
     let path = repo.path().join(".dkr.conf");
     assert_eq!(written.stdout, format!("{}\n", path.display()));
     written.stderr_has("commit it");
+    let plan = || t.dkr(["create-image", "--dry-run"]).in_dir(&repo).success();
+    plan().stderr_has("`.dkr.conf` is not committed: the image gets the defaults");
     let text = std::fs::read_to_string(&path).unwrap();
     assert!(
         text.lines()
@@ -23,8 +25,14 @@ fn init_writes_a_template_that_changes_nothing_and_never_over_another_file() {
     );
 
     repo.commit("dkr");
-    let plan = t.dkr(["create-image", "--dry-run"]).in_dir(&repo).success();
-    assert!(plan.stdout.contains("FROM fedora:43"), "{plan}");
+    let committed = plan();
+    assert!(committed.stdout.contains("FROM fedora:43"), "{committed}");
+    assert!(!committed.stderr.contains("committed"), "{committed}");
+    std::fs::write(&path, "base_image = other\n").unwrap();
+    let changed = plan();
+    changed.stderr_has("changes that are not committed: the image gets the committed one");
+    assert!(changed.stdout.contains("FROM fedora:43"), "{changed}");
+    std::fs::write(&path, &text).unwrap();
 
     t.dkr(["init"])
         .in_dir(&repo)
