@@ -10,7 +10,7 @@ use crate::bake::refresh::{DriftAnswer, choose, newest_update};
 use crate::bake::ssh::SshFlags;
 use crate::bake::{Context, source};
 use crate::cli::{BuildArgs, CreateImageArgs, SshArgs};
-use crate::conf::Key;
+use crate::conf::{Key, Settings};
 use crate::dockerfile::Dockerfile;
 use crate::engine::Engine;
 use crate::error::Result;
@@ -30,6 +30,7 @@ pub async fn run(cx: &Context, args: &CreateImageArgs) -> Result<()> {
         .settings
         .allow(build.allow_ssh_mounts, build.allow_host_volumes)?;
     let no_cache = cx.settings.flag(Key::NoCache, build.no_cache)?.value;
+    let reach = reach(&cx.settings, &args.ssh, build)?;
 
     let repo = source::open(args.target.repo.as_deref(), &cx.ui)?;
     let target = source::resolve(&repo, args.target.reference.as_deref(), &cx.env, &cx.ui)?;
@@ -57,9 +58,7 @@ pub async fn run(cx: &Context, args: &CreateImageArgs) -> Result<()> {
         target.commit.short(),
         conf.base_image,
     ));
-    let baked = create
-        .run(&engine, &reach(&args.ssh, &args.build), cx)
-        .await?;
+    let baked = create.run(&engine, &reach, cx).await?;
     announce(cx, &engine, &baked, &target, began).await
 }
 
@@ -84,12 +83,17 @@ pub(super) async fn announce(
 }
 
 /// The way to the repository as the user wants it.
-pub(super) fn reach(ssh: &SshArgs, build: &BuildArgs) -> Reach {
-    Reach {
+///
+/// # Errors
+/// When it is another word than those there are.
+pub(super) fn reach(settings: &Settings, ssh: &SshArgs, build: &BuildArgs) -> Result<Reach> {
+    settings.choice(Key::Transport, build.transport.as_deref())?;
+    settings.choice(Key::BuildNetwork, build.build_network.as_deref())?;
+    Ok(Reach {
         ssh: ssh_flags(ssh),
         transport: build.transport.clone(),
         build_network: build.build_network.clone(),
-    }
+    })
 }
 
 /// The SSH flags as the layers below take them.

@@ -22,6 +22,7 @@ pub async fn run(cx: &Context, args: &UpdateImageArgs) -> Result<()> {
         .settings
         .allow(build.allow_ssh_mounts, build.allow_host_volumes)?;
     let no_cache = cx.settings.flag(Key::NoCache, build.no_cache)?.value;
+    let reach = reach(&cx.settings, &args.ssh, build)?;
     let answer = cx.settings.choice(Key::Drift, args.drift.as_deref())?;
     let answer = DriftAnswer::of(answer.map_or("ask", |answer| answer.value));
 
@@ -44,7 +45,6 @@ pub async fn run(cx: &Context, args: &UpdateImageArgs) -> Result<()> {
     if build.dry_run {
         return super::create_image::show_update(cx, &create, answer, &engine).await;
     }
-    let reach = reach(&args.ssh, build);
     cx.ui.message(&format!(
         "updating the image of `{}` in `{}` to commit {}",
         target.branch_from,

@@ -21,6 +21,20 @@ fn a_mistyped_command_gets_the_nearest_one() {
 }
 
 #[test]
+fn a_word_that_a_flag_does_not_take_is_refused_before_anything_else() {
+    let t = Sandbox::new();
+    let repo = two_commits(&t, "linux");
+    for flag in ["--transport", "--build-network", "--clone", "--progress"] {
+        for command in ["create-image", "update-image"] {
+            let dkr = t.dkr([command, "--dry-run", flag, "x"]).in_dir(&repo);
+            let output = dkr.failure(2);
+            let refused = format!("error: invalid value `x` for `{flag}`: expected");
+            assert!(output.stderr.starts_with(&refused), "{output}");
+        }
+    }
+}
+
+#[test]
 fn a_mistyped_ref_gets_the_nearest_one_in_every_command() {
     let t = Sandbox::new();
     let upstream = two_commits(&t, "upstream").branch("devel", "main:0");
