@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::Context;
-use super::session_host::SessionHost;
+use super::session_host::{HostStream, SessionHost};
 use super::spec::Origin;
 use super::ssh::{SshAccess, SshFlags, SshSettings, current_user};
 use crate::build::{Agent, Gate, MountService};
@@ -158,7 +158,7 @@ impl Access {
     pub fn service(
         &self,
         gate: Arc<Gate>,
-        streams: &HashMap<String, Vec<u8>>,
+        streams: &HashMap<String, HostStream>,
         complaints: UnboundedSender<String>,
         cx: &Context,
     ) -> Result<Arc<dyn MountService>> {

@@ -13,6 +13,7 @@ use super::create::{Create, random_hex};
 use super::freshness::{Held, Verdict};
 use super::room;
 use super::run::{Build, Ended};
+use super::session_host::HostStream;
 use super::site::Site;
 use crate::conf::ConfLabel;
 use crate::dockerfile::Dockerfile;
@@ -172,10 +173,10 @@ async fn make(
         None => Dockerfile::objects(&create.conf.base_image),
     };
     let tag = own_tag(&objects_tag(create.repo.name()), &random_hex());
-    let files = listing.files(create);
+    let streams = listing.streams(create);
     let build = Build {
-        streams: streams(&files),
-        context: site.context(&dockerfile, files),
+        context: site.context(&dockerfile, listing.files(&streams)),
+        streams,
         dockerfile: &dockerfile,
         tags: vec![tag.clone()],
         labels: labels(create, below).to_map(),
@@ -184,15 +185,6 @@ async fn make(
         access: &site.access,
     };
     Ok((build.run_or_give_way(site.engine, cx).await?, tag))
-}
-
-/// The commands among the files.
-fn streams(files: &[(String, Vec<u8>)]) -> HashMap<String, Vec<u8>> {
-    let streams = files.iter().filter_map(|(name, command)| {
-        let name = name.strip_prefix("streams/")?;
-        Some((name.to_owned(), command.clone()))
-    });
-    streams.collect()
 }
 
 /// The labels of an object image; it is of no branch.
@@ -243,9 +235,31 @@ impl Listing {
         Ok(())
     }
 
+    /// The commands on the host that bring the packs, and what each may be asked for.
+    fn streams(&self, create: &Create<'_>) -> HashMap<String, HostStream> {
+        let mut streams = HashMap::new();
+        for (number, folder) in self.packs.folders.iter().enumerate() {
+            let command = [b"tar -cf - -C ", &*quoted(&folder.path), b" -T -"];
+            let stream = HostStream {
+                command: command.concat(),
+                lines: folder.files.iter().map(|file| file.name.clone()).collect(),
+            };
+            streams.insert(format!("packs-{number}"), stream);
+        }
+        if !self.loose.is_empty() {
+            let folder = quoted(create.repo.git_dir());
+            let stream = HostStream {
+                command: [b"git --git-dir=", &*folder, b" pack-objects -q --stdout"].concat(),
+                lines: self.loose.iter().cloned().collect(),
+            };
+            streams.insert("loose".into(), stream);
+        }
+        streams
+    }
+
     /// The files for `objects.sh`. They decide the engine's cache, which does not see what comes
     /// over SSH.
-    fn files(&self, create: &Create<'_>) -> Vec<(String, Vec<u8>)> {
+    fn files(&self, streams: &HashMap<String, HostStream>) -> Vec<(String, Vec<u8>)> {
         let mut files: Vec<(String, Vec<u8>)> = vec![
             (
                 "objects.sh".into(),
@@ -258,16 +272,16 @@ impl Listing {
             let list: String = list
                 .map(|file| format!("{} {}\n", file.size, file.name))
                 .collect();
-            let command = [b"tar -cf - -C ", &*quoted(&folder.path), b" -T -"].concat();
             files.push((format!("packs-{number}"), list.into()));
-            files.push((format!("streams/packs-{number}"), command));
         }
         if !self.loose.is_empty() {
-            let folder = quoted(create.repo.git_dir());
-            let command = [b"git --git-dir=", &*folder, b" pack-objects -q --stdout"].concat();
             files.push(("loose".into(), (self.loose.join("\n") + "\n").into()));
-            files.push(("streams/loose".into(), command));
         }
+        let commands = streams.iter().map(|(name, stream)| {
+            let name = format!("streams/{name}");
+            (name, stream.command.clone())
+        });
+        files.extend(commands);
         files
     }
 }

@@ -10,6 +10,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use super::Context;
 use super::access::Access;
 use super::progress::BuildProgress;
+use super::session_host::HostStream;
 use crate::build::step_name::Label;
 use crate::build::{BuildContext, BuildFailure, BuildRequest, FailedStep, Gate, GateMarker};
 use crate::dockerfile::{Dockerfile, Origin, SSH_MOUNT};
@@ -33,7 +34,7 @@ pub struct Build<'a> {
     /// How the repository is reached.
     pub access: &'a Access,
     /// Commands on the host whose output a step may ask for, by name.
-    pub streams: HashMap<String, Vec<u8>>,
+    pub streams: HashMap<String, HostStream>,
 }
 
 /// How a build ended that did not fail.

@@ -5,16 +5,18 @@
 //! step's own output.
 //!
 //! A client names a service in its first line; there is `git-upload-pack` of one repository, and
-//! the streams of the bake. Nothing else that it sends decides what runs.
+//! the streams of the bake, of which it picks lines that dkr listed itself. Nothing else that it sends
+//! decides what runs or is read: a base image could bring programs of its own.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
+use std::io::Cursor;
 use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncRead, AsyncReadExt, join, split};
 use tokio::process::Command;
 use tokio::sync::mpsc::UnboundedSender;
 
@@ -31,6 +33,15 @@ const NAME: usize = 64;
 /// disk does so.
 const STALL: Duration = Duration::from_secs(10 * 60);
 
+/// A command on the host whose output a step of the build may ask for.
+#[derive(Debug, Clone)]
+pub struct HostStream {
+    /// The command, quoted for a shell.
+    pub command: Vec<u8>,
+    /// What may stand in its standard input, a line each.
+    pub lines: HashSet<String>,
+}
+
 /// What a step of the build may ask for, while the gate is open.
 pub struct SessionHost {
     gate: Arc<Gate>,
@@ -41,12 +52,12 @@ pub struct SessionHost {
 struct Offer {
     env: Env,
     upload_pack: Service,
-    streams: HashMap<String, Vec<u8>>,
+    streams: HashMap<String, HostStream>,
 }
 
 impl SessionHost {
     /// Offers the repository at `git_dir` with its branches and tags, those of `remotes`, and the
-    /// output of the shell commands `streams` by their names. What a failing one of them says on
+    /// output of the `streams` by their names. What a failing one of them says on
     /// its standard error goes to `complaints`.
     ///
     /// # Errors
@@ -56,7 +67,7 @@ impl SessionHost {
         env: &Env,
         git_dir: &Path,
         remotes: Vec<String>,
-        streams: HashMap<String, Vec<u8>>,
+        streams: HashMap<String, HostStream>,
         complaints: UnboundedSender<String>,
     ) -> Result<Self> {
         let upload_pack = Service::new(git_dir, Program::UploadPack { remotes })?;
@@ -98,7 +109,16 @@ impl Offer {
         };
         let never = std::future::pending();
         let ended = match self.streams.get(&name) {
-            Some(command) => bridge(stream, shell(command), None, &limits, never).await,
+            Some(wanted) => {
+                let (mut reader, writer) = split(stream);
+                let Some(input) = read_lines(&mut reader, &wanted.lines).await else {
+                    return Some(format!(
+                        "a step asked for something else than `{name}` offers"
+                    ));
+                };
+                let stream = join(Cursor::new(input), writer);
+                bridge(stream, shell(&wanted.command), None, &limits, never).await
+            }
             None if name == self.upload_pack.name() => {
                 self.upload_pack
                     .answer(stream, &self.env, &limits, never)
@@ -135,6 +155,20 @@ async fn read_name(stream: &mut Connection) -> Option<String> {
     }
 }
 
+/// All that comes, if each line of it is one of `lines`.
+async fn read_lines(
+    reader: &mut (impl AsyncRead + Unpin),
+    lines: &HashSet<String>,
+) -> Option<Vec<u8>> {
+    let most: usize = lines.iter().map(|line| line.len() + 1).sum();
+    let mut input = Vec::new();
+    let mut bounded = reader.take(most as u64 + 1);
+    bounded.read_to_end(&mut input).await.ok()?;
+    let text = std::str::from_utf8(&input).ok()?;
+    let known = input.len() <= most && text.lines().all(|line| lines.contains(line));
+    known.then_some(input)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -146,7 +180,11 @@ mod tests {
             ("packs-0", &b"cat; echo end"[..]),
             ("broken", b"echo begin; echo oops >&2; exit 3"),
         ];
-        let streams = streams.map(|(name, command)| (name.to_owned(), command.to_vec()));
+        let streams = streams.map(|(name, command)| {
+            let lines = ["list", "other"].map(str::to_owned).into();
+            let command = command.to_vec();
+            (name.to_owned(), HostStream { command, lines })
+        });
         let env = Env::from_iter([("PATH", std::env::var("PATH").unwrap())]);
         let nowhere = Path::new("/nonexistent");
         let (complaints, heard) = unbounded_channel();
@@ -177,6 +215,30 @@ mod tests {
         gate.close();
         assert_eq!(ask(&host, "packs-0\nlist\n").await, "");
         assert!(heard.try_recv().is_err());
+    }
+
+    #[tokio::test]
+    async fn a_stream_takes_no_line_that_was_not_listed() {
+        let gate = Arc::new(Gate::new());
+        gate.open();
+        let (host, mut heard) = host(gate);
+        assert_eq!(ask(&host, "packs-0\nother\nlist").await, "other\nlistend\n");
+        for asked in [
+            "/etc/hostname\n",
+            "../list\n",
+            "-C/etc\nlist\n",
+            "list\0x\n",
+            "\n",
+            "list\nlist\nlist\n",
+        ] {
+            assert_eq!(
+                ask(&host, &format!("packs-0\n{asked}")).await,
+                "",
+                "{asked}"
+            );
+            let complaint = heard.recv().await.unwrap();
+            assert!(complaint.contains("`packs-0`"), "{complaint}");
+        }
     }
 
     #[tokio::test]
