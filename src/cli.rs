@@ -224,7 +224,7 @@ pub struct CreateImageArgs {
     /// What to bake.
     #[command(flatten)]
     pub target: TargetArgs,
-    /// Bake even if the engine's disk seems to have too little room
+    /// Bake even if the engine's disk seems to have too little room, without the build cache
     #[arg(long)]
     pub force: bool,
     /// How to reach the repository.

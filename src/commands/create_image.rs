@@ -40,7 +40,7 @@ pub async fn run(cx: &Context, args: &CreateImageArgs) -> Result<()> {
         repo: &repo,
         target: &target,
         conf: &conf,
-        no_cache,
+        no_cache: no_cache || args.force,
         clone: CloneMode::choose(&cx.settings, build.clone.as_deref())?,
         force: args.force,
     };

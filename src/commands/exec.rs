@@ -14,6 +14,7 @@ use crate::start::channel;
 use crate::start::container::environment;
 use crate::start::labels::working_branch;
 use crate::start::run::terminal_variables;
+use crate::work::ask::until_prepared;
 
 /// Runs the command; its result is the status of the command in the container.
 ///
@@ -27,7 +28,8 @@ pub async fn run(cx: &Context, args: &ExecArgs) -> Result<u8> {
     let container = choose(&containers, &args.container.name)?;
     let name = working_branch(container);
     let id = &container.id;
-    if !containers::inspect(&engine, &id.0).await?.running {
+    let state = containers::inspect(&engine, &id.0).await?;
+    if !state.running {
         return Err(
             Error::failed(format!("cannot run `{}`", args.command.join(" ")))
                 .cause(format!("container `{name}` does not run"))
@@ -35,6 +37,9 @@ pub async fn run(cx: &Context, args: &ExecArgs) -> Result<u8> {
         );
     }
     let _hold = channel::bring_back(&engine, id, cx).await?;
+    if let Some(began) = &state.started_at {
+        until_prepared(&engine, id, began).await;
+    }
     let terminal = cx.ui.terminal().stdin && cx.ui.terminal().stdout;
     let env = if terminal {
         [terminal_variables(&cx.env), own].concat()

@@ -36,11 +36,11 @@ pub async fn idle(
     let mut idle = Idle::default();
     for container in ended {
         let keep = container.labels.get(KEEP);
-        let reason = match keep.map_or(Keep::Auto, |word| Keep::of(word)) {
+        let reason = match keep.map(|word| Keep::of(word)) {
             _ if force => None,
-            Keep::Never => None,
-            Keep::Always => Some("it was started with `--keep always`".to_owned()),
-            Keep::Auto => reason(engine, container, look).await,
+            Some(Keep::Always) => Some("it was started with `--keep always`".to_owned()),
+            // One of `--rm` would be gone if it had ended by itself.
+            _ => reason(engine, container, look).await,
         };
         match reason {
             None => idle.going.push(container.clone()),

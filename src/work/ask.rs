@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use chrono::{DateTime, TimeDelta, Utc};
 use tokio::time::timeout;
 
 use super::report::Report;
@@ -24,6 +25,8 @@ const GIT_DIR: &str = "/workspace/.git";
 const REPORT: &str = "/workspace/.git/dkr-report";
 /// The file in it that is there when the command or the session has ended by itself.
 const ENDED: &str = "/workspace/.git/dkr-ended";
+/// The file in it with the working branch and, once the work may begin, its first commit.
+const STARTED: &str = "/workspace/.git/dkr-started";
 /// The file in it that says what the next start is for.
 const NEXT: &str = "dkr-next";
 /// The largest report: each of a thousand commits and as many branches has a line.
@@ -32,6 +35,10 @@ const LARGEST: u64 = 4 << 20;
 const PATIENCE: Duration = Duration::from_secs(20);
 /// How long a container may take to run.
 const START: Duration = Duration::from_secs(20);
+/// How long the entrypoint may take: its fetch has 120 s (DKR_FETCH_TIMEOUT in entrypoint.sh).
+const PREPARING: TimeDelta = TimeDelta::seconds(150);
+/// How often it is looked at meanwhile.
+const POLL: Duration = Duration::from_millis(50);
 
 /// What the next start of a stopped container is for, instead of its command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -176,6 +183,29 @@ async fn until_runs(engine: &Engine, id: &ContainerId) -> Result<()> {
     match read.map_err(|_| failed())?? {
         ended if ended.status == ExitStatus(0) => Ok(()),
         ended => Err(failed().cause(ended.reason())),
+    }
+}
+
+/// Waits until the entrypoint of a container that began to run at `began` (RFC 3339) has made the
+/// working branch: until then it moves files and commits itself, and what somebody else does there
+/// would be lost or count as old.
+pub async fn until_prepared(engine: &Engine, id: &ContainerId, began: &str) {
+    let Ok(began) = DateTime::parse_from_rfc3339(began) else {
+        return;
+    };
+    while Utc::now() - began.to_utc() < PREPARING {
+        let Ok(started) = read_file(engine, id, STARTED, LARGEST).await else {
+            return;
+        };
+        let lines = started.map_or(0, |text| String::from_utf8_lossy(&text).lines().count());
+        let runs = async || {
+            let state = containers::inspect(engine, &id.0).await;
+            state.is_ok_and(|state| state.running)
+        };
+        if lines == 2 || !runs().await {
+            return;
+        }
+        tokio::time::sleep(POLL).await;
     }
 }
 

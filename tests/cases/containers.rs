@@ -23,10 +23,7 @@ pub fn detached(t: &Sandbox, repo: &Repo, name: &str) -> Output {
 
 /// Runs a script in the container.
 pub fn inside(t: &Sandbox, name: &str, script: &str) -> Output {
-    // The entrypoint may still be at work on the branch.
-    let ready = "until [ \"$(wc -l <.git/dkr-started)\" = 2 ]; do sleep 0.05; done 2>/dev/null";
-    let script = format!("{ready}\n{script}");
-    t.dkr(["exec", name, "--", "sh", "-ec", &script]).success()
+    t.dkr(["exec", name, "--", "sh", "-ec", script]).success()
 }
 
 /// What `list-containers --json` says of the container.
@@ -40,6 +37,20 @@ pub fn row(t: &Sandbox, name: &str) -> Value {
 pub fn state(name: &str) -> Option<String> {
     let found = Api::of_machine().find(&format!("/containers/{name}/json"));
     found.map(|container| container["State"]["Status"].as_str().unwrap().to_owned())
+}
+
+#[test]
+fn a_command_waits_until_the_working_branch_is_there() {
+    let t = Sandbox::new();
+    let repo = baked(&t);
+    repo.file("later", "later").commit("later");
+    let name = t.unique("early");
+    detached(&t, &repo, &name);
+    let script = "echo x >new; git commit -q --allow-empty -m early; git log --format=%s -n 2";
+    let early = inside(&t, &name, script);
+    assert_eq!(early.stdout, "early\nlater\n");
+    let stopped = t.dkr(["stop", &name]).success();
+    stopped.stderr_has("only there is 1 commit and 1 untracked file");
 }
 
 #[test]

@@ -213,10 +213,11 @@ fn containers_that_have_ended_go_but_not_with_work() {
     for name in ["empty", "lost"] {
         start(&place, &["--detach", "--name", name], rests);
     }
-    let script = "until [ \"$(wc -l <.git/dkr-started)\" = 2 ]; do sleep 0.1; done; echo x >new";
-    place
-        .dkr(&["exec", "lost", "--", "sh", "-c", script], &repo)
-        .success();
+    start(&place, &["--detach", "--rm", "--name", "dropped"], rests);
+    for name in ["lost", "dropped"] {
+        let exec = ["exec", name, "--", "sh", "-c", "echo x >new"];
+        place.dkr(&exec, &repo).success();
+    }
     let look = place.dkr(&["prune", "--dry-run"], &repo).success();
     look.stderr_has("container `work` stays: only there is 1 untracked file");
     look.stderr_has("nothing to remove");
@@ -229,6 +230,7 @@ fn containers_that_have_ended_go_but_not_with_work() {
         "`work` stays: only there is 1 untracked file",
         "`kept` stays: it was started with `--keep always`",
         "`lost` stays: only there is 1 untracked file",
+        "`dropped` stays: only there is 1 untracked file",
         "removed container `empty`",
     ] {
         pruned.stderr_has(stays);
@@ -241,6 +243,7 @@ fn containers_that_have_ended_go_but_not_with_work() {
         .dkr(&["prune", "--force", "--keep", "0"], &repo)
         .success();
     forced.stderr_has("removed container `work`");
+    forced.stderr_has("removed container `dropped`");
     forced.stderr_has("removed container `kept`");
     assert_eq!(place.own_tags(), [""; 0]);
 }
