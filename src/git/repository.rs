@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use git2::RepositoryState;
+use git2::{RepositoryOpenFlags, RepositoryState};
 
 use super::CommitId;
 use super::credentials::publishable;
@@ -35,7 +35,11 @@ impl Repository {
                     .unwrap_or_else(|| "name the path of a repository that exists".to_owned()),
             )
         })?;
-        let inner = git2::Repository::discover(&canonical)
+        // Not `discover`, which forgets the work tree from which it came to a git directory that
+        // lies elsewhere.
+        let no_ceiling: [&Path; 0] = [];
+        let flags = RepositoryOpenFlags::empty();
+        let inner = git2::Repository::open_ext(&canonical, flags, no_ceiling)
             .map_err(|e| refusal::open_error(&canonical, &e))?;
         let root = root_of(&inner)?;
         if let Some(feature) = inner.config().ok().as_ref().and_then(refusal::feature_of) {
@@ -79,9 +83,10 @@ impl Repository {
         self.inner.commondir()
     }
 
-    /// The work tree that was opened, be it a linked one; none in a bare repository.
+    /// The work tree that was opened, be it a linked one; none in a bare repository, or where a git
+    /// directory was opened that does not know its work tree.
     pub fn work_tree(&self) -> Option<&Path> {
-        self.inner.workdir()
+        work_tree_of(&self.inner)
     }
 
     /// Whether `commit` is the one that is checked out in the opened worktree.
@@ -163,20 +168,23 @@ impl Repository {
 }
 
 fn root_of(opened: &git2::Repository) -> Result<PathBuf> {
-    let root = if opened.is_worktree() {
-        let common = opened.commondir();
-        let main = git2::Repository::open(common).map_err(|e| refusal::open_error(common, &e))?;
-        match main.workdir() {
-            // With `--separate-git-dir` the git directory does not know its work tree; git then
-            // takes the git directory's own path, too.
-            Some(work_tree) if work_tree.join(".git").exists() => work_tree.to_owned(),
-            _ => common.to_owned(),
-        }
-    } else {
-        opened.workdir().unwrap_or(opened.path()).to_owned()
-    };
+    let common = opened.commondir();
+    let main = git2::Repository::open(common).map_err(|e| refusal::open_error(common, &e))?;
+    // With `--separate-git-dir` the git directory does not know its work tree; git then takes the
+    // git directory's own path, too (`git worktree list`).
+    let root = work_tree_of(&main).unwrap_or(common);
     root.canonicalize()
         .map_err(|e| Error::failed(format!("cannot read the path `{}`", root.display())).because(e))
+}
+
+/// The work tree, if the repository is found from there: where nothing else is known, libgit2 takes
+/// the folder that the git directory lies in, be it any.
+fn work_tree_of(opened: &git2::Repository) -> Option<&Path> {
+    let work_tree = opened.workdir()?;
+    let no_ceiling: [&Path; 0] = [];
+    let found = git2::Repository::discover_path(work_tree, no_ceiling).ok()?;
+    let is_same = found.canonicalize().ok()? == opened.path().canonicalize().ok()?;
+    is_same.then_some(work_tree)
 }
 
 /// The last component of `root`; that of the directory above if `root` is itself a `.git`.
@@ -243,6 +251,41 @@ mod tests {
             assert_eq!(found.root(), inner.to_str().unwrap());
             assert_eq!(found.name(), "inner");
         }
+    }
+
+    #[test]
+    fn a_git_directory_elsewhere_is_the_repository_and_its_neighbours_are_others() {
+        let source = TestRepo::new();
+        source.commit("a", "1");
+        let url = source.path().to_str().unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let dir = dir.path().canonicalize().unwrap();
+        // A folder that is itself a work tree says nothing about the git directories in it.
+        git_in(&dir, &["init", "-q", "work"]);
+        for name in ["one", "two"] {
+            let apart = format!("--separate-git-dir=work/{name}.git");
+            git_in(&dir, &["clone", "-q", &apart, url, name]);
+            let (git_dir, tree) = (dir.join(format!("work/{name}.git")), dir.join(name));
+            let linked = dir.join(format!("linked-{name}"));
+            git_in(&tree, &["worktree", "add", "-q", linked.to_str().unwrap()]);
+            std::fs::create_dir(tree.join("below")).unwrap();
+            for (path, work_tree) in [
+                (tree.join("below"), Some(&tree)),
+                (linked.clone(), Some(&linked)),
+                (git_dir.clone(), None),
+            ] {
+                let found = Repository::discover(&path).unwrap();
+                assert_eq!(found.root(), git_dir.to_str().unwrap());
+                assert_eq!(found.name(), name);
+                assert_eq!(found.work_tree(), work_tree.map(PathBuf::as_path));
+            }
+        }
+        // A link to a git directory is no different.
+        let linked = dir.join("three");
+        std::fs::create_dir(&linked).unwrap();
+        std::os::unix::fs::symlink(dir.join("work/one.git"), linked.join(".git")).unwrap();
+        let found = Repository::discover(&linked).unwrap();
+        assert_eq!(found.root(), dir.join("work/one.git").to_str().unwrap());
     }
 
     #[test]
