@@ -1,6 +1,7 @@
 //! The commands: one thin file each, and the one match that calls them.
 
 mod attach;
+mod come_back;
 mod completions;
 mod containers;
 mod create_image;

@@ -1,5 +1,6 @@
 //! `dkr start-image`: starts a container on its own working branch.
 
+use super::come_back::{existing, go_back};
 use super::create_image::ssh_flags;
 use crate::bake::access::Reach;
 use crate::bake::create::{CloneMode, Create};
@@ -12,27 +13,23 @@ use crate::channel::Folder;
 use crate::cli::{LimitArgs, StartImageArgs};
 use crate::conf::{Allow, Key};
 use crate::engine::containers;
-use crate::engine::containers::{ContainerId, ContainerSpec, ContainerState};
+use crate::engine::containers::{ContainerId, ContainerSpec};
 use crate::engine::limits::{self, Gpus, Limits};
-use crate::engine::{Engine, ListedContainer, Location};
+use crate::engine::{Engine, Location};
 use crate::error::{Error, Result, quoted};
 use crate::git::service::PushPrefix;
 use crate::git::working_branch::{check_beside, check_working_branch};
 use crate::git::{Repository, TargetKind};
 use crate::image::names::random_name;
 use crate::image::search::{best, newest_of_exact_ref};
-use crate::image::{BakedImage, Query, labels};
+use crate::image::{BakedImage, Query};
 use crate::start::agent::ForwardedAgent;
 use crate::start::channel;
-use crate::start::container::{Surroundings, Way, Wishes, container_name, specify};
-use crate::start::labels::WORK_BRANCH;
-use crate::start::run::{
-    Target, come_back, come_back_detached, keep_of, run as run_container, run_detached,
-    terminal_variables,
-};
+use crate::start::container::{Surroundings, Way, Wishes, specify};
+use crate::start::run::{Target, run as run_container, run_detached, terminal_variables};
 use crate::start::stale::{Decision, StaleAnswer, compare, decide};
 use crate::work::Keep;
-use crate::work::names::{branches_of, working_on};
+use crate::work::names::branches_of;
 
 /// Hex digits of a shortened commit.
 const SHORT_COMMIT: usize = 10;
@@ -216,69 +213,6 @@ pub(super) fn limits(cx: &Context, args: &LimitArgs) -> Result<Limits> {
         pids: of.parsed(Key::PidsLimit, pids, limits::PIDS, limits::parse_pids)?,
         gpus: of.parsed(Key::Gpus, gpus, Gpus::EXPECTED, Gpus::parse)?,
     })
-}
-
-/// The container of that working branch, if it exists already and can be come back to.
-async fn existing(
-    args: &StartImageArgs,
-    engine: &Engine,
-    others: &[ListedContainer],
-) -> Result<Option<ContainerState>> {
-    let Some(name) = &args.name else {
-        return Ok(None);
-    };
-    let repo = args.target.repo.as_deref();
-    let repo = repo.map(Repository::discover).transpose()?;
-    let repo_path = repo.as_ref().map(Repository::root);
-    let Some(found) = working_on(others, name, &container_name(name), repo_path) else {
-        return Ok(None);
-    };
-    let state = containers::inspect(engine, &found.id.0).await?;
-    let taken = || Error::failed(format!("there is a container `{}` already", state.name));
-    let of_repo = state.labels.get(labels::REPO_PATH).map(String::as_str);
-    let is_other = repo_path.is_some_and(|path| Some(path) != of_repo);
-    let branch = state.labels.get(WORK_BRANCH);
-    if branch != Some(name) || is_other {
-        let whose = match (branch, of_repo) {
-            (Some(branch), Some(path)) => format!("it works on branch `{branch}` of `{path}`"),
-            _ => "dkr did not make it".to_owned(),
-        };
-        return Err(taken()
-            .cause(whose)
-            .hint("choose another name with `--name`"));
-    }
-    if !args.command.is_empty() {
-        let name = quoted(name);
-        return Err(taken()
-            .hint(format!("`dkr attach {name}` comes back to it"))
-            .hint(format!("`dkr exec {name} -- CMD` runs a command in it"))
-            .hint(format!("`dkr remove-container {name}` removes it")));
-    }
-    Ok(Some(state))
-}
-
-/// Comes back to a container that exists.
-async fn go_back(
-    cx: &Context,
-    args: &StartImageArgs,
-    terminal: bool,
-    engine: &Engine,
-    state: &ContainerState,
-) -> Result<u8> {
-    cx.ui
-        .message(&format!("coming back to container `{}`", state.name));
-    let _hold = channel::bring_back(engine, &state.id, cx).await?;
-    let state = &containers::inspect(engine, &state.id.0).await?;
-    let target = Target {
-        engine,
-        id: &state.id,
-        name: args.name.as_deref().unwrap_or(&state.name),
-        keep: keep_of(state),
-    };
-    match args.detach {
-        true => come_back_detached(&target, state, cx).await,
-        false => come_back(&target, state, terminal, cx).await,
-    }
 }
 
 /// The newest image of all, or of the repository and ref that were given.

@@ -212,6 +212,16 @@ fn a_session_is_left_at_once_and_its_name_is_taken() {
     t.dkr(arguments).success();
     assert_eq!(row(&t, &name)["runs"], "session");
     t.dkr(arguments).success().stderr_has("runs already");
+    let back = format!("hint: `dkr attach {name}` comes back to it");
+    let asked = [&arguments[..], &["--network", "none", "--rm"]].concat();
+    let refused = t.dkr(asked).failure(1);
+    refused.stderr_has("`--rm`, `--network` would change nothing in it");
+    refused.stderr_has(&back);
+    repo.git(["branch", "topic"]);
+    let asked = ["start-image", path, "topic", "--name", &name, "--detach"];
+    let refused = t.dkr(asked).failure(1);
+    refused.stderr_has("it was started from an image of `main`");
+    refused.stderr_has(&back);
     t.dkr(["stop", &name]).success();
     assert_eq!(state(&name).as_deref(), Some("exited"));
     t.dkr(arguments).success();

@@ -1,0 +1,128 @@
+//! `dkr start-image --name BRANCH` where a container works on that branch already: comes back to it.
+
+use crate::bake::Context;
+use crate::cli::StartImageArgs;
+use crate::engine::containers::{self, ContainerState};
+use crate::engine::{Engine, ListedContainer};
+use crate::error::{Error, Result, quoted};
+use crate::git::Repository;
+use crate::image::labels;
+use crate::start::channel;
+use crate::start::container::container_name;
+use crate::start::labels::WORK_BRANCH;
+use crate::start::run::{Target, come_back, come_back_detached, keep_of};
+use crate::work::names::working_on;
+
+/// The container of the working branch that was asked for, if it exists and can be come back to.
+///
+/// # Errors
+/// When it exists, but is not what was asked for.
+pub async fn existing(
+    args: &StartImageArgs,
+    engine: &Engine,
+    others: &[ListedContainer],
+) -> Result<Option<ContainerState>> {
+    let Some(name) = &args.name else {
+        return Ok(None);
+    };
+    let repo = args.target.repo.as_deref();
+    let repo = repo.map(Repository::discover).transpose()?;
+    let repo_path = repo.as_ref().map(Repository::root);
+    let Some(found) = working_on(others, name, &container_name(name), repo_path) else {
+        return Ok(None);
+    };
+    let state = containers::inspect(engine, &found.id.0).await?;
+    let taken = || Error::failed(format!("there is a container `{}` already", state.name));
+    let of_repo = state.labels.get(labels::REPO_PATH).map(String::as_str);
+    let is_other = repo_path.is_some_and(|path| Some(path) != of_repo);
+    let branch = state.labels.get(WORK_BRANCH);
+    if branch != Some(name) || is_other {
+        let whose = match (branch, of_repo) {
+            (Some(branch), Some(path)) => format!("it works on branch `{branch}` of `{path}`"),
+            _ => "dkr did not make it".to_owned(),
+        };
+        return Err(taken()
+            .cause(whose)
+            .hint("choose another name with `--name`"));
+    }
+    let typed = quoted(name);
+    let back = format!("`dkr attach {typed}` comes back to it");
+    let remove = format!("`dkr remove-container {typed}` removes it");
+    if !args.command.is_empty() {
+        return Err(taken()
+            .hint(back)
+            .hint(format!("`dkr exec {typed} -- CMD` runs a command in it"))
+            .hint(remove));
+    }
+    if let Some(why) = unlike(args, repo.as_ref(), &state) {
+        return Err(taken().cause(why).hint(back).hint(remove));
+    }
+    Ok(Some(state))
+}
+
+/// How a container that exists differs from the one that was asked for, as far as that can be told
+/// without looking into it.
+fn unlike(
+    args: &StartImageArgs,
+    repo: Option<&Repository>,
+    state: &ContainerState,
+) -> Option<String> {
+    let flags = flags_of_new_ones(args);
+    if !flags.is_empty() {
+        return Some(format!("{} would change nothing in it", flags.join(", ")));
+    }
+    let reference = args.target.reference.as_deref()?;
+    let wanted = repo?.locate(Some(reference)).ok()?;
+    let branch = state.labels.get(labels::BRANCH)?;
+    let is_other = state.labels.get(labels::REF) != Some(&wanted.ref_name);
+    is_other.then(|| format!("it was started from an image of `{branch}`"))
+}
+
+/// The flags given that decide what a container is like when it is made.
+fn flags_of_new_ones(args: &StartImageArgs) -> Vec<&'static str> {
+    let given = [
+        ("`--keep`", args.keep.is_some()),
+        ("`--rm`", args.rm),
+        ("`--volume`", !args.volumes.is_empty()),
+        ("`--env`", !args.env.is_empty()),
+        ("`--publish`", !args.ports.is_empty()),
+        ("`--network`", args.network.is_some()),
+        ("`--cpus`", args.limits.cpus.is_some()),
+        ("`--memory`", args.limits.memory.is_some()),
+        ("`--pids-limit`", args.limits.pids_limit.is_some()),
+        ("`--gpus`", args.limits.gpus.is_some()),
+        ("`--anthropic-key`", args.anthropic_key.is_some()),
+        ("`--transport`", args.transport.is_some()),
+        ("`--ssh-key`", args.ssh.ssh_key.is_some()),
+        ("`--forward-agent`", args.forward_agent),
+    ];
+    let given = given.into_iter().filter(|(_, given)| *given);
+    given.map(|(flag, _)| flag).collect()
+}
+
+/// Comes back to a container that exists.
+///
+/// # Errors
+/// When it cannot be started or attached to.
+pub async fn go_back(
+    cx: &Context,
+    args: &StartImageArgs,
+    terminal: bool,
+    engine: &Engine,
+    state: &ContainerState,
+) -> Result<u8> {
+    cx.ui
+        .message(&format!("coming back to container `{}`", state.name));
+    let _hold = channel::bring_back(engine, &state.id, cx).await?;
+    let state = &containers::inspect(engine, &state.id.0).await?;
+    let target = Target {
+        engine,
+        id: &state.id,
+        name: args.name.as_deref().unwrap_or(&state.name),
+        keep: keep_of(state),
+    };
+    match args.detach {
+        true => come_back_detached(&target, state, cx).await,
+        false => come_back(&target, state, terminal, cx).await,
+    }
+}
