@@ -27,6 +27,26 @@ const OPTIONS: &[&str] = &[
     "delegated",
 ];
 
+/// What dkr needs in a container, and what stands there: nothing may be mounted on it, in it (but
+/// see [`WORKSPACE`]) or over it. `/var/run` is a link to `/run` in most images.
+const TAKEN: [(&str, &str); 7] = [
+    (
+        "/workspace/.git",
+        "the git directory of the image's repository",
+    ),
+    ("/usr/local/lib/dkr", "where dkr's own programs are"),
+    ("/var/lib/dkr", "where the objects of the repository are"),
+    ("/run/dkr", "the container's way to the host's repository"),
+    (
+        "/var/run/dkr",
+        "the container's way to the host's repository",
+    ),
+    ("/run/secrets/anthropic_key", "the place of the API key"),
+    ("/var/run/secrets/anthropic_key", "the place of the API key"),
+];
+/// The work tree of the image; a folder in it may be a volume.
+const WORKSPACE: &str = "/workspace";
+
 /// What is mounted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum VolumeSource {
@@ -44,7 +64,7 @@ pub enum VolumeSource {
 pub struct Volume {
     /// What is mounted.
     pub source: VolumeSource,
-    /// Where, an absolute path in the container.
+    /// Where, an absolute path in the container without `.`, `..`, `//` or a `/` at its end.
     pub target: String,
     /// The mount's options as written, such as `ro` or `z`.
     pub options: Vec<String>,
@@ -73,12 +93,10 @@ impl Volume {
         if text.contains(char::is_control) {
             return Err("a volume without control characters".to_owned());
         }
-        if !target.starts_with('/') || target.split('/').all(|part| matches!(part, "" | ".")) {
-            return Err("an absolute path other than `/` after the name of the volume".to_owned());
-        }
+        let target = read_target(target)?;
         Ok(Volume {
             source: read_source(source)?,
-            target: target.to_owned(),
+            target,
             options: options.map_or(Ok(Vec::new()), read_options)?,
         })
     }
@@ -129,6 +147,36 @@ fn read_source(source: &str) -> std::result::Result<VolumeSource, String> {
     Ok(VolumeSource::Named(source.to_owned()))
 }
 
+/// One spelling for each path: the engine tells apart what is one place.
+fn read_target(target: &str) -> std::result::Result<String, String> {
+    let mut path = String::new();
+    for part in target.split('/').filter(|part| !matches!(*part, "" | ".")) {
+        path.push('/');
+        path.push_str(part);
+    }
+    if !target.starts_with('/') || path.is_empty() || path.split('/').any(|part| part == "..") {
+        return Err(
+            "an absolute path other than `/`, without `..`, after the name of the volume"
+                .to_owned(),
+        );
+    }
+    match taken(&path) {
+        None => Ok(path),
+        Some((place, what)) => Err(format!(
+            "a path in the container that dkr leaves free: `{place}` is {what}"
+        )),
+    }
+}
+
+/// What dkr needs that a mount at `path` would hide or stand in.
+fn taken(path: &str) -> Option<(&'static str, &'static str)> {
+    if path == WORKSPACE {
+        return Some((WORKSPACE, "the repository of the image"));
+    }
+    let (path, mut all) = (Path::new(path), TAKEN.into_iter());
+    all.find(|(place, _)| path.starts_with(place) || Path::new(place).starts_with(path))
+}
+
 fn read_options(options: &str) -> std::result::Result<Vec<String>, String> {
     let options: Vec<&str> = options.split(',').collect();
     if !options.iter().all(|option| OPTIONS.contains(option)) {
@@ -162,6 +210,61 @@ mod tests {
     }
 
     #[test]
+    fn one_place_has_one_spelling() {
+        for text in ["cache:/data/x/", "cache://data/./x", "cache:/data//x/."] {
+            let volume = Volume::parse(text).unwrap();
+            assert_eq!(volume.target, "/data/x");
+            assert_eq!(volume.to_string(), "cache:/data/x");
+        }
+    }
+
+    #[test]
+    fn what_dkr_needs_in_a_container_is_refused_and_the_rest_is_free() {
+        for (target, place) in [
+            ("/workspace", "/workspace"),
+            ("//workspace/./", "/workspace"),
+            ("/workspace/.git", "/workspace/.git"),
+            ("/workspace/.git/hooks", "/workspace/.git"),
+            ("/usr", "/usr/local/lib/dkr"),
+            ("/usr/local/", "/usr/local/lib/dkr"),
+            ("/usr/local/lib/dkr/x", "/usr/local/lib/dkr"),
+            ("/var", "/var/lib/dkr"),
+            ("/var/lib", "/var/lib/dkr"),
+            ("/var/lib/dkr/objects", "/var/lib/dkr"),
+            ("/run", "/run/dkr"),
+            ("/run/dkr", "/run/dkr"),
+            ("/var/run", "/var/run/dkr"),
+            ("/run/secrets", "/run/secrets/anthropic_key"),
+            ("/run/secrets/anthropic_key", "/run/secrets/anthropic_key"),
+        ] {
+            for source in ["cache", "/home/me/repo"] {
+                let error = Volume::parse(&format!("{source}:{target}:ro")).unwrap_err();
+                let reason = format!("that dkr leaves free: `{place}` is ");
+                assert!(error.message.contains(&reason), "{target}: {error}");
+            }
+        }
+        for target in [
+            "/workspace/node_modules",
+            "/workspace/.github",
+            "/workspaces",
+            "/root",
+            "/bazel-cache",
+            "/tmp",
+            "/home",
+            "/data",
+            "/var/run/docker.sock",
+            "/run/secrets/other",
+            "/usr/local/bin",
+            "/var/lib/dkr-data",
+        ] {
+            assert!(
+                Volume::parse(&format!("cache:{target}")).is_ok(),
+                "{target}"
+            );
+        }
+    }
+
+    #[test]
     fn what_docker_would_not_mount_is_refused() {
         for text in [
             "",
@@ -172,6 +275,8 @@ mod tests {
             "cache:data",
             "cache:/",
             "cache:/./",
+            "cache:/data/..",
+            "cache:/data/../workspace",
             "a:/data",
             "-a:/data",
             "a b:/data",

@@ -210,6 +210,13 @@ fn volumes_come_from_the_repository_as_far_as_the_user_allows() {
                   grep -c ' /bazel-cache ' /proc/self/mountinfo | head -c 1";
     let output = start(&t, &repo, &["-v", &bind], &["bash", "-c", script]).success();
     assert_eq!(output.stdout, "kept\nof the host\nread-only\n1", "{output}");
+    // The user's takes the place of the repository's, however it is spelled.
+    let instead = format!("{shared}:/cache/");
+    let output = start(&t, &repo, &["-v", &instead], &["cat", "/cache/file"]).success();
+    assert_eq!(output.stdout, "of the host\n");
+    let over = format!("{}:/workspace", repo.path().display());
+    let refused = start(&t, &repo, &["-v", &over], &["true"]).failure(2);
+    refused.stderr_has("`/workspace` is the repository of the image");
 
     let host_path = format!("volumes = {shared}:/host\n");
     repo.file(".dkr.conf", conf(&host_path))
