@@ -16,6 +16,7 @@ mod deliver;
 mod flow;
 mod group;
 mod prefix;
+mod symbolic;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
@@ -36,9 +37,15 @@ pub use bridge::{Limits, Outcome, Traffic, bridge};
 pub use config::push_obstacle;
 pub use deliver::RefUpdate;
 pub use prefix::PushPrefix;
+use symbolic::symbolic_refs;
 
 /// The largest pack that `receive-pack` takes, in bytes (2 GiB).
 pub const MAX_PUSH_BYTES: u64 = 2 << 30;
+
+/// The most memory that git may ask for at once while it takes a pack: a few kilobytes of pack can
+/// say that they unpack to gigabytes. Larger files are passed through
+/// (`core.bigFileThreshold` below).
+const MAX_ALLOCATION: &str = "513m";
 
 /// Which of git's server programs answers.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -106,7 +113,7 @@ impl Service {
     ///
     /// # Errors
     /// When the repository's configuration cannot be read, or names a hook that cannot be
-    /// switched off.
+    /// switched off; when dkr itself would write through a symbolic ref.
     pub async fn command(&self, env: &Env) -> Result<Command> {
         let mut command = hardened_git(env, &self.git_dir);
         for hook in config::configured_hooks(env, &self.git_dir).await? {
@@ -127,9 +134,23 @@ impl Service {
             }
             Program::ReceivePack { prefix, max_bytes } => {
                 receive(&mut command, &[prefix.namespace()], *max_bytes);
+                // They are the user's own; git would write what they lead to.
+                for name in symbolic_refs(&self.git_dir, &prefix.blocking_ref()) {
+                    let mut hidden = OsString::from("receive.hideRefs=");
+                    hidden.push(name);
+                    command.arg("-c").arg(hidden);
+                }
                 command.arg("receive-pack");
             }
             Program::Deliver { refs, force } => {
+                let mut led_on = refs
+                    .iter()
+                    .flat_map(|name| symbolic_refs(&self.git_dir, name));
+                if let Some(name) = led_on.next() {
+                    let message = format!("cannot write the ref `{}`", name.display());
+                    let cause = "it is symbolic: what it leads to would be written";
+                    return Err(Error::failed(message).cause(cause));
+                }
                 receive(&mut command, refs, MAX_PUSH_BYTES);
                 let deny = format!("receive.denyNonFastForwards={}", !force);
                 set(&mut command, &deny);
@@ -166,6 +187,7 @@ impl Service {
 
 /// Settings of a `receive-pack` that knows nothing but the refs `shown`, or what is below them.
 fn receive(command: &mut Command, shown: &[String], max_bytes: u64) {
+    command.env("GIT_ALLOC_LIMIT", MAX_ALLOCATION);
     set(command, "receive.hideRefs=refs/");
     for name in shown {
         set(command, &format!("receive.hideRefs=!{name}"));
@@ -176,7 +198,7 @@ fn receive(command: &mut Command, shown: &[String], max_bytes: u64) {
 
 /// What a push may not do or cause, whatever the repository's own configuration says. The prefix
 /// belongs to the container alone, so deleting and forcing inside it are its own affair.
-const RECEIVE_PACK: [&str; 14] = [
+const RECEIVE_PACK: [&str; 17] = [
     "receive.denyCurrentBranch=refuse",
     "receive.denyDeleteCurrent=refuse",
     "receive.denyDeletes=false",
@@ -186,6 +208,11 @@ const RECEIVE_PACK: [&str; 14] = [
     "receive.fsckObjects=true",
     "receive.shallowUpdate=false",
     "receive.autogc=false",
+    // `index-pack` holds one object at a time and passes larger files through; `unpack-objects`
+    // would hold all commits and trees of a push at once.
+    "receive.unpackLimit=1",
+    "core.bigFileThreshold=512m",
+    "pack.threads=1",
     // A signed push would have git run the program that checks signatures.
     "gpg.program=false",
     "gpg.openpgp.program=false",

@@ -7,7 +7,7 @@
 
 use super::PushPrefix;
 
-/// More updates than this in one push are refused.
+/// More lines than this in one push are refused: updates, and roots of a shallow clone.
 const MAX_COMMANDS: usize = 10_000;
 
 /// The largest packet, its four length digits included (gitprotocol-common).
@@ -96,15 +96,16 @@ impl<'a> PushCommands<'a> {
             let mut words = capabilities.split(|byte| *byte == b' ');
             self.sideband |= words.any(|word| word == b"side-band-64k");
         }
+        // git remembers each line, those of a shallow clone too.
+        self.commands += 1;
+        if self.commands > MAX_COMMANDS {
+            return Err(self.refusal(&format!("more than {MAX_COMMANDS} refs in one push")));
+        }
         if command.starts_with(b"shallow ") {
             return Ok(());
         }
         if command.starts_with(b"push-cert") {
             return Err(self.refusal("signed pushes are not taken"));
-        }
-        self.commands += 1;
-        if self.commands > MAX_COMMANDS {
-            return Err(self.refusal(&format!("more than {MAX_COMMANDS} refs in one push")));
         }
         let mut words = command.splitn(3, |byte| *byte == b' ');
         let (Some(old), Some(new), Some(name)) = (words.next(), words.next(), words.next()) else {
@@ -256,6 +257,9 @@ mod tests {
         assert!(read(&input).is_ok());
         input.extend(line("refs/heads/box/a", ""));
         assert!(read(&input).is_err());
+        let shallow = format!("0034shallow {}", "a".repeat(40));
+        assert!(read(shallow.repeat(MAX_COMMANDS).as_bytes()).is_ok());
+        assert!(read(shallow.repeat(MAX_COMMANDS + 1).as_bytes()).is_err());
     }
 
     proptest! {

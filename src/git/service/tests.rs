@@ -144,6 +144,36 @@ async fn every_other_ref_is_refused_and_nothing_of_the_host_changes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_written_through_a_ref_that_leads_to_another() {
+    let t = served(3);
+    for (name, to) in [("alias", "main"), ("deep/alias", "topic"), ("new", "none")] {
+        let (name, to) = (format!("refs/heads/box/{name}"), format!("refs/heads/{to}"));
+        t.host(&["symbolic-ref", &name, &to]);
+    }
+    let heads = t.git_dir().join("refs/heads");
+    std::os::unix::fs::symlink(heads.join("topic"), heads.join("box/link")).unwrap();
+    t.commit("work");
+    let before = (t.host_files(), t.host(&["for-each-ref"]));
+    for name in ["alias", "deep/alias", "new", "link"] {
+        let name = format!("refs/heads/box/{name}");
+        for source in ["HEAD", ""] {
+            let error = t.fails(&["push", "--force", "host", &format!("{source}:{name}")]);
+            assert!(error.contains("hidden ref"), "{name}: {error}");
+        }
+        let program = Program::Deliver {
+            refs: vec![name.clone()],
+            force: true,
+        };
+        let service = Service::new(&t.git_dir(), program).unwrap();
+        let error = service.command(&t.env()).await.unwrap_err();
+        assert!(error.message.contains(&name), "{error}");
+    }
+    assert_eq!((t.host_files(), t.host(&["for-each-ref"])), before);
+    // Those beside them are the container's as ever.
+    t.ok(&["push", "-q", "host", "HEAD:refs/heads/box/deep/a"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_the_user_has_checked_out_of_the_prefix_stays_as_it_is() {
     let t = served(3);
     t.host(&["switch", "-q", "-c", "box/mine"]);
@@ -198,6 +228,32 @@ async fn a_pack_that_is_too_large_is_refused_and_leaves_nothing() {
         "{error}"
     );
     assert_eq!(t.host(&["count-objects", "-v"]), objects);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_small_pack_that_asks_for_much_memory_is_refused() {
+    let t = Sandbox::new(3);
+    let service = receive_pack(&t, MAX_PUSH_BYTES);
+    let (near, mut far) = tokio::io::duplex(100_000);
+    let (env, limits) = (t.env(), Limits::default());
+    let answer = service.answer(near, &env, &limits, std::future::pending());
+    let id = "a".repeat(40);
+    let mut push = format!(
+        "{} {id} refs/heads/box/a\0 report-status side-band-64k",
+        "0".repeat(40)
+    )
+    .into_bytes();
+    push.splice(0..0, format!("{:04x}", push.len() + 4).into_bytes());
+    // One commit (type 1) that says to have 1 GiB: four bits of its size, then seven at a time.
+    push.extend(b"0000PACK\0\0\0\x02\0\0\0\x01\x90\x80\x80\x80\x20");
+    far.write_all(&push).await.unwrap();
+    far.shutdown().await.unwrap();
+    let mut said = Vec::new();
+    let (traffic, _) = tokio::join!(answer, far.read_to_end(&mut said));
+    assert_eq!(traffic.unwrap().outcome, Outcome::Finished);
+    let said = String::from_utf8_lossy(&said);
+    assert!(said.contains("attempting to allocate"), "{said}");
+    assert_eq!(t.host(&["for-each-ref", "refs/heads/box/"]), "");
 }
 
 #[tokio::test(flavor = "multi_thread")]
