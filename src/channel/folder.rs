@@ -25,7 +25,8 @@ use crate::git::service::PushPrefix;
 pub struct Channel {
     /// The container's id.
     pub container: String,
-    /// Which engine the container is on, in any words that tell engines apart.
+    /// Which engine the container is on, in any words that tell engines apart. It need not be the
+    /// only name of that engine.
     pub engine: String,
     /// The git directory: the `.git` of the main worktree, or the bare repository. None if the
     /// container reaches it in another way, or not at all: then only its end is waited for.
@@ -94,14 +95,15 @@ impl Folder {
         Ok(folder)
     }
 
-    /// The folder of a container on `engine`, if it has one.
+    /// The folder of a container, if it has one. Ids of containers are unique, whatever way leads
+    /// to their engine.
     ///
     /// # Errors
     /// When there is no state directory.
-    pub fn of_container(env: &Env, engine: &str, container: &str) -> Result<Option<Self>> {
+    pub fn of_container(env: &Env, container: &str) -> Result<Option<Self>> {
         let found = all(env)?.into_iter().find(|folder| {
             let channel = folder.channel();
-            channel.is_ok_and(|c| c.engine == engine && c.container == container)
+            channel.is_ok_and(|channel| channel.container == container)
         });
         Ok(found)
     }
@@ -229,14 +231,15 @@ const HELD: &str = "held.lock";
 /// How often a lock is looked at that is waited for: a start waits for some of them.
 pub(super) const LOCK_INTERVAL: Duration = Duration::from_millis(2);
 
-/// Removes the folders of containers on `engine` that no longer exist, and those that were made
-/// for containers that never came to be. What cannot be decided stays. Gives their number.
+/// Removes the folders of containers that no longer exist on the engine of these names, and those
+/// that were made for containers that never came to be. What cannot be decided stays. Gives their
+/// number.
 ///
 /// # Errors
 /// When there is no state directory.
 pub async fn sweep(
     env: &Env,
-    engine: &str,
+    names: &[String],
     exists: impl AsyncFn(&str) -> Result<bool>,
 ) -> Result<usize> {
     let mut swept = 0;
@@ -245,7 +248,7 @@ pub async fn sweep(
             continue;
         }
         let stale = match folder.channel() {
-            Ok(channel) if channel.engine == engine => {
+            Ok(channel) if names.contains(&channel.engine) => {
                 matches!(exists(&channel.container).await, Ok(false))
             }
             Ok(_) => false,

@@ -127,7 +127,7 @@ async fn a_container_fetches_and_pushes_and_the_folder_ends_with_it() {
     let refused = t.fails(&["push", "host", "HEAD:refs/heads/main"]);
     assert!(refused.contains("push refused"), "{refused}");
     let env = t.env();
-    let found = Folder::of_container(&env, "local", "c0ffee").unwrap();
+    let found = Folder::of_container(&env, "c0ffee").unwrap();
     assert_eq!(found.as_ref(), Some(&served.folder));
 
     let (t, folder) = served.end(ContainerState::Stopped).await;
@@ -304,7 +304,7 @@ async fn sweeping_takes_only_what_no_container_of_this_engine_needs() {
         folder.assign(&channel).unwrap();
         folder
     };
-    let gone = make("local", "gone");
+    let gone = [make("local", "gone"), make("link", "gone")];
     let stays = [
         make("local", "alive"),
         make("local", "unknown"),
@@ -317,8 +317,9 @@ async fn sweeping_takes_only_what_no_container_of_this_engine_needs() {
         "unknown" => Err(crate::error::Error::failed("no engine")),
         name => Ok(name == "alive"),
     };
-    assert_eq!(sweep(&env, "local", exists).await.unwrap(), 1);
-    assert!(!gone.root().exists());
+    let names = ["local", "link"].map(String::from);
+    assert_eq!(sweep(&env, &names, exists).await.unwrap(), 2);
+    assert!(gone.iter().all(|folder| !folder.root().exists()));
     assert!(
         stays
             .iter()
@@ -326,7 +327,7 @@ async fn sweeping_takes_only_what_no_container_of_this_engine_needs() {
             .all(|folder| folder.root().exists())
     );
     drop(lock);
-    assert_eq!(sweep(&env, "local", exists).await.unwrap(), 1);
+    assert_eq!(sweep(&env, &names, exists).await.unwrap(), 1);
 }
 
 const NOISE_BYTES: usize = 24 << 20;

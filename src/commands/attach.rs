@@ -18,7 +18,7 @@ pub async fn run(cx: &Context, args: &AttachArgs) -> Result<u8> {
     let engine = Engine::connect(&cx.env).await?;
     let containers = list(&engine).await?;
     let container = choose(&containers, &args.container.name)?;
-    let _hold = channel::bring_back(&engine, &container.id, cx).await?;
+    let _hold = channel::bring_back(&container.id, cx).await?;
     let state = containers::inspect(&engine, &container.id.0).await?;
     drop(waiting);
     let target = Target {

@@ -113,7 +113,7 @@ pub async fn go_back(
 ) -> Result<u8> {
     cx.ui
         .message(&format!("coming back to container `{}`", state.name));
-    let _hold = channel::bring_back(engine, &state.id, cx).await?;
+    let _hold = channel::bring_back(&state.id, cx).await?;
     let state = &containers::inspect(engine, &state.id.0).await?;
     let target = Target {
         engine,

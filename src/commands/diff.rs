@@ -24,7 +24,7 @@ pub async fn run(cx: &Context, args: &DiffArgs) -> Result<()> {
     let engine = Engine::connect(&cx.env).await?;
     let containers = list(&engine).await?;
     let container = choose(&containers, &args.container.name)?;
-    let _hold = channel::hold(&engine, &container.id, cx).await?;
+    let _hold = channel::hold(&container.id, cx).await?;
     let terminal = cx.ui.terminal().stdout;
     let colour = match terminal && !cx.ui.terminal().no_color {
         true => "--color=always",

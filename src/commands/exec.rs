@@ -36,7 +36,7 @@ pub async fn run(cx: &Context, args: &ExecArgs) -> Result<u8> {
                 .hint(format!("`dkr attach {}` starts it", quoted(name))),
         );
     }
-    let _hold = channel::bring_back(&engine, id, cx).await?;
+    let _hold = channel::bring_back(id, cx).await?;
     if let Some(began) = &state.started_at {
         until_prepared(&engine, id, began).await;
     }

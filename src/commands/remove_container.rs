@@ -23,7 +23,7 @@ pub async fn run(cx: &Context, args: &RemoveContainerArgs) -> Result<()> {
     let chosen = choose_all(&containers, &args.names)?;
     let mut holds = Vec::new();
     for container in &chosen {
-        holds.push(channel::hold(&engine, &container.id, cx).await?);
+        holds.push(channel::hold(&container.id, cx).await?);
     }
     if !args.force {
         check(&engine, &chosen).await?;

@@ -28,7 +28,7 @@ pub async fn run(cx: &Context, args: &TakeArgs) -> Result<()> {
     let path = container.labels.get(REPO_PATH);
     let path = path.ok_or_else(|| Error::bug(format!("container `{name}` is of no repository")))?;
     let repo = Repository::discover(path.as_ref()).map_err(|error| moved(error, path))?;
-    let _hold = channel::hold(&engine, &container.id, cx).await?;
+    let _hold = channel::hold(&container.id, cx).await?;
     let outcome = take(&engine, container, &repo, args.force, &cx.env).await?;
     drop(waiting);
     for Taken { update, what } in &outcome.taken {

@@ -73,6 +73,18 @@ impl Endpoint {
             None => parse_tcp(address, address, tls),
         }
     }
+
+    /// The same place without symbolic links in the path of its socket, as far as it is there:
+    /// `/var/run/docker.sock` and `/run/docker.sock` are mostly one engine.
+    pub fn resolved(&self) -> Self {
+        match self {
+            Endpoint::Unix(path) => {
+                let path = path.canonicalize().unwrap_or_else(|_| path.clone());
+                Endpoint::Unix(path)
+            }
+            elsewhere => elsewhere.clone(),
+        }
+    }
 }
 
 impl fmt::Display for Endpoint {
@@ -227,6 +239,19 @@ mod tests {
         ] {
             assert_eq!(parsed(address).to_string(), address);
         }
+    }
+
+    #[test]
+    fn a_link_to_a_socket_is_the_socket() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path().canonicalize().unwrap();
+        let (socket, link) = (folder.join("socket"), folder.join("link"));
+        std::os::unix::fs::symlink(&socket, &link).unwrap();
+        let [socket, link] = [socket, link].map(Endpoint::Unix);
+        assert_eq!(link.resolved(), link);
+        std::fs::write(folder.join("socket"), "").unwrap();
+        assert_eq!(link.resolved(), socket);
+        assert_eq!(socket.resolved(), socket);
     }
 
     #[test]

@@ -54,7 +54,7 @@ pub async fn open(
 ) -> Result<Hold> {
     folder.assign(&Channel {
         container: id.0.clone(),
-        engine: engine.describe(),
+        engine: engine.endpoint().resolved().to_string(),
         git_dir: repo.map(|repo| repo.git_dir().to_owned()),
         prefix: prefix.as_str().to_owned(),
         remotes: remote(labels).into_iter().collect(),
@@ -75,8 +75,8 @@ fn remote(labels: &Labels) -> Option<String> {
 ///
 /// # Errors
 /// `NotFound` if it has just been removed.
-pub async fn hold(engine: &Engine, id: &ContainerId, cx: &Context) -> Result<Option<Hold>> {
-    let held = held_folder(engine, id, cx).await?;
+pub async fn hold(id: &ContainerId, cx: &Context) -> Result<Option<Hold>> {
+    let held = held_folder(id, cx).await?;
     Ok(held.map(|(_, hold)| hold))
 }
 
@@ -84,20 +84,16 @@ pub async fn hold(engine: &Engine, id: &ContainerId, cx: &Context) -> Result<Opt
 ///
 /// # Errors
 /// As [`hold`], and when its process cannot be started.
-pub async fn bring_back(engine: &Engine, id: &ContainerId, cx: &Context) -> Result<Option<Hold>> {
-    let Some((folder, hold)) = held_folder(engine, id, cx).await? else {
+pub async fn bring_back(id: &ContainerId, cx: &Context) -> Result<Option<Hold>> {
+    let Some((folder, hold)) = held_folder(id, cx).await? else {
         return Ok(None);
     };
     channel::ensure_running(&folder).await?;
     Ok(Some(hold))
 }
 
-async fn held_folder(
-    engine: &Engine,
-    id: &ContainerId,
-    cx: &Context,
-) -> Result<Option<(Folder, Hold)>> {
-    let Some(folder) = Folder::of_container(&cx.env, &engine.describe(), &id.0)? else {
+async fn held_folder(id: &ContainerId, cx: &Context) -> Result<Option<(Folder, Hold)>> {
+    let Some(folder) = Folder::of_container(&cx.env, &id.0)? else {
         return Ok(None);
     };
     let hold = folder.hold().await;
@@ -112,7 +108,9 @@ async fn held_folder(
 pub async fn sweep(engine: &Engine, cx: &Context) {
     let exists =
         async |id: &str| Ok(state(engine, id, &Before::Runs).await? != ContainerState::Gone);
-    if let Err(error) = channel::sweep(&cx.env, &engine.describe(), exists).await {
+    // Earlier versions wrote down the name that the user had given.
+    let names = [engine.endpoint().resolved().to_string(), engine.describe()];
+    if let Err(error) = channel::sweep(&cx.env, &names, exists).await {
         cx.ui.detail(&error.to_string());
     }
 }

@@ -43,6 +43,11 @@ impl Api {
         Self::at(Path::new(socket))
     }
 
+    /// The engine's socket.
+    pub fn socket(&self) -> &Path {
+        &self.socket
+    }
+
     /// The engine at `socket`.
     pub fn at(socket: &Path) -> Self {
         Api {
