@@ -5,14 +5,13 @@ use std::pin::pin;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::connect::Engine;
 use super::containers::{self, ContainerId, ExitStatus, WaitFor};
 use super::request;
 use super::signals::{Signal, Signals};
-use super::streams::{Format, OutputEnd, Streams};
+use super::streams::{Broken, Format, OutputEnd, Streams};
 use super::terminal::{self, RawMode, set_first_size};
 use crate::error::{Error, Result};
 
@@ -157,7 +156,7 @@ where
     }
     let _raw = tty.then(RawMode::enter).transpose()?;
 
-    let stdout_broken = Notify::new();
+    let stdout_broken = Broken::default();
     let until_nul = until == Until::Ready;
     let (output, input) = streams.join(connection, Format::of(tty), until_nul, &stdout_broken);
     let (mut output, mut input) = (pin!(output), pin!(input));
@@ -173,6 +172,9 @@ where
             },
             // What the command wrote before its end comes first.
             status = &mut exit, if !output_open => {
+                if !tty {
+                    stdout_broken.check()?;
+                }
                 return Ok(Start::Failed(Outcome::Exited(status?)));
             }
             () = &mut input, if input_open => input_open = false,

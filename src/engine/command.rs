@@ -8,13 +8,12 @@ use std::time::Duration;
 use bollard::exec::{ResizeExecOptions, StartExecOptions};
 use bollard::models::ExecConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::Notify;
 
 use super::connect::Engine;
 use super::containers::{self, ContainerId, ExitStatus, failure};
 use super::request;
 use super::signals::{Signal, Signals};
-use super::streams::{Format, Streams};
+use super::streams::{Broken, Format, Streams};
 use super::terminal::{self, RawMode, set_first_size};
 use crate::error::{Error, Result};
 
@@ -197,7 +196,7 @@ where
     let exec = create(engine, id, words, Vec::new(), Connected::Streams { stdin }).await?;
     let attempt = format!("cannot run `{}` in container `{id}`", command.join(" "));
     let connection = hijack(engine, &exec, false, &attempt).await?;
-    let broken = Notify::new();
+    let broken = Broken::default();
     let (output, input) = streams.join(connection, Format::Frames, false, &broken);
     let (mut output, mut input) = (pin!(output), pin!(input));
     let mut input_open = true;
@@ -205,6 +204,7 @@ where
         tokio::select! {
             end = &mut output => {
                 end?;
+                broken.check()?;
                 return exit_status(engine, &exec).await;
             }
             () = &mut input, if input_open => input_open = false,
@@ -255,7 +255,7 @@ where
     let connection = hijack(engine, &exec, tty, &attempt).await?;
     let _raw = tty.then(RawMode::enter).transpose()?;
 
-    let stdout_broken = Notify::new();
+    let stdout_broken = Broken::default();
     let (output, input) = streams.join(connection, Format::of(tty), false, &stdout_broken);
     let (mut output, mut input) = (pin!(output), pin!(input));
     let mut sizing = pin!(set_first_size(async || resize(engine, &exec).await));
@@ -290,6 +290,9 @@ where
     // What is left of it says nothing to anybody.
     if let Ok(remove) = create(engine, id, remove, Vec::new(), Connected::Nothing).await {
         let _: Result<()> = start_alone(engine, &remove, &attempt).await;
+    }
+    if !tty {
+        stdout_broken.check()?;
     }
     status
 }

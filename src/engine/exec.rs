@@ -4,7 +4,6 @@ use std::pin::pin;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
-use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 
 use super::attach::GRACE;
@@ -12,7 +11,7 @@ use super::command::{Connected, create, exit_status, hijack, resize, start_alone
 use super::connect::Engine;
 use super::containers::{self, ContainerId, ExitStatus, WaitFor};
 use super::signals::{Signal, Signals};
-use super::streams::{Format, Streams};
+use super::streams::{Broken, Format, Streams};
 use super::terminal::{LEAVE_FULL_SCREEN, RawMode, set_first_size};
 use crate::error::{Error, Result};
 
@@ -93,7 +92,7 @@ where
     let connection = hijack(engine, exec, true, &attempt).await?;
     let _raw = RawMode::enter()?;
 
-    let stdout_broken = Notify::new();
+    let stdout_broken = Broken::default();
     let (output, input) = streams.join(connection, Format::Raw, false, &stdout_broken);
     let (mut output, mut input) = (pin!(output), pin!(input));
     let mut sizing = pin!(set_first_size(async || resize(engine, exec).await));

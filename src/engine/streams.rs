@@ -1,6 +1,9 @@
 //! Copying between dkr's own streams and one hijacked connection, byte for byte, with a bounded
 //! amount of memory. `attach` and `exec` use it.
 
+use std::io::ErrorKind;
+use std::sync::OnceLock;
+
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::Notify;
 
@@ -34,7 +37,7 @@ where
         connection: impl AsyncRead + AsyncWrite,
         format: Format,
         until_nul: bool,
-        broken: &Notify,
+        broken: &Broken,
     ) -> (
         impl Future<Output = Result<OutputEnd>>,
         impl Future<Output = ()>,
@@ -71,18 +74,53 @@ pub(super) enum OutputEnd {
     Nul,
 }
 
+/// That stdout takes no more, and why.
+#[derive(Debug, Default)]
+pub(super) struct Broken {
+    noted: Notify,
+    fault: OnceLock<String>,
+}
+
+impl Broken {
+    /// Returns when stdout takes no more.
+    pub async fn notified(&self) {
+        self.noted.notified().await;
+    }
+
+    /// Fails if output was lost that somebody would have read: a reader that has gone wants no more.
+    ///
+    /// # Errors
+    /// Why it was lost.
+    pub fn check(&self) -> Result<()> {
+        match self.fault.get() {
+            Some(fault) => Err(Error::failed(
+                "cannot write what the command in the container printed",
+            )
+            .cause(fault.clone())),
+            None => Ok(()),
+        }
+    }
+
+    fn note(&self, error: &std::io::Error) {
+        if error.kind() != ErrorKind::BrokenPipe {
+            let _ = self.fault.set(error.to_string());
+        }
+        self.noted.notify_one();
+    }
+}
+
 /// Where output goes. A stream that takes no more is dropped, and what belongs to it with it: the
 /// command is told by a signal, and must not be held up.
 #[derive(Debug)]
 struct Outputs<'a, O, E> {
     stdout: Option<O>,
     stderr: Option<E>,
-    broken: &'a Notify,
+    broken: &'a Broken,
 }
 
 impl<'a, O: AsyncWrite + Unpin, E: AsyncWrite + Unpin> Outputs<'a, O, E> {
     /// `broken` is notified when stdout takes no more.
-    fn new(stdout: O, stderr: E, broken: &'a Notify) -> Self {
+    fn new(stdout: O, stderr: E, broken: &'a Broken) -> Self {
         Outputs {
             stdout: Some(stdout),
             stderr: Some(stderr),
@@ -92,12 +130,13 @@ impl<'a, O: AsyncWrite + Unpin, E: AsyncWrite + Unpin> Outputs<'a, O, E> {
 
     async fn write(&mut self, output: Output, bytes: &[u8]) {
         match output {
-            Output::Stdout if write_or_close(&mut self.stdout, bytes).await => {
-                self.broken.notify_one();
+            Output::Stdout => {
+                if let Err(error) = write_or_close(&mut self.stdout, bytes).await {
+                    self.broken.note(&error);
+                }
             }
-            Output::Stdout => {}
             Output::Stderr => {
-                write_or_close(&mut self.stderr, bytes).await;
+                let _ = write_or_close(&mut self.stderr, bytes).await;
             }
         }
     }
@@ -147,21 +186,22 @@ impl<'a, O: AsyncWrite + Unpin, E: AsyncWrite + Unpin> Outputs<'a, O, E> {
     }
 }
 
-/// Writes, or flushes if there is nothing to write. Whether it failed, and the stream was dropped
-/// for that.
-async fn write_or_close<W: AsyncWrite + Unpin>(stream: &mut Option<W>, bytes: &[u8]) -> bool {
+/// Writes, or flushes if there is nothing to write. A stream that fails is dropped.
+async fn write_or_close<W: AsyncWrite + Unpin>(
+    stream: &mut Option<W>,
+    bytes: &[u8],
+) -> std::io::Result<()> {
     let Some(writer) = stream else {
-        return false;
+        return Ok(());
     };
     let written = match bytes {
         [] => writer.flush().await,
         bytes => writer.write_all(bytes).await,
     };
-    let failed = written.is_err();
-    if failed {
+    if written.is_err() {
         *stream = None;
     }
-    failed
+    written
 }
 
 /// Copies input to its end, and passes the end on by closing this half of the connection. A
@@ -183,6 +223,9 @@ async fn copy_input<I: AsyncRead + Unpin>(stdin: Option<I>, mut sink: impl Async
 
 #[cfg(test)]
 mod tests {
+    use std::pin::Pin;
+    use std::task::{Context, Poll};
+
     use super::*;
 
     /// A pipe whose reader has gone.
@@ -192,7 +235,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_closed_stdout_is_reported_and_stderr_goes_on() {
-        let broken = Notify::new();
+        let broken = Broken::default();
         let mut stderr = Vec::new();
         let outputs = Outputs::new(closed(), &mut stderr, &broken);
         let source = b"\x01\0\0\0\0\0\0\x01a\x02\0\0\0\0\0\0\x01b\x01\0\0\0\0\0\0\x01c";
@@ -200,11 +243,43 @@ mod tests {
         assert_eq!(end, Ok(OutputEnd::Closed));
         assert_eq!(stderr, b"b");
         broken.notified().await;
+        assert_eq!(broken.check(), Ok(()));
+    }
+
+    /// A full disk.
+    struct Full;
+
+    impl AsyncWrite for Full {
+        fn poll_write(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            _: &[u8],
+        ) -> Poll<std::io::Result<usize>> {
+            Poll::Ready(Err(ErrorKind::StorageFull.into()))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[tokio::test]
+    async fn output_that_a_full_disk_does_not_take_is_missed() {
+        let broken = Broken::default();
+        let outputs = Outputs::new(Full, tokio::io::sink(), &broken);
+        let end = outputs.copy_from(&b"a"[..], Format::Raw, false).await;
+        assert_eq!(end, Ok(OutputEnd::Closed));
+        broken.notified().await;
+        assert!(broken.check().is_err());
     }
 
     #[tokio::test]
     async fn a_stdout_that_breaks_only_when_flushed_is_reported_too() {
-        let broken = Notify::new();
+        let broken = Broken::default();
         let stdout = tokio::io::BufWriter::new(closed());
         let outputs = Outputs::new(stdout, tokio::io::sink(), &broken);
         let end = outputs.copy_from(&b"a"[..], Format::Raw, false).await;
@@ -219,7 +294,7 @@ mod tests {
             (true, OutputEnd::Nul, &b"a"[..]),
             (false, OutputEnd::Closed, b"a\0b"),
         ] {
-            let broken = Notify::new();
+            let broken = Broken::default();
             let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
             let outputs = Outputs::new(&mut stdout, &mut stderr, &broken);
             let ended = outputs.copy_from(&source[..], Format::Frames, until_nul);

@@ -4,6 +4,7 @@ use std::process::Command;
 
 use rustix::process::Signal;
 
+use super::containers::detached;
 use super::create_image::two_commits;
 use super::start_image::{containers, start};
 use crate::support::Sandbox;
@@ -70,4 +71,27 @@ fn a_hundred_megabytes_through_a_pipe_are_intact() {
     assert!(expected.len() > 100 << 20);
     let printed = start(&t, &repo, &[], &["seq", NUMBERS]).success();
     assert!(printed.stdout_bytes == expected, "{}", printed.stdout.len());
+}
+
+#[test]
+fn output_that_a_full_disk_does_not_take_is_missed() {
+    let t = Sandbox::new();
+    let repo = two_commits(&t, "linux");
+    t.dkr(["create-image"]).in_dir(&repo).success();
+    let name = t.unique("full");
+    detached(&t, &repo, &name);
+    for command in [
+        format!("exec {name} -- echo lost"),
+        format!("exec {name} -- sh -c 'echo x >new' && dkr diff {name}"),
+        "start-image . main --rm -- echo lost".to_owned(),
+    ] {
+        let script = format!("dkr() {{ \"$0\" \"$@\" >/dev/full; }}; dkr {command}");
+        let dkr = env!("CARGO_BIN_EXE_dkr");
+        let port = t.sshd().port().to_string();
+        let full = t.command("sh", ["-c", &script, dkr]).in_dir(&repo);
+        let full = full.env("DKR_SSH_PORT", port).failure(1);
+        full.stderr_has("error: cannot write what the command in the container printed");
+        full.stderr_has("No space left on device");
+    }
+    t.dkr(["rm", "--force", &name]).success();
 }
