@@ -2,8 +2,8 @@
 
 use crate::bake::Context;
 use crate::cli::StartImageArgs;
+use crate::engine::Engine;
 use crate::engine::containers::{self, ContainerState};
-use crate::engine::{Engine, ListedContainer};
 use crate::error::{Error, Result, quoted};
 use crate::git::Repository;
 use crate::image::labels;
@@ -17,18 +17,15 @@ use crate::work::names::working_on;
 ///
 /// # Errors
 /// When it exists, but is not what was asked for.
-pub async fn existing(
-    args: &StartImageArgs,
-    engine: &Engine,
-    others: &[ListedContainer],
-) -> Result<Option<ContainerState>> {
+pub async fn existing(args: &StartImageArgs, engine: &Engine) -> Result<Option<ContainerState>> {
     let Some(name) = &args.name else {
         return Ok(None);
     };
+    let containers = engine.containers().await?;
     let repo = args.target.repo.as_deref();
     let repo = repo.map(Repository::discover).transpose()?;
     let repo_path = repo.as_ref().map(Repository::root);
-    let Some(found) = working_on(others, name, &container_name(name), repo_path) else {
+    let Some(found) = working_on(&containers, name, &container_name(name), repo_path) else {
         return Ok(None);
     };
     let state = containers::inspect(engine, &found.id.0).await?;

@@ -13,7 +13,7 @@ use crate::engine::Engine;
 use crate::error::{Result, quoted};
 use crate::git::Repository;
 use crate::image::labels::REPO_NAME;
-use crate::inventory::idle::{Idle, idle};
+use crate::inventory::idle::{Idle, Staying, idle};
 use crate::inventory::plan::{Leave, prunable};
 use crate::inventory::removal::freed_bytes;
 use crate::inventory::{Stock, Stocked};
@@ -111,15 +111,24 @@ pub async fn run(cx: &Context, args: &PruneArgs) -> Result<()> {
 }
 
 fn say_what_stays(cx: &Context, idle: &Idle) {
-    for (container, reason) in &idle.staying {
+    for Staying {
+        container, reason, ..
+    } in &idle.staying
+    {
         let name = working_branch(container);
         cx.ui
             .message(&format!("container `{name}` stays: {reason}"));
     }
-    if let [(container, _), ..] = &*idle.staying {
-        let name = quoted(working_branch(container));
+    let typed = |staying: &Staying| quoted(working_branch(&staying.container)).into_owned();
+    if let Some(staying) = idle.staying.iter().find(|staying| staying.holds_work) {
         cx.ui.hint(&format!(
-            "`dkr take {name}` brings its work to your repository; `--force` drops it"
+            "`dkr take {}` brings its work to your repository; `--force` drops it",
+            typed(staying)
+        ));
+    } else if let [staying, ..] = &*idle.staying {
+        cx.ui.hint(&format!(
+            "`dkr remove-container {}` removes it",
+            typed(staying)
         ));
     }
 }

@@ -15,7 +15,7 @@ use crate::conf::{Allow, Key};
 use crate::engine::containers;
 use crate::engine::containers::{ContainerId, ContainerSpec};
 use crate::engine::limits::{self, Gpus, Limits};
-use crate::engine::{Engine, Location};
+use crate::engine::{Engine, ListedContainer, Location};
 use crate::error::{Error, Result, quoted};
 use crate::git::service::PushPrefix;
 use crate::git::working_branch::{check_beside, check_working_branch};
@@ -62,15 +62,15 @@ pub async fn run(cx: &Context, args: &StartImageArgs) -> Result<u8> {
 
     let waiting = cx.ui.waiting("look for the image");
     let engine = Engine::connect(&cx.env).await?;
-    let others = match args.name {
-        Some(_) => engine.containers().await?,
-        None => Vec::new(),
-    };
-    if let Some(state) = existing(args, &engine, &others).await? {
+    if let Some(state) = existing(args, &engine).await? {
         drop(waiting);
         return go_back(cx, args, terminal, &engine, &state).await;
     }
-    let (mut image, location) = tokio::try_join!(choose(cx, args, &engine), engine.location())?;
+    let (mut image, location, others) = tokio::try_join!(
+        choose(cx, args, &engine),
+        engine.location(),
+        engine.containers()
+    )?;
     let prefix = PushPrefix::of_hostname(&hostname());
     let repo = Repository::discover(image.labels.repo_path.as_ref());
     if let Some(name) = &args.name {
@@ -92,7 +92,7 @@ pub async fn run(cx: &Context, args: &StartImageArgs) -> Result<u8> {
         true => Some(ForwardedAgent::find(&engine, repo.as_ref().ok(), cx).await?),
         false => None,
     };
-    let branch = branch(args, repo.as_ref().ok());
+    let branch = branch(args, repo.as_ref().ok(), &others);
     let identity = repo.as_ref().ok().and_then(Repository::identity);
     let mut around = Surroundings {
         image: &image,
@@ -301,8 +301,9 @@ async fn update(
         .ok_or_else(|| Error::failed("the updated image is gone"))
 }
 
-/// The working branch: the wanted one, or a random one that the host has no branch of.
-fn branch(args: &StartImageArgs, repo: Option<&Repository>) -> String {
+/// The working branch: the wanted one, or a random one that neither a branch of the host nor a
+/// container is called.
+fn branch(args: &StartImageArgs, repo: Option<&Repository>, others: &[ListedContainer]) -> String {
     if let Some(name) = &args.name {
         return name.clone();
     }
@@ -311,7 +312,7 @@ fn branch(args: &StartImageArgs, repo: Option<&Repository>) -> String {
         .unwrap_or_default();
     let taken = |name: &str| {
         let mut parts = branches.iter().flat_map(|branch| branch.split('/'));
-        parts.any(|part| part == name)
+        parts.any(|part| part == name) || others.iter().any(|other| other.name == name)
     };
     random_name(&mut rand::rng(), taken)
 }

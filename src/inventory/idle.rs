@@ -17,8 +17,19 @@ const STARTING: TimeDelta = TimeDelta::hours(1);
 pub struct Idle {
     /// Those that can go.
     pub going: Vec<ListedContainer>,
-    /// Those that stay, each with the reason.
-    pub staying: Vec<(ListedContainer, String)>,
+    /// Those that stay.
+    pub staying: Vec<Staying>,
+}
+
+/// A container that has ended and stays.
+#[derive(Debug)]
+pub struct Staying {
+    /// The container.
+    pub container: ListedContainer,
+    /// Why it stays.
+    pub reason: String,
+    /// Whether that is work in it.
+    pub holds_work: bool,
 }
 
 /// Sorts out the containers among `containers` that have ended. With `look`, none is started to be
@@ -36,15 +47,20 @@ pub async fn idle(
     let mut idle = Idle::default();
     for container in ended {
         let keep = container.labels.get(KEEP);
-        let reason = match keep.map(|word| Keep::of(word)) {
+        let asked_for = keep.map(|word| Keep::of(word)) == Some(Keep::Always);
+        let reason = match asked_for {
             _ if force => None,
-            Some(Keep::Always) => Some("it was started with `--keep always`".to_owned()),
+            true => Some("it was started with `--keep always`".to_owned()),
             // One of `--rm` would be gone if it had ended by itself.
-            _ => reason(engine, container, look).await,
+            false => reason(engine, container, look).await,
         };
         match reason {
             None => idle.going.push(container.clone()),
-            Some(reason) => idle.staying.push((container.clone(), reason)),
+            Some(reason) => idle.staying.push(Staying {
+                container: container.clone(),
+                reason,
+                holds_work: !asked_for,
+            }),
         }
     }
     idle

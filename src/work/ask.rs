@@ -61,13 +61,16 @@ pub async fn set_purpose(engine: &Engine, id: &ContainerId, purpose: Purpose) ->
         Purpose::Rest => "rest\n",
         Purpose::Session => "session\n",
     };
-    let written = write_file(engine, id, GIT_DIR, NEXT, word.as_bytes()).await;
-    written.map_err(|error| match error.kind {
-        Kind::NotFound => Error::failed(format!("cannot look into container `{id}`"))
-            .cause("its `/workspace` is no git repository any more")
-            .hint(copy_out(id)),
-        _ => error,
-    })
+    match write_file(engine, id, GIT_DIR, NEXT, word.as_bytes()).await {
+        Err(error) if error.kind == Kind::NotFound => {
+            // It may just as well be the container that is gone.
+            containers::inspect(engine, &id.0).await?;
+            Err(Error::failed(format!("cannot look into container `{id}`"))
+                .cause("its `/workspace` is no git repository any more")
+                .hint(copy_out(id)))
+        }
+        written => written,
+    }
 }
 
 /// What is left where dkr cannot help.

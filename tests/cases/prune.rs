@@ -207,8 +207,10 @@ fn containers_that_have_ended_go_but_not_with_work() {
         ];
         place.dkr(&arguments.concat(), &repo).success()
     };
-    start(&place, &["--name", "work"], "echo x >new");
     start(&place, &["--name", "kept", "--keep", "always"], "true");
+    let look = place.dkr(&["prune", "--dry-run"], &repo).success();
+    look.stderr_has("hint: `dkr remove-container kept` removes it");
+    start(&place, &["--name", "work"], "echo x >new");
     let rests = "until [ \"$(wc -l <.git/dkr-started)\" = 2 ]; do sleep 0.1; done; sleep 1000";
     for name in ["empty", "lost"] {
         start(&place, &["--detach", "--name", name], rests);
