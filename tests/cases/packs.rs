@@ -239,3 +239,24 @@ fn what_does_not_fit_on_the_disk_is_refused_with_both_numbers() {
     output.stderr_has("--force");
     assert!(t.images(&repo).is_empty());
 }
+
+#[test]
+fn force_and_no_cache_bypass_the_build_cache() {
+    let t = Sandbox::new();
+    let repo = two_commits(&t, "linux");
+    let create = |flags: &[&str]| {
+        let dkr = t.dkr([&["create-image"], flags].concat());
+        dkr.in_dir(&repo).success().stderr
+    };
+    let cached = "check out the repository] cached";
+    create(&[]);
+    assert!(create(&[]).contains(cached));
+    for flag in ["--force", "--no-cache"] {
+        let output = create(&[flag]);
+        assert!(!output.contains(cached), "{output}");
+        assert!(
+            output.contains("check out the repository] done"),
+            "{output}"
+        );
+    }
+}
