@@ -2,7 +2,7 @@
 //! session, which needs neither server nor key nor network.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use super::spec::Origin;
 use super::ssh::{SshAccess, SshFlags, SshSettings, current_user};
 use crate::build::{Agent, Gate, MountService};
 use crate::channel::REMOTE_CONFIG;
-use crate::conf::Key;
+use crate::conf::{Key, Settings, Source};
 use crate::engine::{Engine, Location};
 use crate::error::{Error, Result};
 use crate::git::{Repository, Target, TargetKind};
@@ -31,6 +31,32 @@ pub struct Reach {
     pub transport: Option<String>,
     /// `--build-network`
     pub build_network: Option<String>,
+}
+
+/// The word for the way to the repository that is in force. The key of `--ssh-key` is for SSH, whatever
+/// a variable or the file says.
+///
+/// # Errors
+/// When it is another word than those there are; when the command line names a key and a way that
+/// takes none.
+pub fn transport(
+    settings: &Settings,
+    flag: Option<&str>,
+    key: Option<&Path>,
+) -> Result<&'static str> {
+    let transport = settings.choice(Key::Transport, flag)?;
+    let word = transport.as_ref().map_or("auto", |word| word.value);
+    if word != "session" || key.is_none() {
+        return Ok(word);
+    }
+    match transport.map(|word| word.source) {
+        Some(Source::Flag) => {
+            let message = "`--ssh-key` cannot be used with `--transport session`";
+            let error = Error::usage(message).cause("only SSH takes a key");
+            Err(error.hint("leave out one of them"))
+        }
+        _ => Ok("ssh"),
+    }
 }
 
 /// The way to the repository that was found.
@@ -62,9 +88,8 @@ impl Access {
         reach: &Reach,
         cx: &Context,
     ) -> Result<Self> {
-        let transport = cx
-            .settings
-            .choice(Key::Transport, reach.transport.as_deref())?;
+        let key = reach.ssh.key.as_deref();
+        let transport = transport(&cx.settings, reach.transport.as_deref(), key)?;
         let network = cx
             .settings
             .choice(Key::BuildNetwork, reach.build_network.as_deref())?;
@@ -76,11 +101,10 @@ impl Access {
                 network: network.as_ref().map(|network| network.value.to_owned()),
             })
         };
-        let transport = transport.map_or("auto", |transport| transport.value);
         if transport == "session" {
             return session();
         }
-        let asked = transport == "ssh" || reach.ssh.key.is_some();
+        let asked = transport == "ssh" || key.is_some();
         // A build without the host's network does not reach an SSH server of the host.
         if let Some(network) = network.as_ref().filter(|network| network.value != "host") {
             let cause = format!(

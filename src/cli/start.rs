@@ -70,7 +70,8 @@ pub struct StartImageArgs {
     /// Let the container use your SSH agent, for pushing to the repository's `origin`
     #[arg(long)]
     pub forward_agent: bool,
-    /// Network of the container [default: bridge; with SSH host]
+    /// Network of the container; not that of another one (`container:NAME`) [default: bridge; with
+    /// SSH host]
     #[arg(long, value_name = "MODE")]
     pub network: Option<String>,
     /// Mount a volume or a host path: SOURCE:TARGET[:ro]

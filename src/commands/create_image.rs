@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::time::Instant;
 
-use crate::bake::access::Reach;
+use crate::bake::access::{self, Reach};
 use crate::bake::create::{Baked, CloneMode, Create};
 use crate::bake::images::list;
 use crate::bake::refresh::{DriftAnswer, choose, newest_update};
@@ -85,9 +85,9 @@ pub(super) async fn announce(
 /// The way to the repository as the user wants it.
 ///
 /// # Errors
-/// When it is another word than those there are.
+/// When it is another word than those there are, or does not go with a key that was named.
 pub(super) fn reach(settings: &Settings, ssh: &SshArgs, build: &BuildArgs) -> Result<Reach> {
-    settings.choice(Key::Transport, build.transport.as_deref())?;
+    access::transport(settings, build.transport.as_deref(), ssh.ssh_key.as_deref())?;
     settings.choice(Key::BuildNetwork, build.build_network.as_deref())?;
     Ok(Reach {
         ssh: ssh_flags(ssh),

@@ -2,14 +2,14 @@
 
 use super::come_back::{existing, go_back};
 use super::create_image::ssh_flags;
-use crate::bake::access::Reach;
+use crate::bake::access::{self, Reach};
 use crate::bake::create::{CloneMode, Create};
 use crate::bake::images::list;
 use crate::bake::missing::no_image;
 use crate::bake::refresh::{DriftAnswer, refresh};
 use crate::bake::ssh::{Mounted, SshSettings};
 use crate::bake::{Context, source};
-use crate::channel::Folder;
+use crate::channel::{Folder, Hold};
 use crate::cli::{LimitArgs, StartImageArgs};
 use crate::conf::{Allow, Key};
 use crate::engine::containers;
@@ -46,12 +46,10 @@ pub async fn run(cx: &Context, args: &StartImageArgs) -> Result<u8> {
     let answer = StaleAnswer::of(answer.map_or("ask", |answer| answer.value));
     let max_behind = cx.settings.number(Key::MaxBehind, args.max_behind)?;
     let max_behind = max_behind.map_or(0, |number| number.value);
-    let transport = cx
-        .settings
-        .choice(Key::Transport, args.transport.as_deref())?;
-    let transport = transport.map_or("auto", |transport| transport.value);
+    let (flag, key) = (args.transport.as_deref(), args.ssh.ssh_key.as_deref());
+    let transport = access::transport(&cx.settings, flag, key)?;
     // A key stands beside an agent only if that was asked for.
-    let by_ssh = transport == "ssh" || (transport == "auto" && args.ssh.ssh_key.is_some());
+    let by_ssh = transport == "ssh" || (transport == "auto" && key.is_some());
     if wishes.command.is_empty() && !terminal && !args.detach {
         return Err(
             Error::usage("cannot start a tmux session without a terminal")
@@ -126,18 +124,40 @@ pub async fn run(cx: &Context, args: &StartImageArgs) -> Result<u8> {
             Way::None
         }
     };
-    let spec = specify(&wishes, &around)?;
-    let id = containers::create(&engine, &spec).await?;
-    let _hold = match &folder {
-        Some(folder) => {
-            Some(channel::open(folder, &engine, &id, served, &image.labels, &prefix).await?)
-        }
-        None => None,
-    };
+    let made = make(&engine, &wishes, &around, folder.as_ref(), served, &prefix).await;
+    if let (Err(_), Some(folder)) = (&made, &folder) {
+        // Nobody would come for it; why there is no container is what counts.
+        let _ = folder.remove();
+    }
+    let (id, spec, _hold) = made?;
     drop(waiting);
     let status = go(cx, args, &wishes, &engine, &id, &spec, &branch).await;
     channel::sweep(&engine, cx).await;
     status
+}
+
+/// Makes the container, and opens its channel if it gets one.
+async fn make(
+    engine: &Engine,
+    wishes: &Wishes,
+    around: &Surroundings<'_>,
+    folder: Option<&Folder>,
+    served: Option<&Repository>,
+    prefix: &PushPrefix,
+) -> Result<(ContainerId, ContainerSpec, Option<Hold>)> {
+    let spec = specify(wishes, around)?;
+    let id = containers::create(engine, &spec).await?;
+    let Some(folder) = folder else {
+        return Ok((id, spec, None));
+    };
+    match channel::open(folder, engine, &id, served, &around.image.labels, prefix).await {
+        Ok(hold) => Ok((id, spec, Some(hold))),
+        Err(error) => {
+            // It never ran, and so holds nothing.
+            let _ = containers::remove(engine, &id).await;
+            Err(error)
+        }
+    }
 }
 
 async fn go(
@@ -182,7 +202,10 @@ async fn mounted(cx: &Context, args: &StartImageArgs, location: &Location) -> Re
 }
 
 fn wishes(cx: &Context, args: &StartImageArgs, terminal: bool) -> Result<Wishes> {
-    let network = cx.settings.string(Key::Network, args.network.as_deref())?;
+    let network = args.network.as_deref();
+    let network = cx
+        .settings
+        .parsed(Key::Network, network, NETWORKS, own_network)?;
     let keep = args.keep.as_deref().or(args.rm.then_some("never"));
     let keep = cx.settings.choice(Key::Keep, keep)?;
     let env = if terminal && !args.command.is_empty() {
@@ -193,13 +216,23 @@ fn wishes(cx: &Context, args: &StartImageArgs, terminal: bool) -> Result<Wishes>
     let wishes = Wishes {
         env,
         anthropic_key: args.anthropic_key.clone(),
-        network: network.map(|network| network.value),
+        network,
         command: args.command.clone(),
         limits: limits(cx, &args.limits)?,
         keep: keep.map_or(Keep::Auto, |keep| Keep::of(keep.value)),
         ..Wishes::default()
     };
     wishes.check(&args.volumes, &args.env, &args.ports, &cx.env)
+}
+
+/// What [`own_network`] takes.
+const NETWORKS: &str = "`bridge`, `host`, `none` or the name of a network; not that of another \
+                        container, as this one has a host name of its own";
+
+/// The network, unless it is another container's: the engine gives a container none of these with a
+/// host name.
+fn own_network(network: &str) -> Option<String> {
+    (!network.starts_with("container:")).then(|| network.to_owned())
 }
 
 /// What the container may use of the machine.

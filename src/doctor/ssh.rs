@@ -2,9 +2,8 @@
 //! transport follows from that.
 
 use super::{Check, Status};
-use crate::bake::Context;
 use crate::bake::ssh::{SshFlags, SshSettings};
-use crate::conf::Key;
+use crate::bake::{Context, access};
 use crate::engine::Location;
 use crate::error::Result;
 
@@ -13,8 +12,7 @@ use crate::error::Result;
 /// # Errors
 /// When the setting `transport` has a value that it cannot have.
 pub async fn checks(flags: &SshFlags, location: &Location, cx: &Context) -> Result<Vec<Check>> {
-    let transport = cx.settings.choice(Key::Transport, None)?;
-    let transport = transport.map_or("auto", |transport| transport.value);
+    let transport = access::transport(&cx.settings, None, flags.key.as_deref())?;
     if transport == "session" {
         let found = "the repository is served through the build session, as `transport` says";
         return Ok(vec![Check::ok("transport", found)]);

@@ -274,6 +274,11 @@ fn every_kind_of_key_works() {
             format!("{kind:?}")
         );
     }
+    // A key on the command line is for SSH, whatever a variable says.
+    let none = t.dkr(["create-image", "--ssh-key", "/nonexistent/key"]);
+    let none = none.env("DKR_TRANSPORT", "session").in_dir(&repo);
+    none.failure(1)
+        .stderr_has("cannot use the SSH key `/nonexistent/key`");
 }
 
 #[test]

@@ -160,7 +160,8 @@ fn a_key_is_there_only_if_asked_for_and_can_only_be_read() {
         "--anthropic-key",
         api_key.to_str().unwrap(),
     ];
-    let with = start(&t, &repo, &options, &["sh", "-c", script]).success();
+    let with = start(&t, &repo, &options, &["sh", "-c", script]);
+    let with = with.env("DKR_TRANSPORT", "session").success();
     let private = fs::read_to_string(&key).unwrap();
     let rest = with.stdout.strip_prefix(&private).unwrap();
     let settings = rest.strip_prefix("sk-ant-secret\n").unwrap();
@@ -228,9 +229,13 @@ fn volumes_come_from_the_repository_as_far_as_the_user_allows() {
     t.dkr(["create-image", "--allow-host-volumes"])
         .in_dir(&repo)
         .success();
+    let channels = || fs::read_dir(t.path().join("state/dkr/channels")).unwrap();
+    let before: Vec<_> = channels().map(|entry| entry.unwrap().path()).collect();
     let refused = start(&t, &repo, &[], &["true"]).failure(2);
     refused.stderr_has("--allow-host-volumes");
     assert_eq!(containers(&repo), 0);
+    // A start that fails leaves no folder for a channel.
+    assert!(channels().all(|entry| before.contains(&entry.unwrap().path())));
     let show = ["cat", "/host/file"];
     let allowed = start(&t, &repo, &["--allow-host-volumes"], &show).success();
     assert_eq!(allowed.stdout, "of the host\n");

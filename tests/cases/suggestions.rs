@@ -32,6 +32,17 @@ fn a_word_that_a_flag_does_not_take_is_refused_before_anything_else() {
             assert!(output.stderr.starts_with(&refused), "{output}");
         }
     }
+    let nowhere = |arguments: &[&str]| {
+        let dkr = t.dkr(arguments).in_dir(&repo);
+        dkr.env("DOCKER_HOST", "unix:///nonexistent").failure(2)
+    };
+    let both = ["--transport", "session", "--ssh-key", "key"];
+    for command in ["create-image", "update-image", "start-image"] {
+        let refused = nowhere(&[&[command], &both[..]].concat());
+        refused.stderr_has("`--ssh-key` cannot be used with `--transport session`");
+    }
+    let refused = nowhere(&["start-image", "--network", "container:x", "--", "true"]);
+    refused.stderr_has("invalid value `container:x` for `--network`");
 }
 
 #[test]
