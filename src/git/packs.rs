@@ -157,8 +157,12 @@ impl Packs {
             }
             for extension in COMPANIONS.into_iter().filter(|e| has(e)) {
                 let name = format!("{stem}.{extension}");
-                let meta = fs::metadata(path.join(&name))
+                let meta = fs::symlink_metadata(path.join(&name))
                     .map_err(|e| format!("`{name}` vanished ({e})"))?;
+                if meta.is_symlink() {
+                    // tar would copy the link, which leads nowhere in an image.
+                    return Err("a pack is a symbolic link".to_owned());
+                }
                 let size = meta.len();
                 files.push(PackFile { name, size });
             }
@@ -285,6 +289,17 @@ mod tests {
         assert!(
             reason(&write("objects/info/alternates", "/nonexistent\n")).contains("cannot be read")
         );
+        let linked = reason(&|repo| {
+            let folder = repo.path().join(".git/objects/pack");
+            let elsewhere = repo.path().join("packs");
+            fs::rename(&folder, &elsewhere).unwrap();
+            fs::create_dir(&folder).unwrap();
+            for file in fs::read_dir(elsewhere).unwrap() {
+                let file = file.unwrap();
+                std::os::unix::fs::symlink(file.path(), folder.join(file.file_name())).unwrap();
+            }
+        });
+        assert_eq!(linked, "a pack is a symbolic link");
         let replaced = reason(&|repo| {
             repo.commit("a", "2");
             repo.git(&["replace", "HEAD", "HEAD~"]);
