@@ -17,12 +17,12 @@
 #   head ID               the commit of HEAD
 #   fork ID               where it leaves the image's branch
 #   base ID, ahead N      where the work begins, and the commits since
-#   operation NAME        a rebase, merge, ... is in progress
+#   operation NAME [ID]   a rebase, merge, ... is in progress; in another worktree: whose HEAD is ID
 #   changed N, untracked N, nested N   files: changed ones, new ones, and other repositories; repositories
 #                         in other worktrees come in lines of their own
-#   stash ID              an entry of the stash, the newest first
+#   stash ID              an entry of the stash, the newest first, or what an operation put aside
 #   commits N, commit ID  commits that the host did not have when it was asked last; some of them
-#   tip ID REF            a ref, or a detached HEAD, that leads to some of those
+#   tip ID REF            a ref, a detached HEAD or a file of an operation that leads to some of those
 #   worktree N ID PATH    another worktree with N changed files, and the commit that they would be
 #   runs COMMAND          what the session shows
 #   tree ID, wip ID       the uncommitted state as a tree and as a commit
@@ -177,24 +177,57 @@ read_base() {
     fi
 }
 
+# The git directories of all worktrees, the one here first. Each has a HEAD and operations of its own.
+list_git_dirs() {
+    echo .git
+    for folder in .git/worktrees/*/; do
+        [ ! -e "$folder/HEAD" ] || echo "${folder%/}"
+    done
+}
+
+# operation FOLDER: what is in progress in the worktree of that git directory.
 operation() {
-    if [ -e .git/rebase-apply/applying ]; then
-        echo 'operation am'
-    elif [ -d .git/rebase-merge ] || [ -d .git/rebase-apply ]; then
-        echo 'operation rebase'
-    elif [ -e .git/MERGE_HEAD ]; then
-        echo 'operation merge'
-    elif [ -e .git/CHERRY_PICK_HEAD ]; then
-        echo 'operation cherry-pick'
-    elif [ -e .git/REVERT_HEAD ]; then
-        echo 'operation revert'
-    elif [ -e .git/BISECT_LOG ]; then
-        echo 'operation bisect'
+    if [ -e "$1/rebase-apply/applying" ]; then
+        echo am
+    elif [ -d "$1/rebase-merge" ] || [ -d "$1/rebase-apply" ]; then
+        echo rebase
+    elif [ -e "$1/MERGE_HEAD" ]; then
+        echo merge
+    elif [ -e "$1/CHERRY_PICK_HEAD" ]; then
+        echo cherry-pick
+    elif [ -e "$1/REVERT_HEAD" ]; then
+        echo revert
+    elif [ -e "$1/BISECT_LOG" ]; then
+        echo bisect
     fi
+}
+
+operations() {
+    while IFS= read -r folder; do
+        name=$(operation "$folder")
+        case $name,$folder in
+        ,*) ;;
+        *,.git) echo "operation $name" ;;
+        *) echo "operation $name $(git --git-dir="$folder" rev-parse --verify --quiet HEAD)" ;;
+        esac
+    done <"$lists/dirs"
+}
+
+# A line `ID FILE` for each id that a file among these of a git directory holds.
+noted() {
+    while IFS= read -r folder; do
+        for file in "$@"; do
+            [ -f "$folder/$file" ] || continue
+            grep -x '[0-9a-f]\{40\}' "$folder/$file" | while read -r id; do
+                echo "$id $folder/$file"
+            done
+        done
+    done <"$lists/dirs" | sed 's| \.git/| |'
 }
 
 # What was put aside since the start.
 stashed() {
+    noted rebase-merge/autostash rebase-apply/autostash MERGE_AUTOSTASH | sed 's/^\([^ ]*\).*/stash \1/'
     [ -e .git/refs/stash ] || [ -e .git/logs/refs/stash ] || return
     git rev-list --walk-reflogs --max-count="$most" --format='%ct' refs/stash 2>/dev/null |
         while read -r word id && read -r time; do
@@ -208,7 +241,7 @@ new_refs() {
         { [ -e .git/packed-refs ] && is_new "$(stat -c "$change" .git/packed-refs)"; }; then
         git for-each-ref --format='%(refname)'
     else
-        find .git/refs -type f -exec stat -c "$change %n" {} + |
+        find .git/refs .git/worktrees/*/refs -type f -exec stat -c "$change %n" {} + 2>/dev/null |
             while read -r time path; do
                 ! is_new "$time" || echo "${path#.git/}"
             done
@@ -216,18 +249,19 @@ new_refs() {
     [ -z "$branch" ] || echo "refs/heads/$branch"
 }
 
-# A line `ID REF` of each HEAD that is detached, and of each such ref that leads to a commit.
+# A line `ID REF` of each HEAD that is detached, of each commit that only an operation in progress
+# may name, and of each such ref that leads to a commit.
 tips() {
     [ -n "$branch" ] || echo "$head HEAD"
-    for folder in .git/worktrees/*/; do
-        [ -e "$folder/HEAD" ] || continue
+    sed 1d "$lists/dirs" | while IFS= read -r folder; do
         git --git-dir="$folder" symbolic-ref --quiet HEAD >"$lists/head" ||
-            echo "$(git --git-dir="$folder" rev-parse HEAD) ${folder#.git/}HEAD"
+            echo "$(git --git-dir="$folder" rev-parse HEAD) ${folder#.git/}/HEAD"
     done
-    new_refs | sort -u >"$lists/refs"
-    sed 's/$/^{commit}/' "$lists/refs" |
+    new_refs | sort -u | sed 's/.*/& &/' >"$lists/refs"
+    noted rebase-merge/orig-head rebase-apply/orig-head MERGE_HEAD CHERRY_PICK_HEAD BISECT_START >>"$lists/refs"
+    sed 's/ .*/^{commit}/' "$lists/refs" |
         git cat-file --batch-check='%(objectname)' >"$lists/ids" || exit
-    while read -r id missing && read -r name <&3; do
+    while read -r id missing && read -r _ name <&3; do
         [ -n "$missing" ] || echo "$id $name"
     done <"$lists/ids" 3<"$lists/refs"
 }
@@ -251,7 +285,8 @@ report() {
     [ -z "$base" ] || echo "fork $fork
 base $base
 ahead $(git rev-list --count "$base..HEAD")"
-    operation
+    list_git_dirs >"$lists/dirs"
+    operations
     echo "untracked $(grep -c '^??' "$lists/changes")"
     echo "changed $(grep -vc '^??' "$lists/changes")"
     echo "nested $(grep -c '^?? .*/"\{0,1\}$' "$lists/changes")"

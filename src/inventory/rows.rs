@@ -239,7 +239,7 @@ impl<'a> From<&'a Held> for WorkFacts<'a> {
             branch: report.branch.as_deref(),
             ahead: report.ahead,
             behind: held.behind,
-            operation: report.operation.as_deref(),
+            operation: report.operation(),
             changed: report.changed,
             untracked: report.untracked,
             worktrees: report.worktrees.iter().map(|tree| tree.files).sum(),

@@ -20,8 +20,8 @@ pub struct Report {
     pub base: Option<String>,
     /// Commits since.
     pub ahead: usize,
-    /// An operation of git's that is in progress, such as `rebase`.
-    pub operation: Option<String>,
+    /// The operations of git's that are in progress, the one in the container's own worktree first.
+    pub operations: Vec<Operation>,
     /// Files that were changed or removed.
     pub changed: usize,
     /// New files that are not ignored.
@@ -48,6 +48,15 @@ pub struct Report {
     pub have: Vec<String>,
 }
 
+/// An operation of git's that is in progress.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Operation {
+    /// Which: `rebase`, `merge`, …
+    pub name: String,
+    /// The commit of HEAD in the worktree where it is; none: the container's own worktree.
+    pub head: Option<String>,
+}
+
 /// Another worktree than the container's own, with changes that are not committed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Worktree {
@@ -57,6 +66,14 @@ pub struct Worktree {
     pub commit: String,
     /// Where it is.
     pub path: String,
+}
+
+impl Operation {
+    /// Whether it is safe once the commit of HEAD and the uncommitted state are. Patches that `git am`
+    /// has not applied yet are only files in the git directory.
+    pub fn can_be_taken(&self) -> bool {
+        self.name != "am"
+    }
 }
 
 impl Report {
@@ -96,7 +113,14 @@ impl Report {
             "fork" => self.fork = Some(id()?),
             "base" => self.base = Some(id()?),
             "ahead" => self.ahead = number()?,
-            "operation" => self.operation = Some(value.to_owned()),
+            "operation" => {
+                let (name, head) = match value.split_once(' ') {
+                    None => (value, None),
+                    Some((name, head)) => (name, Some(is_id(head).then(|| head.to_owned())?)),
+                };
+                let name = name.to_owned();
+                self.operations.push(Operation { name, head });
+            }
             "changed" => self.changed = number()?,
             "untracked" => self.untracked += number()?,
             "nested" => self.nested += number()?,
@@ -133,6 +157,16 @@ impl Report {
         self.changed + self.untracked > 0
     }
 
+    /// The operation that is in progress, if there is one: of several the first.
+    pub fn operation(&self) -> Option<&str> {
+        self.operations.first().map(|operation| &*operation.name)
+    }
+
+    /// The commit of HEAD where an operation is in progress.
+    pub fn head_of<'a>(&'a self, operation: &'a Operation) -> &'a String {
+        operation.head.as_ref().unwrap_or(&self.head)
+    }
+
     /// All commits that the work leads up to.
     pub fn ends(&self) -> impl Iterator<Item = &String> {
         let tips = self.tips.iter().map(|(id, _)| id);
@@ -154,13 +188,16 @@ mod tests {
         let (a, b) = ("a".repeat(40), "b".repeat(40));
         let text = format!(
             "dkr-work 1\nbranch fix/it\nhead {a}\nfork {b}\nbase {b}\nahead 1\noperation rebase\n\
-             untracked 1\nchanged        2\nnested 0\nstash {b}\ncommits 1\ncommit {a}\n\
+             operation merge {b}\nuntracked 1\nchanged        2\nnested 0\nstash {b}\ncommits 1\ncommit {a}\n\
              tip {a} refs/heads/fix/it\ntip {b} refs/tags/v1\nuntracked 1\nnested 1\n\
              worktree 3 {b} /a b\nruns vim\ntree {b}\nwip {a}\nhave {b}\n"
         );
         let report = Report::parse(&text).unwrap();
         assert_eq!(report.branch.as_deref(), Some("fix/it"));
         assert_eq!((report.changed, report.untracked), (2, 2));
+        let heads = report.operations.iter().map(|one| report.head_of(one));
+        assert_eq!(heads.collect::<Vec<_>>(), [&a, &b]);
+        assert_eq!(report.operation(), Some("rebase"));
         let [worktree] = &*report.worktrees else {
             panic!("{:?}", report.worktrees);
         };
@@ -183,6 +220,7 @@ mod tests {
             format!("{head}changed many\n"),
             format!("{head}tip --all refs/tags/x\n"),
             format!("{head}worktree 1 --all /x\n"),
+            format!("{head}operation rebase --all\n"),
             format!("{head}\u{1b}[2J x\n"),
             format!("{head}unknown x\n"),
         ] {

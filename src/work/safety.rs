@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::report::Report;
+use super::report::{Operation, Report};
 
 /// What the host's repository has of a container's work.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -50,16 +50,19 @@ impl OnlyThere {
         let is_taken = host.wip.as_ref().is_some_and(is_wip);
         let files = |count| if is_taken { 0 } else { count };
         let stash = report.stash.iter();
-        let operation = report.operation.as_ref();
+        let is_safe = |operation: &&Operation| {
+            operation.can_be_taken() && host.taken.contains(report.head_of(operation))
+        };
+        let mut operations = report.operations.iter();
         OnlyThere {
             changed: files(report.changed),
             untracked: files(report.untracked),
             commits,
             worktrees: worktrees.map(|worktree| worktree.files).sum(),
             stashed: stash.filter(|id| !safe(id)).count(),
-            operation: operation
-                .filter(|_| !host.taken.contains(&report.head))
-                .cloned(),
+            operation: operations
+                .find(|operation| !is_safe(operation))
+                .map(|operation| operation.name.clone()),
         }
     }
 
@@ -90,9 +93,10 @@ impl OnlyThere {
                 "changed files in other worktrees",
             ),
             some(self.stashed, "entry of the stash", "entries of the stash"),
-            self.operation
-                .as_ref()
-                .map(|name| format!("a {name} in progress")),
+            self.operation.as_ref().map(|name| match &**name {
+                "am" => "a `git am` in progress".to_owned(),
+                name => format!("a {name} in progress"),
+            }),
         ];
         let parts: Vec<String> = parts.into_iter().flatten().collect();
         match parts.split_last() {
@@ -199,15 +203,26 @@ mod tests {
 
     #[test]
     fn an_operation_counts_until_its_state_was_taken() {
-        let report = Report {
+        let operation = |name: &str, head: Option<&str>| Operation {
+            name: name.into(),
+            head: head.map(str::to_owned),
+        };
+        let mut report = Report {
             head: "h".into(),
-            operation: Some("rebase".into()),
+            operations: vec![operation("rebase", None), operation("merge", Some("w"))],
             ..Report::default()
         };
         let mut host = OnHost::default();
         let only = OnlyThere::of(&report, &host);
         assert_eq!(only.describe(), "a rebase in progress");
         host.taken.insert("h".into());
+        let only = OnlyThere::of(&report, &host);
+        assert_eq!(only.describe(), "a merge in progress");
+        host.taken.insert("w".into());
         assert!(OnlyThere::of(&report, &host).is_empty());
+        // Its patches are on no ref, whatever is.
+        report.operations = vec![operation("am", None)];
+        let only = OnlyThere::of(&report, &host);
+        assert_eq!(only.describe(), "a `git am` in progress");
     }
 }

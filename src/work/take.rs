@@ -160,11 +160,14 @@ impl Plan<'_> {
                 taken.push(self.alone(id, describe(name)));
             }
         }
-        if let Some(operation) = &report.operation
-            && !(self.is_taken)(&report.head)
-        {
+        for operation in report.operations.iter().filter(|one| one.can_be_taken()) {
+            let head = report.head_of(operation);
+            if (self.is_taken)(head) {
+                continue;
+            }
             // The commit may be a branch's, too.
-            let head = self.alone(&report.head, format!("HEAD in the middle of a {operation}"));
+            let what = format!("HEAD in the middle of a {}", operation.name);
+            let head = self.alone(head, what);
             taken.retain(|taken| taken.update.name != head.update.name);
             taken.push(head);
         }
@@ -217,6 +220,9 @@ fn describe(name: &str) -> String {
         if let Some(name) = name.strip_prefix(prefix) {
             return format!("{kind} `{name}`");
         }
+    }
+    if name.ends_with("/orig-head") {
+        return "HEAD from before the rebase".to_owned();
     }
     match name.strip_suffix("/HEAD") {
         Some(worktree) => format!("the detached HEAD of `{worktree}`"),
@@ -287,6 +293,7 @@ mod tests {
     use super::*;
     use crate::engine::containers::ContainerId;
     use crate::start::labels::{PUSH_PREFIX, WORK_BRANCH};
+    use crate::work::report::Operation;
 
     fn places() -> Places {
         let labels = [(WORK_BRANCH, "fix"), (PUSH_PREFIX, "box")];
@@ -348,7 +355,10 @@ mod tests {
         assert_eq!(planned(&report, &[], None), all);
         let rest = pairs(&[("refs/dkr/taken/fix/c", "c"), ("refs/dkr/wip/fix", "w")]);
         assert_eq!(planned(&report, &["a", "b", "s"], None), rest);
-        report.operation = Some("rebase".into());
+        report.operations = vec![Operation {
+            name: "rebase".into(),
+            head: None,
+        }];
         report.tips.retain(|(_, name)| name != "HEAD");
         assert_eq!(planned(&report, &["a", "b", "s"], None), rest);
         report.tips[0].0 = "c".into();

@@ -176,6 +176,51 @@ fn what_is_on_no_branch_is_taken_too() {
 }
 
 #[test]
+fn what_an_operation_in_progress_holds_is_taken() {
+    let t = Sandbox::new();
+    let repo = baked(&t);
+    let prepare = "git checkout -q -b theirs; echo theirs >>README; git commit -qam theirs
+        git checkout -q -; echo ours >>README; git commit -qam ours; git push -q";
+    let subjects = |name: &str| {
+        repo.output([
+            "for-each-ref",
+            "--sort=subject",
+            "--format=%(subject)",
+            &format!("refs/dkr/taken/{name}"),
+        ])
+    };
+    // What a rebase in another worktree put aside, and the commits that it has not come to.
+    let name = t.unique("rebase");
+    let script = format!(
+        "{prepare}; git worktree add -q --detach /tmp/other; cd /tmp/other
+         git commit -q --allow-empty -m z; echo aside >a; git add a
+         ! git rebase -q --autostash theirs >/dev/null 2>&1"
+    );
+    let ended = start(&t, &repo, &["--name", &name], &["sh", "-ec", &script]).success();
+    ended.stderr_has("1 entry of the stash and a rebase in progress\n");
+    let taken = t.dkr(["take", &name]).success();
+    taken.stderr_has("HEAD in the middle of a rebase");
+    taken.stderr_has("took HEAD from before the rebase at");
+    let all = subjects(&name);
+    for subject in ["autostash", "theirs", "z"] {
+        let found = all.lines().any(|line| line.ends_with(subject));
+        assert!(found, "{subject}: {all}");
+    }
+    t.dkr(["rm", &name]).success();
+
+    // Patches are only files.
+    let name = t.unique("patches");
+    let script =
+        format!("{prepare}; git format-patch -q --stdout -1 theirs >/tmp/p; ! git am -q /tmp/p");
+    let ended = start(&t, &repo, &["--name", &name], &["sh", "-ec", &script]).success();
+    ended.stderr_has("only there is 1 commit and a `git am` in progress\n");
+    let left = "still has a `git am` in progress: patches that are not applied yet are not taken";
+    t.dkr(["take", &name]).success().stderr_has(left);
+    t.dkr(["rm", &name]).failure(1);
+    t.dkr(["rm", "--force", &name]).success();
+}
+
+#[test]
 fn commits_of_the_host_are_never_lost() {
     let t = Sandbox::new();
     let repo = baked(&t);

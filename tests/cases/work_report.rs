@@ -85,6 +85,58 @@ report report",
     );
 }
 
+/// Two branches that change the same line, and `stopped`, for a command that ends in a conflict.
+const CONFLICT: &str = r#"
+git checkout -q -b theirs; echo theirs >other; git commit -qam theirs; git push -q host theirs:main
+git checkout -q work; echo ours >other; git commit -qam ours; git push -q
+stopped() { ! git "$@" >/dev/null 2>&1; }
+"#;
+
+#[test]
+fn what_only_an_operation_in_progress_holds_is_work() {
+    let said = |script: &str| {
+        let script = format!(
+            "{CONFLICT}{script}\nreport report | sed -n -e '/^operation/p' -e '/^stash/p' -e '/^tip/p'"
+        );
+        after_start("", &script)
+    };
+    let aside = said("echo more >>README; stopped rebase --autostash theirs");
+    assert_eq!(
+        aside,
+        "operation rebase\nstash ID\ntip ID refs/heads/work\n\
+         tip ID rebase-merge/orig-head\n"
+    );
+    let aside = said("echo more >>README; stopped rebase --apply --autostash theirs");
+    assert!(aside.starts_with("operation rebase\nstash ID\n"), "{aside}");
+    let merged = said("echo more >>README; stopped merge --autostash --no-commit theirs");
+    assert!(
+        merged.starts_with("operation merge\nstash ID\n"),
+        "{merged}"
+    );
+    let detached =
+        said("git checkout -q --detach; git commit -q --allow-empty -m z; stopped rebase theirs");
+    assert!(
+        detached.ends_with("tip ID rebase-merge/orig-head\n"),
+        "{detached}"
+    );
+    let patched = said("git format-patch -q --stdout -1 theirs | stopped am");
+    assert!(patched.starts_with("operation am\n"), "{patched}");
+}
+
+#[test]
+fn an_operation_in_another_worktree_is_work() {
+    let printed = after_start(
+        "",
+        &format!(
+            r"{CONFLICT}
+git worktree add -q -b topic /outside/outer; cd /outside/outer; echo more >>README
+stopped rebase --autostash theirs; git reset -q --hard
+report report | sed -n -e '/^operation/p' -e '/^stash/p'"
+        ),
+    );
+    assert_eq!(printed, "operation rebase ID\nstash ID\n");
+}
+
 /// What the report says of refs after `script`.
 fn tips(before: &str, script: &str) -> String {
     let script = format!("{script}\nreport report | sed -n -e '/^commits/p' -e '/^tip/p'");
