@@ -18,8 +18,9 @@
 #   fork ID               where it leaves the image's branch
 #   base ID, ahead N      where the work begins, and the commits since
 #   operation NAME [ID]   a rebase, merge, ... is in progress; in another worktree: whose HEAD is ID
-#   changed N, untracked N, nested N   files: changed ones, new ones, and other repositories; repositories
-#                         in other worktrees come in lines of their own
+#   changed N, untracked N, nested N   files: changed ones, new ones, and how many of those are other
+#                         repositories (submodules, too) with work; repositories in other worktrees come
+#                         in lines of their own
 #   stash ID              an entry of the stash, the newest first, or what an operation put aside
 #   commits N, commit ID  commits that the host did not have when it was asked last; some of them
 #   tip ID REF            a ref, a detached HEAD or a file of an operation that leads to some of those
@@ -27,6 +28,7 @@
 #   runs COMMAND          what the session shows
 #   tree ID, wip ID       the uncommitted state as a tree and as a commit
 #   have ID               a commit at the edge of what the host had
+# shellcheck disable=SC2030,SC2031 # a repository in the repository has lists of its own
 set -u
 
 workspace=/workspace
@@ -76,9 +78,18 @@ list_worktrees() {
     sed -n '2,$s/^worktree //p' "$lists/all" >"$worktrees"
 }
 
-# The status of the worktree here, without other ones in it, which are looked at by themselves.
+# new_files PATH...: the files there that are not older than the start.
+new_files() {
+    find "$@" -type f -exec stat -c "$change %n" {} + 2>/dev/null |
+        while read -r time path; do
+            ! is_new "$time" || echo "$path"
+        done
+}
+
+# The status of the worktree here, without other ones in it, which are looked at by themselves. So is
+# what changed in submodules: here they count when they are at another commit.
 read_status() {
-    repo status --porcelain --untracked-files=all || return
+    repo -c core.quotePath=false status --porcelain --untracked-files=all --ignore-submodules=dirty || return
     here=$(pwd -P)
     while IFS= read -r path; do
         echo "?? ${path#"$here"/}/"
@@ -86,31 +97,114 @@ read_status() {
 } >"$lists/status"
 
 # Writes to $lists/changes a line `XY PATH` of each change in the worktree here since the start, as
-# `git status` quotes it. A file is older if its inode was last touched before; one that is gone is as
-# old as its folder.
+# `git status` quotes it, and to $lists/nested the folders of repositories in it with work. A file is
+# older if its inode was last touched before; one that is gone is as old as its folder, and a submodule
+# as its HEAD.
 list_changes() {
     read_status || exit
     if [ -s "$lists/inner" ]; then
         grep -vxF -f "$lists/inner" "$lists/status" >"$lists/rest"
         mv "$lists/rest" "$lists/status"
     fi
+    links=
     while IFS= read -r line; do
-        path=${line#???}
+        path=./${line#???}
         case $path in
-        \"*\\*) # new, lest it must be unquoted
+        ./\"*\\*) # new, lest it must be unquoted
             printf '%s\0' "$started"
             continue
             ;;
-        \"*) path=${path#?} path=${path%?} ;;
+        ./\"*) path=${path#???} path=./${path%?} ;;
+        esac
+        case $line in
+        '?? '*) ;;
+        *) [ ! -e "$path/.git" ] || links=yes path=$(head_log "$path") ;;
         esac
         while [ ! -e "$path" ] && [ ! -L "$path" ]; do
-            case $path in
-            */*) path=${path%/*} ;;
-            *) path=. ;;
-            esac
+            path=${path%/*}
         done
-        printf './%s\0' "$path"
+        printf '%s\0' "$path"
     done <"$lists/status" >"$lists/probes"
+    list_dated
+    list_nested | sort -u >"$lists/nested"
+    grep -v '/"\{0,1\}$' "$lists/changes" >"$lists/files"
+    mv "$lists/files" "$lists/changes"
+}
+
+# git_dir FOLDER: the git directory of the repository there.
+git_dir() (
+    cd "$1" && dir=$(git rev-parse --git-dir 2>/dev/null) && cd "$dir" && pwd
+)
+
+# head_log FOLDER: a file that is as old as the HEAD of the repository there.
+head_log() {
+    for file in "$(git_dir "$1")"/logs/HEAD "$(git_dir "$1")"/HEAD "$1"; do
+        [ ! -e "$file" ] || break
+    done
+    printf '%s\n' "$file"
+}
+
+# The folders of repositories in the worktree here that have work of their own: new ones, submodules,
+# and others that the image held; and git directories of submodules that are not checked out.
+list_nested() {
+    sed -n 's/^?? "\{0,1\}\(.*\)\/"\{0,1\}$/\1/p' "$lists/changes"
+    {
+        sed -n 's/^?? "\{0,1\}\(.*\)\/"\{0,1\}$/\1/p' "$lists/status"
+        ! may_have_submodules || repo -c core.quotePath=false ls-files --stage |
+            sed -n 's/^160000 [^	]*	//p'
+    } | while IFS= read -r path; do
+        [ ! -e "$path/.git" ] || ! has_work "$path" </dev/null || printf '%s\n' "$path"
+    done
+    [ "$(pwd -P)" = "$workspace" ] || return 0
+    find .git/modules .git/worktrees/*/modules -name objects -prune -o -name HEAD -type f -print 2>/dev/null |
+        while IFS= read -r file; do
+            dir=${file%/HEAD}
+            [ -d "$dir/objects" ] || continue
+            folder=$(git config --file "$dir/config" core.worktree)
+            [ -e "$dir/$folder/.git" ] || ! has_commits "$dir" </dev/null || printf '%s\n' "$dir"
+        done
+}
+
+# Whether the index is worth a search for submodules.
+may_have_submodules() {
+    [ -n "$links" ] || [ -z "$baked" ] || [ -e .gitmodules ] ||
+        repo diff-tree -r "$baked" HEAD | grep -q '^:[0-7]* 160000 '
+}
+
+# has_work FOLDER: whether the repository there has changes or commits since the start that are nowhere
+# else. Where its commit is the one that the image's branch has there, somebody else has it, too.
+has_work() (
+    unset GIT_OBJECT_DIRECTORY GIT_ALTERNATE_OBJECT_DIRECTORIES
+    theirs=$(git rev-parse --verify --quiet "${start:-$baked}:$1")
+    cd "$1" || exit
+    dir=$(git_dir .) || dir=.git
+    ! has_commits "$dir" "$theirs" || exit 0
+    baked='' start='' lists=$lists/nested-lists
+    mkdir -p "$lists" && worktrees=$lists/worktrees && : >"$worktrees" || exit
+    list_changes
+    [ -s "$lists/changes" ] || [ -s "$lists/nested" ]
+)
+
+# has_commits FOLDER [ID]: whether the repository of that git directory has commits since the start that
+# it has not fetched and that ID does not lead to.
+has_commits() (
+    unset GIT_OBJECT_DIRECTORY GIT_ALTERNATE_OBJECT_DIRECTORIES
+    export GIT_DIR="$1" GIT_WORK_TREE=.
+    [ -n "$(new_files "$1/HEAD" "$1/packed-refs" "$1/refs" "$1/logs" "$1/reftable")" ] || exit 1
+    {
+        git rev-parse --verify --quiet HEAD
+        git rev-parse --verify --quiet refs/stash
+        [ -z "${2:-}" ] || echo "^$2"
+        sed -n 's/^\([0-9a-f]\{40\}\).*/^\1/p' "$1/FETCH_HEAD" 2>/dev/null
+    } >"$lists/ends"
+    # When that fails, it may have some.
+    found=$(git rev-list --ignore-missing --max-count=1 --branches --stdin --not --remotes \
+        <"$lists/ends" 2>/dev/null) || exit 0
+    [ -n "$found" ]
+)
+
+# Writes the lines of $lists/status whose probes are new to $lists/changes.
+list_dated() {
     : >"$lists/changes"
     [ -s "$lists/status" ] || return 0
     # When one has just gone, all count as new.
@@ -121,14 +215,14 @@ list_changes() {
     done <"$lists/status" 3<"$lists/times" >"$lists/changes"
 }
 
-# The uncommitted state as a tree, in $tree, if there is any. A nested repository is left out.
+# The uncommitted state as a tree, in $tree, if there is any.
 make_tree() {
     tree=
     [ -s "$lists/changes" ] || return 0
     GIT_INDEX_FILE=$lists/index
     export GIT_INDEX_FILE
     repo read-tree HEAD &&
-        cut -c4- "$lists/changes" | grep -v '/"\{0,1\}$' | repo update-index --add --remove --stdin &&
+        cut -c4- "$lists/changes" | repo update-index --add --remove --stdin &&
         tree=$(repo write-tree)
     status=$?
     unset GIT_INDEX_FILE
@@ -241,10 +335,7 @@ new_refs() {
         { [ -e .git/packed-refs ] && is_new "$(stat -c "$change" .git/packed-refs)"; }; then
         git for-each-ref --format='%(refname)'
     else
-        find .git/refs .git/worktrees/*/refs -type f -exec stat -c "$change %n" {} + 2>/dev/null |
-            while read -r time path; do
-                ! is_new "$time" || echo "${path#.git/}"
-            done
+        new_files .git/refs .git/worktrees/*/refs | sed 's|^\.git/||'
     fi | grep -v -e '^refs/remotes/' -e '^refs/dkr/' -e '^refs/stash$'
     [ -z "$branch" ] || echo "refs/heads/$branch"
 }
@@ -287,9 +378,10 @@ base $base
 ahead $(git rev-list --count "$base..HEAD")"
     list_git_dirs >"$lists/dirs"
     operations
-    echo "untracked $(grep -c '^??' "$lists/changes")"
+    nested=$(($(wc -l <"$lists/nested")))
+    echo "untracked $(($(grep -c '^??' "$lists/changes") + nested))"
     echo "changed $(grep -vc '^??' "$lists/changes")"
-    echo "nested $(grep -c '^?? .*/"\{0,1\}$' "$lists/changes")"
+    echo "nested $nested"
     stashed
     tips >"$lists/tips" || exit
     # What [post_clone] committed is no work.
@@ -311,10 +403,10 @@ report_worktrees() {
             read_head
             list_changes
             make_tree || exit
-            nested=$(grep -c '/"\{0,1\}$' "$lists/changes")
+            nested=$(($(wc -l <"$lists/nested")))
             [ "$nested" -eq 0 ] || echo "untracked $nested
 nested $nested"
-            files=$(($(wc -l <"$lists/changes") - nested))
+            files=$(($(wc -l <"$lists/changes")))
             [ "$files" -gt 0 ] || exit 0
             when=$(git show -s --no-show-signature --format=%cI "$head")
             export GIT_AUTHOR_DATE="$when" GIT_COMMITTER_DATE="$when"

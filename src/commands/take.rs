@@ -47,9 +47,10 @@ pub async fn run(cx: &Context, args: &TakeArgs) -> Result<()> {
     }
     if !outcome.left.is_empty() {
         let what = outcome.left.describe();
-        let why = match &outcome.left.operation {
-            Some(_) => "patches that are not applied yet are not taken",
-            None => "a repository within the repository is not taken",
+        let why = match (&outcome.left.operation, outcome.left.nested) {
+            (Some(_), _) => "patches that are not applied yet are not taken",
+            (None, 1) => "it is not taken",
+            (None, _) => "they are not taken",
         };
         cx.ui
             .warning(&format!("only container `{name}` still has {what}: {why}"));

@@ -193,6 +193,8 @@ pub struct WorkFacts<'a> {
     changed: usize,
     /// New files.
     untracked: usize,
+    /// Repositories in it, submodules included, with work of their own.
+    nested: usize,
     /// Changed and new files of other worktrees.
     worktrees: usize,
     /// Entries of the stash.
@@ -209,6 +211,7 @@ pub struct OnlyThereRow<'a> {
     commits: usize,
     changed: usize,
     untracked: usize,
+    nested: usize,
     worktrees: usize,
     stashed: usize,
     operation: Option<&'a str>,
@@ -241,13 +244,15 @@ impl<'a> From<&'a Held> for WorkFacts<'a> {
             behind: held.behind,
             operation: report.operation(),
             changed: report.changed,
-            untracked: report.untracked,
+            untracked: report.new_files(),
+            nested: report.nested,
             worktrees: report.worktrees.iter().map(|tree| tree.files).sum(),
             stashed: report.stash.len(),
             only_there: OnlyThereRow {
                 commits: only.commits,
                 changed: only.changed,
                 untracked: only.untracked,
+                nested: only.nested,
                 worktrees: only.worktrees,
                 stashed: only.stashed,
                 operation: only.operation.as_deref(),

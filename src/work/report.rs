@@ -26,7 +26,7 @@ pub struct Report {
     pub changed: usize,
     /// New files that are not ignored.
     pub untracked: usize,
-    /// How many of those are repositories of their own, in any worktree.
+    /// How many of those are repositories of their own with work, in any worktree; submodules count.
     pub nested: usize,
     /// The stash, the newest entry first.
     pub stash: Vec<String>,
@@ -152,9 +152,14 @@ impl Report {
         Some(())
     }
 
+    /// New files that are no repositories.
+    pub fn new_files(&self) -> usize {
+        self.untracked.saturating_sub(self.nested)
+    }
+
     /// Whether files differ from the commit of HEAD.
     pub fn is_dirty(&self) -> bool {
-        self.changed + self.untracked > 0
+        self.changed + self.new_files() > 0
     }
 
     /// The operation that is in progress, if there is one: of several the first.
@@ -195,6 +200,7 @@ mod tests {
         let report = Report::parse(&text).unwrap();
         assert_eq!(report.branch.as_deref(), Some("fix/it"));
         assert_eq!((report.changed, report.untracked), (2, 2));
+        assert_eq!((report.nested, report.new_files()), (1, 1));
         let heads = report.operations.iter().map(|one| report.head_of(one));
         assert_eq!(heads.collect::<Vec<_>>(), [&a, &b]);
         assert_eq!(report.operation(), Some("rebase"));

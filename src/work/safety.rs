@@ -22,6 +22,8 @@ pub struct OnlyThere {
     pub changed: usize,
     /// New files that are not ignored.
     pub untracked: usize,
+    /// Repositories in the repository, submodules included, that have work of their own.
+    pub nested: usize,
     /// Commits.
     pub commits: usize,
     /// Changed and new files of other worktrees.
@@ -45,7 +47,7 @@ impl OnlyThere {
         let worktrees = report.worktrees.iter();
         let worktrees = worktrees.filter(|worktree| !safe(&&worktree.commit));
         let is_wip = |(tree, parent): &(String, String)| {
-            report.tree.as_ref() == Some(tree) && report.head == *parent && report.nested == 0
+            report.tree.as_ref() == Some(tree) && report.head == *parent
         };
         let is_taken = host.wip.as_ref().is_some_and(is_wip);
         let files = |count| if is_taken { 0 } else { count };
@@ -56,7 +58,8 @@ impl OnlyThere {
         let mut operations = report.operations.iter();
         OnlyThere {
             changed: files(report.changed),
-            untracked: files(report.untracked),
+            untracked: files(report.new_files()),
+            nested: report.nested,
             commits,
             worktrees: worktrees.map(|worktree| worktree.files).sum(),
             stashed: stash.filter(|id| !safe(id)).count(),
@@ -71,9 +74,9 @@ impl OnlyThere {
         *self == Self::default()
     }
 
-    /// How many files there are, in all worktrees.
+    /// How many files there are, in all worktrees; a repository in them counts as one.
     pub fn files(&self) -> usize {
-        self.changed + self.untracked + self.worktrees
+        self.changed + self.untracked + self.nested + self.worktrees
     }
 
     /// What there is: `2 changed files, 1 commit`.
@@ -87,6 +90,11 @@ impl OnlyThere {
             some(self.commits, "commit", "commits"),
             some(self.changed, "changed file", "changed files"),
             some(self.untracked, "untracked file", "untracked files"),
+            some(
+                self.nested,
+                "repository within the repository",
+                "repositories within the repository",
+            ),
             some(
                 self.worktrees,
                 "changed file in another worktree",
@@ -195,10 +203,12 @@ mod tests {
         assert!(!is_safe(&dirty(), &host("x", "h")));
         assert!(!is_safe(&dirty(), &host("t", "x")));
         let nested = Report {
+            untracked: 2,
             nested: 1,
             ..dirty()
         };
-        assert!(!is_safe(&nested, &host("t", "h")));
+        let only = OnlyThere::of(&nested, &host("t", "h"));
+        assert_eq!(only.describe(), "1 repository within the repository");
     }
 
     #[test]

@@ -47,6 +47,12 @@ fn what_is_only_there_keeps_a_container() {
             "1 commit",
         ),
         (
+            "embedded",
+            "git init -q sub; git -C sub commit -q --allow-empty -m x; git add sub 2>/dev/null; git commit -q -m x; \
+             git push -q",
+            "1 repository within the repository",
+        ),
+        (
             "worktree",
             "git worktree add -q --detach /tmp/other; echo x >/tmp/other/new",
             "1 changed file in another worktree",

@@ -169,10 +169,17 @@ fn what_is_on_no_branch_is_taken_too() {
 
     // A repository in the repository is not, and is not forgotten either.
     let name = t.unique("nested");
-    let script = "git init -q inner; git -C inner commit -q --allow-empty -m x";
+    let script =
+        "git init -q inner; git -C inner commit -q --allow-empty -m x; git add inner 2>/dev/null
+        git commit -q -m inner; git push -q; echo new >new";
     start(&t, &repo, &["--name", &name], &["sh", "-ec", script]).success();
-    t.dkr(["take", &name]).success().stderr_has("is not taken");
-    t.dkr(["rm", &name]).failure(1);
+    let taken = t.dkr(["take", &name]).success();
+    let left = "still has 1 repository within the repository: it is not taken";
+    taken.stderr_has(left);
+    t.dkr(["take", &name]).success().stderr_has(left);
+    let refused = t.dkr(["rm", &name]).failure(1);
+    refused.stderr_has("has 1 repository within the repository\n");
+    t.dkr(["rm", "--force", &name]).success();
 }
 
 #[test]

@@ -85,6 +85,83 @@ report report",
     );
 }
 
+/// A repository with a remote, `sub`, which is a submodule of the image's commit.
+const SUBMODULE: &str = r"
+git config --global protocol.file.allow always
+git init -q --bare -b main /srv/sub.git; git clone -q /srv/sub.git /srv/sub 2>/dev/null
+echo one >/srv/sub/file; git -C /srv/sub add file; git -C /srv/sub commit -qm one
+git -C /srv/sub push -q origin HEAD:main
+git submodule --quiet add /srv/sub.git sub; git commit -qm sub; git push -q host HEAD:main
+git fetch -q; git update-ref refs/dkr/baked HEAD
+own() { git -C sub commit -q --allow-empty -m own; }";
+
+/// What the report says of files after `script`, in a line.
+fn files(before: &str, script: &str) -> String {
+    let lines = "-e '/^untracked/p' -e '/^changed/p' -e '/^nested/p'";
+    let script = format!("{script}\nreport report | sed -n {lines} | paste -sd,");
+    after_start(before, &script)
+}
+
+#[test]
+fn work_in_a_submodule_is_work() {
+    for (script, said) in [
+        ("own", "untracked 1,changed 1,nested 1\n"),
+        (
+            "own; git commit -qam sub; git push -q",
+            "untracked 1,changed 0,nested 1\n",
+        ),
+        (
+            "own; git rm -qf sub; git commit -qm x",
+            "untracked 1,changed 0,nested 1\n",
+        ),
+        ("echo x >>sub/file", "untracked 1,changed 0,nested 1\n"),
+        (
+            "git init -q sub/deep; echo x >sub/deep/x",
+            "untracked 1,changed 0,nested 1\n",
+        ),
+        (
+            "git -C sub checkout -q -B main; own; git -C sub push -q",
+            "untracked 0,changed 1,nested 0\n",
+        ),
+        (
+            "git -C sub status; git submodule update; git submodule deinit sub",
+            "untracked 0,changed 0,nested 0\n",
+        ),
+    ] {
+        let script = format!("{{ {script}; }} >/dev/null");
+        assert_eq!(files(SUBMODULE, &script), said, "{script}");
+    }
+}
+
+#[test]
+fn what_the_image_held_in_a_submodule_is_no_work() {
+    let none = "untracked 0,changed 0,nested 0\n";
+    let built = format!(
+        "{SUBMODULE}\necho x >sub/built; echo x >>sub/file; git -C sub checkout -q -b x; own"
+    );
+    assert_eq!(files(&built, "true"), none);
+    let left = format!("{SUBMODULE}\nrm -r sub .git/modules; mkdir sub");
+    assert_eq!(files(&left, "git submodule --quiet update --init"), none);
+    // Neither is a repository that was cloned there, until something is done in it.
+    let cloned = format!("{SUBMODULE}\ngit clone -q /srv/sub.git tool; echo x >tool/built");
+    assert_eq!(files(&cloned, "true"), none);
+    let one = "untracked 1,changed 0,nested 1\n";
+    assert_eq!(files(&cloned, "echo x >>tool/file"), one);
+    assert_eq!(
+        files(&cloned, "git -C tool commit -q --allow-empty -m x"),
+        one
+    );
+}
+
+#[test]
+fn work_in_an_embedded_repository_is_work() {
+    let embed = "git init -q in; git -C in commit -q --allow-empty -m x
+        git add in 2>/dev/null";
+    assert_eq!(files("", embed), "untracked 1,changed 1,nested 1\n");
+    let pushed = format!("{embed}; git commit -qm in; git push -q");
+    assert_eq!(files("", &pushed), "untracked 1,changed 0,nested 1\n");
+}
+
 /// Two branches that change the same line, and `stopped`, for a command that ends in a conflict.
 const CONFLICT: &str = r#"
 git checkout -q -b theirs; echo theirs >other; git commit -qam theirs; git push -q host theirs:main
