@@ -24,11 +24,13 @@
 #   stash ID              an entry of the stash, the newest first, or what an operation put aside
 #   commits N, commit ID  commits that the host did not have when it was asked last; some of them
 #   tip ID REF            a ref, a detached HEAD or a file of an operation that leads to some of those
+#   staged N ID           N files of which the index holds what no file does, in any worktree, and the
+#                         commit that the index would be
 #   worktree N ID PATH    another worktree with N changed files, and the commit that they would be
 #   runs COMMAND          what the session shows
 #   tree ID, wip ID       the uncommitted state as a tree and as a commit
 #   have ID               a commit at the edge of what the host had
-# shellcheck disable=SC2030,SC2031 # a repository in the repository has lists of its own
+# shellcheck disable=SC2030,SC2031 # what is in parentheses has variables of its own
 set -u
 
 workspace=/workspace
@@ -229,6 +231,19 @@ make_tree() {
     return "$status"
 }
 
+# report_staged FOLDER: what is in the index of the worktree there, and in no file. The commit is the
+# same whenever it is made.
+report_staged() (
+    files=$(grep -c '^[MTADRC][MTD] ' "$lists/changes") || exit 0
+    cp "$(git_dir .)/index" "$lists/staged" || exit
+    # Not while there are conflicts.
+    tree=$(GIT_INDEX_FILE=$lists/staged repo write-tree 2>/dev/null) || exit 0
+    when=$(git show -s --no-show-signature --format=%cI "$head")
+    export GIT_AUTHOR_DATE="$when" GIT_COMMITTER_DATE="$when"
+    make_commit "Index: $1" || exit
+    echo "staged $files $wip"
+)
+
 # Objects made from here on go nowhere.
 use_scratch_objects() {
     mkdir -p "$lists/objects"
@@ -389,6 +404,7 @@ ahead $(git rev-list --count "$base..HEAD")"
     echo "commits $(wc -l <"$lists/commits")"
     head -n "$most" "$lists/commits" | sed 's/^/commit /'
     [ ! -s "$lists/commits" ] || grep -F -f "$lists/commits" "$lists/tips" | sed 's/^/tip /'
+    report_staged "$workspace" || exit
     report_worktrees || exit
     tmux list-panes -a -F 'runs #{pane_current_command}' 2>/dev/null | sort -u
 }
@@ -408,6 +424,7 @@ report_worktrees() {
 nested $nested"
             files=$(($(wc -l <"$lists/changes")))
             [ "$files" -gt 0 ] || exit 0
+            report_staged "$folder" || exit
             when=$(git show -s --no-show-signature --format=%cI "$head")
             export GIT_AUTHOR_DATE="$when" GIT_COMMITTER_DATE="$when"
             make_commit "Worktree: $folder" || exit

@@ -195,6 +195,8 @@ pub struct WorkFacts<'a> {
     untracked: usize,
     /// Repositories in it, submodules included, with work of their own.
     nested: usize,
+    /// Files of which an index holds what no file does.
+    staged: usize,
     /// Changed and new files of other worktrees.
     worktrees: usize,
     /// Entries of the stash.
@@ -212,6 +214,7 @@ pub struct OnlyThereRow<'a> {
     changed: usize,
     untracked: usize,
     nested: usize,
+    staged: usize,
     worktrees: usize,
     stashed: usize,
     operation: Option<&'a str>,
@@ -246,6 +249,7 @@ impl<'a> From<&'a Held> for WorkFacts<'a> {
             changed: report.changed,
             untracked: report.new_files(),
             nested: report.nested,
+            staged: report.staged.iter().map(|(files, _)| files).sum(),
             worktrees: report.worktrees.iter().map(|tree| tree.files).sum(),
             stashed: report.stash.len(),
             only_there: OnlyThereRow {
@@ -253,6 +257,7 @@ impl<'a> From<&'a Held> for WorkFacts<'a> {
                 changed: only.changed,
                 untracked: only.untracked,
                 nested: only.nested,
+                staged: only.staged,
                 worktrees: only.worktrees,
                 stashed: only.stashed,
                 operation: only.operation.as_deref(),

@@ -36,6 +36,8 @@ pub struct Report {
     pub listed: Vec<String>,
     /// Refs, and detached HEADs, that lead to some of them: the commit and the full name.
     pub tips: Vec<(String, String)>,
+    /// What only the indexes of worktrees hold: the number of files, and the commit that each would be.
+    pub staged: Vec<(usize, String)>,
     /// The uncommitted states of other worktrees.
     pub worktrees: Vec<Worktree>,
     /// What runs in the session.
@@ -132,6 +134,11 @@ impl Report {
                 self.tips
                     .push(is_id(id).then(|| (id.to_owned(), name.to_owned()))?);
             }
+            "staged" => {
+                let (files, commit) = value.split_once(' ')?;
+                let commit = is_id(commit).then(|| commit.to_owned())?;
+                self.staged.push((files.parse().ok()?, commit));
+            }
             "worktree" => {
                 let (files, rest) = value.split_once(' ')?;
                 let (commit, path) = rest.split_once(' ')?;
@@ -176,7 +183,8 @@ impl Report {
     pub fn ends(&self) -> impl Iterator<Item = &String> {
         let tips = self.tips.iter().map(|(id, _)| id);
         let worktrees = self.worktrees.iter().map(|worktree| &worktree.commit);
-        tips.chain(&self.stash).chain(worktrees)
+        let staged = self.staged.iter().map(|(_, commit)| commit);
+        tips.chain(&self.stash).chain(worktrees).chain(staged)
     }
 }
 
@@ -195,7 +203,7 @@ mod tests {
             "dkr-work 1\nbranch fix/it\nhead {a}\nfork {b}\nbase {b}\nahead 1\noperation rebase\n\
              operation merge {b}\nuntracked 1\nchanged        2\nnested 0\nstash {b}\ncommits 1\ncommit {a}\n\
              tip {a} refs/heads/fix/it\ntip {b} refs/tags/v1\nuntracked 1\nnested 1\n\
-             worktree 3 {b} /a b\nruns vim\ntree {b}\nwip {a}\nhave {b}\n"
+             worktree 3 {b} /a b\nstaged 2 {a}\nruns vim\ntree {b}\nwip {a}\nhave {b}\n"
         );
         let report = Report::parse(&text).unwrap();
         assert_eq!(report.branch.as_deref(), Some("fix/it"));
@@ -208,7 +216,8 @@ mod tests {
             panic!("{:?}", report.worktrees);
         };
         assert_eq!((worktree.files, &*worktree.path), (3, "/a b"));
-        assert_eq!(report.ends().collect::<Vec<_>>(), [&a, &b, &b, &b]);
+        assert_eq!(report.ends().collect::<Vec<_>>(), [&a, &b, &b, &b, &a]);
+        assert_eq!(report.staged, [(2, a.clone())]);
         assert_eq!(report.tips[0], (a.clone(), "refs/heads/fix/it".to_owned()));
         assert_eq!(report.listed, [a]);
         assert!(report.is_dirty());

@@ -26,6 +26,8 @@ pub struct OnlyThere {
     pub nested: usize,
     /// Commits.
     pub commits: usize,
+    /// Files of which an index holds what no file does.
+    pub staged: usize,
     /// Changed and new files of other worktrees.
     pub worktrees: usize,
     /// Entries of the stash.
@@ -52,6 +54,7 @@ impl OnlyThere {
         let is_taken = host.wip.as_ref().is_some_and(is_wip);
         let files = |count| if is_taken { 0 } else { count };
         let stash = report.stash.iter();
+        let staged = report.staged.iter().filter(|(_, id)| !safe(&id));
         let is_safe = |operation: &&Operation| {
             operation.can_be_taken() && host.taken.contains(report.head_of(operation))
         };
@@ -61,6 +64,7 @@ impl OnlyThere {
             untracked: files(report.new_files()),
             nested: report.nested,
             commits,
+            staged: staged.map(|(files, _)| files).sum(),
             worktrees: worktrees.map(|worktree| worktree.files).sum(),
             stashed: stash.filter(|id| !safe(id)).count(),
             operation: operations
@@ -90,6 +94,11 @@ impl OnlyThere {
             some(self.commits, "commit", "commits"),
             some(self.changed, "changed file", "changed files"),
             some(self.untracked, "untracked file", "untracked files"),
+            some(
+                self.staged,
+                "staged state of a file",
+                "staged states of files",
+            ),
             some(
                 self.nested,
                 "repository within the repository",
@@ -189,6 +198,22 @@ mod tests {
         let only = OnlyThere::of(&report, &host);
         assert_eq!(only.describe(), "5 changed files in other worktrees");
         host.commits = ["a", "b"].map(String::from).into();
+        assert!(OnlyThere::of(&report, &host).is_empty());
+    }
+
+    #[test]
+    fn what_only_the_index_holds_counts_until_it_is_taken() {
+        let report = Report {
+            staged: vec![(1, "i".into())],
+            ..dirty()
+        };
+        let mut host = OnHost {
+            wip: Some(("t".into(), "h".into())),
+            ..OnHost::default()
+        };
+        let only = OnlyThere::of(&report, &host);
+        assert_eq!(only.describe(), "1 staged state of a file");
+        host.commits.insert("i".into());
         assert!(OnlyThere::of(&report, &host).is_empty());
     }
 

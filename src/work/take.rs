@@ -175,6 +175,9 @@ impl Plan<'_> {
             let what = format!("the uncommitted state of the worktree `{}`", worktree.path);
             taken.push(self.alone(&worktree.commit, what));
         }
+        for (_, id) in report.staged.iter().filter(|(_, id)| is_new(id)) {
+            taken.push(self.alone(id, "what only the index holds".to_owned()));
+        }
         for id in report.stash.iter().filter(|id| is_new(id)) {
             taken.push(self.alone(id, "an entry of the stash".to_owned()));
         }

@@ -167,6 +167,18 @@ fn what_is_on_no_branch_is_taken_too() {
     taken.stderr_has("HEAD in the middle of a rebase");
     t.dkr(["rm", &name]).success();
 
+    // What is staged and in no file any more.
+    let name = t.unique("staged");
+    let script = "echo precious >new; git add new; rm new";
+    let ended = start(&t, &repo, &["--name", &name], &["sh", "-ec", script]).success();
+    ended.stderr_has("1 staged state of a file\n");
+    let taken = t.dkr(["take", &name]).success();
+    taken.stderr_has("took what only the index holds at");
+    let place = taken.stdout.lines().find(|line| line.contains("/taken/"));
+    let place = format!("{}:new", place.unwrap());
+    assert_eq!(repo.output(["show", &place]), "precious");
+    t.dkr(["rm", &name]).success();
+
     // A repository in the repository is not, and is not forgotten either.
     let name = t.unique("nested");
     let script =

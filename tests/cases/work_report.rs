@@ -85,6 +85,24 @@ report report",
     );
 }
 
+#[test]
+fn what_only_the_index_holds_is_work() {
+    let staged = |before: &str, script: &str| {
+        let tree = "id=$(\"$lib/work.sh\" take c | sed -n 's/^staged 1 //p'); [ -z \"$id\" ] || git show \"$id:f\"";
+        after_start(
+            before,
+            &format!("{script}\nreport report | sed -n '/^staged/p'; {tree}"),
+        )
+    };
+    let gone = staged("", "echo precious >f; git add f; rm f");
+    assert_eq!(gone, "staged 1 ID\nprecious\n");
+    let left = "echo one >f; git add f; git commit -qm f; git push -q host HEAD:main";
+    let back = staged(left, "echo precious >f; git add f; echo one >f");
+    assert_eq!(back, "staged 1 ID\nprecious\n");
+    assert_eq!(staged(left, "echo two >f; git add f"), "");
+    assert_eq!(staged("echo a >f; git add f; echo b >f", "true"), "");
+}
+
 /// A repository with a remote, `sub`, which is a submodule of the image's commit.
 const SUBMODULE: &str = r"
 git config --global protocol.file.allow always
