@@ -1,13 +1,11 @@
 //! Containers through their life: listed, left and come back to, stopped and removed.
 
-use std::time::Duration;
-
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use super::create_image::two_commits;
 use super::start_image::start;
-use crate::support::{Api, Invocation, Output, Repo, Sandbox, wait_until};
+use crate::support::{Api, Invocation, Output, Repo, Sandbox};
 
 pub fn baked(t: &Sandbox) -> Repo {
     let repo = two_commits(t, &t.unique("linux"));
@@ -131,10 +129,8 @@ fn a_container_is_left_listed_watched_and_stopped() {
 
     // Watching it shows what it wrote, and Ctrl-C leaves it alone.
     let mut watching = t.dkr(["attach", &name]).spawn();
-    assert!(wait_until(Duration::from_secs(10), || {
-        watching.wait_for_stderr("Working copy updated");
-        true
-    }));
+    watching.wait_for_stderr("Working copy updated");
+    watching.wait_for_stdout("tick 1\n");
     watching.signal(Signal::INT);
     let watched = watching.wait();
     assert_eq!(watched.code, Some(0), "{watched}");
@@ -193,7 +189,8 @@ fn a_command_is_run_in_a_container_as_if_it_were_here() {
     for short in [&name[..name.len() - 2], &id] {
         t.dkr(["exec", short, "--", "true"]).success();
     }
-    let wrong = format!("{}x", &name[..name.len() - 1]);
+    // No name of a test ends so.
+    let wrong = format!("{}_", &name[..name.len() - 1]);
     let missed = t.dkr(["exec", &wrong, "--", "true"]).failure(3);
     missed.stderr_has(&format!("did you mean `{name}`?"));
     let running = t.dkr(["rm", &name]).failure(1);

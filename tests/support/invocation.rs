@@ -175,19 +175,28 @@ impl Running {
 
     /// Waits until its standard error holds `text`.
     pub fn wait_for_stderr(&mut self, text: &str) {
+        self.wait_for(text, |running| running.stderr.text());
+    }
+
+    /// Waits until its standard output holds `text`.
+    pub fn wait_for_stdout(&mut self, text: &str) {
+        self.wait_for(text, |running| running.stdout.text());
+    }
+
+    fn wait_for(&mut self, text: &str, written: impl Fn(&Self) -> String) {
         let limit = self.deadline.saturating_duration_since(Instant::now());
         let found = wait_until(limit, || {
-            self.stderr.text().contains(text)
+            written(self).contains(text)
                 || self.child.try_wait().is_ok_and(|status| status.is_some())
         });
         // What it wrote just before its end may come a moment after that.
-        let found =
-            found && wait_until(Duration::from_secs(1), || self.stderr.text().contains(text));
+        let late = Duration::from_secs(10);
+        let found = found && wait_until(late, || written(self).contains(text));
+        let (stdout, stderr) = (self.stdout.text(), self.stderr.text());
         assert!(
             found,
-            "{}: {text:?} does not come: {}",
-            self.line,
-            self.stderr.text()
+            "{}: {text:?} does not come\nstdout: {stdout}\nstderr: {stderr}",
+            self.line
         );
     }
 

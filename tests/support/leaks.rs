@@ -10,13 +10,21 @@ use serde_json::{Value, json};
 
 use super::{Api, SANDBOX_LABEL, processes, query, wait_until};
 
-/// How long a process that dkr left to end by itself may take.
+/// How long a process that is about to end may take.
 const GRACE: Duration = Duration::from_secs(5);
+
+/// The same for those that dkr left to see to the end of containers, which end by themselves.
+const WATCHERS_GRACE: Duration = Duration::from_secs(60);
 
 /// What dkr has left behind on this machine, though nothing of the test runs any more.
 pub fn on_the_host(root: &Path) -> Vec<String> {
     let mut leaks = Vec::new();
-    if !wait_until(GRACE, || processes::mentioning(root).is_empty()) {
+    let only_watchers = || {
+        let left = processes::mentioning(root);
+        left.iter().all(|(_, text)| text.contains("channel-server"))
+    };
+    let gone = || processes::mentioning(root).is_empty();
+    if !(wait_until(GRACE, only_watchers) && wait_until(WATCHERS_GRACE, gone)) {
         let left = processes::mentioning(root);
         let pids: Vec<u32> = left.iter().map(|(pid, _)| *pid).collect();
         processes::end(&pids, Duration::from_secs(1));

@@ -54,10 +54,12 @@ pub fn write_program(path: &Path, text: &str) {
 pub fn wait_until(limit: Duration, mut condition: impl FnMut() -> bool) -> bool {
     let deadline = Instant::now() + limit;
     loop {
+        // Asked first: a thread that is held up for long between the two has one more look.
+        let late = Instant::now() > deadline;
         if condition() {
             return true;
         }
-        if Instant::now() > deadline {
+        if late {
             return false;
         }
         std::thread::sleep(Duration::from_millis(20));

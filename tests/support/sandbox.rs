@@ -151,7 +151,6 @@ impl Sandbox {
         Image::new(api, found, self.path())
     }
 
-    /// Removes the containers and images made from the sandbox's repositories.
     /// Every image with a repository must hold all objects that its refs lead to.
     fn check_images(&self) {
         let api = Api::unchecked_of_machine();
@@ -176,6 +175,7 @@ impl Sandbox {
         }
     }
 
+    /// Removes the containers and images made from the sandbox's repositories.
     fn remove_images(&self) {
         let api = Api::unchecked_of_machine();
         if !api.answers() {
@@ -198,9 +198,13 @@ impl Sandbox {
                 let id = container["Id"].as_str().expect("a container has an id");
                 api.delete(&format!("/containers/{id}?force=1&v=1"));
             }
-            // An image that others are built on goes after them: the newest first.
+            // An image that others are built on goes after them: the newest first, and of one
+            // second those that are built on another.
             let mut images = own(label, api.get(&format!("/images/json?filters={filter}")));
-            images.sort_by_key(|image| -image["Created"].as_i64().unwrap_or_default());
+            images.sort_by_key(|image| {
+                let created = image["Created"].as_i64().unwrap_or_default();
+                (-created, image["ParentId"] == "")
+            });
             for image in images {
                 let id = image["Id"].as_str().expect("an image has an id");
                 api.delete(&format!("/images/{id}?force=1"));

@@ -8,7 +8,9 @@ use rustix::process::Signal;
 
 use super::{baked, refused};
 use crate::cases::create_image::{conf, two_commits};
-use crate::support::{KeyKind, Sandbox, Sshd, processes_mentioning, wait_until, write_program};
+use crate::support::{
+    KeyKind, Repo, Sandbox, Sshd, processes_mentioning, wait_until, write_program,
+};
 
 /// Stand-ins for a host that never answers a clone: a server's forced command, a `git` to be found
 /// first, and the file that appears when one of them is asked.
@@ -53,6 +55,42 @@ fn clone_runs(t: &Sandbox) -> bool {
     running.any(|text| !text.contains("sshd") && !text.contains("dkr create-image"))
 }
 
+/// Interrupts a bake while it clones; how long dkr then took to end, and its clone.
+fn interrupt(
+    t: &Sandbox,
+    repo: &Repo,
+    host: &HangingHost,
+    way: &[&str],
+    signal: Signal,
+) -> [Duration; 2] {
+    let port = host.sshd.port().to_string();
+    let arguments = [&["create-image", "--ssh-port", &port], way].concat();
+    let dkr = t.dkr(arguments).in_dir(repo).env("PATH", &host.path);
+    let dkr = dkr.limit(Duration::from_secs(60)).spawn();
+    let cloning = || host.asked.exists() && clone_runs(t);
+    if !wait_until(Duration::from_secs(60), cloning) {
+        panic!("no clone begins: {}", dkr.wait());
+    }
+    let sent = Instant::now();
+    dkr.signal(signal);
+    let output = dkr.wait();
+    let ended = sent.elapsed();
+    let code = (signal != Signal::KILL).then_some(130);
+    assert_eq!(
+        (output.code, &*output.stdout),
+        (code, ""),
+        "{way:?}: {output}"
+    );
+    if code.is_some() {
+        output.stderr_has("interrupted");
+    }
+    // The kernel tells the engine of a killed dkr; an interrupted one tells it itself.
+    let gone = wait_until(Duration::from_secs(30), || !clone_runs(t));
+    assert!(gone, "{way:?}: the step runs on: {output}");
+    fs::remove_file(&host.asked).unwrap();
+    [ended, sent.elapsed()]
+}
+
 #[test]
 fn an_interrupted_clone_ends_within_a_second_and_the_next_run_succeeds() {
     let t = Sandbox::new();
@@ -61,46 +99,23 @@ fn an_interrupted_clone_ends_within_a_second_and_the_next_run_succeeds() {
     repo.file("name", t.unique("own")).commit("own");
     let before = repo.state();
     let host = HangingHost::new(&t);
-    let port = host.sshd.port().to_string();
-    for (transport, clone, signal, code) in [
-        ("ssh", "full", Signal::INT, Some(130)),
-        ("ssh", "packs", Signal::TERM, Some(130)),
-        ("ssh", "full", Signal::KILL, None),
-        ("session", "full", Signal::INT, Some(130)),
-        ("session", "full", Signal::KILL, None),
+    let limits = [Duration::from_secs(1), Duration::from_millis(1500)];
+    for (transport, clone, signal) in [
+        ("ssh", "full", Signal::INT),
+        ("ssh", "packs", Signal::TERM),
+        ("ssh", "full", Signal::KILL),
+        ("session", "full", Signal::INT),
+        ("session", "full", Signal::KILL),
     ] {
         let way = ["--transport", transport, "--clone", clone];
-        let arguments = [&["create-image", "--ssh-port", &port], &way[..]].concat();
-        let dkr = t.dkr(arguments).in_dir(&repo).env("PATH", &host.path);
-        let dkr = dkr.limit(Duration::from_secs(60)).spawn();
-        let case = format!("{transport} {clone} {signal:?}");
-        let cloning = || host.asked.exists() && clone_runs(&t);
-        let begun = wait_until(Duration::from_secs(60), cloning);
-        if !begun {
-            panic!("{case}: no clone begins: {}", dkr.wait());
-        }
-        let sent = Instant::now();
-        dkr.signal(signal);
-        let output = dkr.wait();
-        let ended = sent.elapsed();
-        assert_eq!(output.code, code, "{case}: {output}");
-        assert!(
-            ended < Duration::from_secs(1),
-            "{case}: {ended:?}: {output}"
-        );
-        assert_eq!(output.stdout, "", "{case}: {output}");
-        if code.is_some() {
-            output.stderr_has("interrupted");
-        }
-        // The kernel tells the engine of a killed dkr; an interrupted one tells it itself.
-        let gone = wait_until(Duration::from_secs(5), || !clone_runs(&t));
-        let took = sent.elapsed();
-        let limit = Duration::from_millis(1500);
-        assert!(
-            gone && took < limit,
-            "{case}: the step runs on for {took:?}"
-        );
-        fs::remove_file(&host.asked).unwrap();
+        // A machine that is busy with something else makes one late, but not each of three.
+        let mut late = Vec::new();
+        let in_time = (0..3).any(|_| {
+            let took = interrupt(&t, &repo, &host, &way, signal);
+            late.push(took);
+            took[0] < limits[0] && took[1] < limits[1]
+        });
+        assert!(in_time, "{way:?} {signal:?}: {late:?}");
     }
     assert!(t.images(&repo).is_empty());
 
@@ -198,7 +213,7 @@ fn a_build_whose_shared_step_is_killed_with_another_build_succeeds() {
         .spawn();
     waiting.wait_for_stderr("dkr-fixtures:debian] done");
     // Were the step its own, it would be done by then.
-    std::thread::sleep(Duration::from_secs(4));
+    std::thread::sleep(Duration::from_secs(10));
     killed.signal(Signal::KILL);
     killed.wait();
     let output = waiting.wait();

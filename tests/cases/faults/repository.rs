@@ -94,7 +94,7 @@ fn a_ref_that_is_two_things_or_nothing_is_refused() {
 fn a_commit_that_its_branch_leaves_during_the_build_is_built_while_it_exists() {
     let t = Sandbox::new();
     let repo = t.repo("linux").file("README", "hello\n");
-    repo.file(".dkr.conf", conf("[pre_clone]\nRUN sleep 3\n"))
+    repo.file(".dkr.conf", conf("[pre_clone]\nRUN sleep 10\n"))
         .commit("initial");
     repo.file("a.c", "int a;\n").commit("add a");
     let commit = repo.rev("main");
@@ -130,7 +130,7 @@ fn a_tag_that_somebody_else_moves_or_removes_disturbs_nothing() {
     let t = Sandbox::new();
     let name = t.unique("moved");
     let repo = t.repo(&name).file("README", "hello\n");
-    repo.file(".dkr.conf", conf("[post_clone]\nRUN sleep 2\n"))
+    repo.file(".dkr.conf", conf("[post_clone]\nRUN sleep 5\n"))
         .commit("initial");
     let tag = format!("dkr:{name}-main");
     let (_, tag_name) = tag.split_once(':').unwrap();

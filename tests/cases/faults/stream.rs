@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use rustix::process::Signal;
 use serde_json::json;
 
 use super::refused;
@@ -59,7 +60,7 @@ fn a_build_without_a_result_is_a_failure() {
         let engine = engine(&t, answer);
         let dkr = create(&t, &repo, &engine);
         let output = refused(&t, &repo, dkr, 1, &[words]);
-        assert!(output.took < Duration::from_secs(10), "{output}");
+        assert!(output.took < Duration::from_secs(30), "{output}");
     }
 }
 
@@ -104,7 +105,7 @@ fn a_lost_session_ends_the_build_and_an_engine_without_one_is_named() {
     let losing = engine(&t, Answer::Silence).route("POST /session", short);
     let words = ["the build session was lost"];
     let output = refused(&t, &repo, create(&t, &repo, &losing), 1, &words);
-    assert!(output.took < Duration::from_secs(6), "{output}");
+    assert!(output.took < Duration::from_secs(15), "{output}");
     assert!(
         losing
             .requests()
@@ -132,22 +133,28 @@ fn a_lost_session_ends_the_build_and_an_engine_without_one_is_named() {
 fn a_second_interrupt_ends_dkr_though_the_engine_hangs() {
     let t = Sandbox::new();
     let repo = two_commits(&t, "linux");
-    let engine = engine(&t, Answer::Silence).route("POST /build/cancel", Answer::Silence);
-    let dkr = create(&t, &repo, &engine).spawn();
-    let asked = |path: &str| engine.requests().iter().any(|r| r.path.starts_with(path));
-    assert!(wait_until(Duration::from_secs(20), || asked("/session")));
-    std::thread::sleep(Duration::from_millis(300));
-    dkr.signal(rustix::process::Signal::INT);
-    std::thread::sleep(Duration::from_millis(100));
-    let second = Instant::now();
-    dkr.signal(rustix::process::Signal::INT);
-    let output = dkr.wait();
-    assert_eq!(output.code, Some(130), "{output}");
-    assert!(
-        second.elapsed() < Duration::from_millis(400),
-        "{:?}",
-        second.elapsed()
-    );
+    // A machine that is busy with something else makes one late, but not each of three.
+    let mut late = Vec::new();
+    let in_time = (0..3).any(|_| {
+        let engine = engine(&t, Answer::Silence).route("POST /build/cancel", Answer::Silence);
+        let dkr = create(&t, &repo, &engine).spawn();
+        let asked = |path: &str| {
+            let was = || engine.requests().iter().any(|r| r.path.starts_with(path));
+            assert!(wait_until(Duration::from_secs(60), was), "{path}");
+        };
+        asked("/build?");
+        dkr.signal(Signal::INT);
+        // Two signals that come before the first is seen to are one.
+        asked("/build/cancel");
+        let second = Instant::now();
+        dkr.signal(Signal::INT);
+        let output = dkr.wait();
+        let took = second.elapsed();
+        assert_eq!(output.code, Some(130), "{output}");
+        late.push(took);
+        took < Duration::from_millis(400)
+    });
+    assert!(in_time, "{late:?}");
 }
 
 #[test]
