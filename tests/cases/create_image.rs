@@ -24,7 +24,9 @@ fn git(arguments: &[&'static str]) -> Vec<&'static str> {
 #[test]
 fn an_image_holds_the_work_tree_the_history_and_the_labels() {
     let t = Sandbox::new();
-    let repo = two_commits(&t, "linux");
+    // Its tag must stay with it.
+    let name = t.unique("linux");
+    let repo = two_commits(&t, &name);
     let output = t.dkr(["create-image"]).in_dir(&repo).success();
 
     let image = t.image(&repo, "main");
@@ -51,7 +53,7 @@ fn an_image_holds_the_work_tree_the_history_and_the_labels() {
     let commit = repo.rev("main");
     for (label, value) in [
         ("dkr.repo_path", path),
-        ("dkr.repo_name", "linux"),
+        ("dkr.repo_name", &*name),
         ("dkr.branch", "main"),
         ("dkr.branch_from", "main"),
         ("dkr.ref", "refs/heads/main"),

@@ -11,7 +11,7 @@ mkdir "$2/upper" "$2/work" "$2/root"
 mount -t overlay overlay -o "lowerdir=/,upperdir=$2/upper,workdir=$2/work" "$2/root"
 mount -t proc proc "$2/root/proc"
 mount --rbind /dev "$2/root/dev"
-exec env -i PATH="$PATH" HOME=/home/test ASSETS="$3" timeout 60 chroot "$2/root" sh -euc "$1"
+exec env -i PATH="$PATH" HOME=/home/test ASSETS="$3" timeout 180 chroot "$2/root" sh -euc "$1"
 "#;
 
 /// An image of a repository with one commit, made as an image is: /srv/host.git is the user's.

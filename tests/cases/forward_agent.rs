@@ -21,7 +21,7 @@ impl UserAgent {
         let socket = t.path().join("agent");
         let agent = ["-D", "-a", socket.to_str().unwrap()];
         let running = Some(t.command("ssh-agent", agent).spawn());
-        assert!(wait_until(Duration::from_secs(10), || socket.exists()));
+        assert!(wait_until(Duration::from_secs(30), || socket.exists()));
         t.sshd();
         let key = t.home().join(".ssh/id_ed25519");
         let add = t.command("ssh-add", ["-q", key.to_str().unwrap()]);

@@ -98,9 +98,11 @@ fn a_name_that_cannot_be_a_branch_is_refused_before_anything_starts() {
     let repo = two_commits(&t, "linux");
     t.dkr(["create-image"]).in_dir(&repo).success();
     let host = hostname();
-    repo.branch(&format!("{host}/taken"), "main");
+    let taken = t.unique("taken");
+    repo.branch(&format!("{host}/{taken}"), "main");
+    let below = format!("{taken}/x");
     let bad = [
-        "-x", "a..b", "a b", "HEAD", "x.lock", "a~1", "main", "main/x", "taken/x", "",
+        "-x", "a..b", "a b", "HEAD", "x.lock", "a~1", "main", "main/x", &below, "",
     ];
     for name in bad {
         let output = start(&t, &repo, &["--name", name], &["true"]).failure(2);
@@ -110,7 +112,7 @@ fn a_name_that_cannot_be_a_branch_is_refused_before_anything_starts() {
         assert_eq!(containers(&repo), 0, "{name}");
     }
     // This one is the container's own, pushed earlier.
-    start(&t, &repo, &["--name", "taken"], &["true"]).success();
+    start(&t, &repo, &["--name", &taken], &["true"]).success();
 }
 
 #[test]

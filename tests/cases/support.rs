@@ -206,7 +206,9 @@ fn the_ssh_server_lets_in_the_keys_of_the_sandbox() {
         other.log()
     );
     other.stop();
-    list(&other, &default).stderr_has("Connection refused");
+    // Its port may be another's by now.
+    let stopped = list(&other, &default);
+    assert_ne!(stopped.code, Some(0), "{stopped}");
 }
 
 #[test]
@@ -289,9 +291,9 @@ fn the_fake_engine_answers_as_told() {
     let ask = |request: &str| {
         let mut stream = UnixStream::connect(engine.socket()).unwrap();
         stream.write_all(request.as_bytes()).unwrap();
-        stream
-            .set_read_timeout(Some(Duration::from_millis(500)))
-            .unwrap();
+        let silent = request.contains("/silence");
+        let limit = Duration::from_millis(if silent { 500 } else { 10_000 });
+        stream.set_read_timeout(Some(limit)).unwrap();
         let mut answer = String::new();
         let ended = stream.read_to_string(&mut answer).is_ok();
         let body = answer

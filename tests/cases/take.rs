@@ -353,12 +353,10 @@ fn a_diff_shows_everything_since_the_branch_point() {
     let pager = "sed 's/^/paged: /'; sleep 2";
     let terminal = t.dkr(["diff", &name]).env("GIT_PAGER", pager);
     let terminal = terminal.env("TERM", "screen-256color").terminal(100, 50);
-    terminal.wait_for("paged: ");
+    let screen = terminal.wait_for("+committed");
+    assert!(screen.contains("paged: "), "{screen}");
     let screen = terminal.screen_with_colours();
-    assert!(
-        screen.contains("\u{1b}[32m") && screen.contains("+committed"),
-        "{screen}"
-    );
+    assert!(screen.contains("\u{1b}[32m"), "{screen}");
     assert_eq!(terminal.exit_code(), 0);
     let api = Api::of_machine();
     let state = api.get(&format!("/containers/{name}/json"))["State"]["Running"].clone();

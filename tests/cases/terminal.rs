@@ -103,7 +103,7 @@ fn a_session_outlives_a_terminal_that_closes_and_a_dkr_that_is_killed() {
     let name = t.unique("lost");
     let terminal = session(&t, &[path, "main", "--name", &name]);
     terminal.wait_for("/workspace#");
-    terminal.send_keys(&["echo work > work; clear; echo first", "Enter"]);
+    terminal.send_keys(&["echo work > work; clear; echo fir''st", "Enter"]);
     terminal.wait_for("first");
     drop(terminal);
     assert_eq!(runs(&name), Some(true));
@@ -138,8 +138,9 @@ fn a_command_in_a_terminal_has_it_to_itself() {
     let repo = baked(&t);
     let path = repo.path().to_str().unwrap();
     let command = |script| [path, "main", "--", "sh", "-c", script];
-    let script =
-        "stty size; echo \"$TERM\"; printf 'name? '; read name; echo \"hello $name\"; exit 3";
+    // A size arrives a moment after the terminal that it is for.
+    let script = "until [ \"$(stty size)\" = '30 100' ]; do sleep 0.1; done; stty size; \
+        echo \"$TERM\"; printf 'name? '; read name; echo \"hello $name\"; exit 3";
     let terminal = session(&t, &command(script));
     terminal.wait_for("name?");
     terminal.send_keys(&["Ada", "Enter"]);

@@ -21,7 +21,17 @@ fn leave(t: &Sandbox, repo: &Repo, name: &str, options: &[&str]) {
 
 /// Lets its command end.
 fn end(t: &Sandbox, name: &str) {
-    inside(t, name, "touch /end");
+    soon(t, name, "touch /end");
+}
+
+/// Runs a script in the container a second from now: what ends the container would end the command
+/// that says so, too.
+fn soon(t: &Sandbox, name: &str, script: &str) {
+    inside(
+        t,
+        name,
+        &format!("{{ sleep 1; {script}; }} >/dev/null 2>&1 </dev/null &"),
+    );
 }
 
 /// Waits until the processes that wait for containers have done what they do.
@@ -30,7 +40,7 @@ pub fn wait_for_watchers(t: &Sandbox) {
         let all = processes_mentioning(t.path());
         all.iter().any(|(_, text)| text.contains("channel-server"))
     };
-    assert!(wait_until(Duration::from_secs(60), || !watching()));
+    assert!(wait_until(Duration::from_secs(300), || !watching()));
 }
 
 #[test]
@@ -118,7 +128,7 @@ fn a_session_that_ends_unattended_is_seen_to() {
     let name = t.unique("session");
     let arguments = ["start-image", path, "main", "--name", &name, "--detach"];
     t.dkr(arguments).success();
-    inside(&t, &name, "tmux send-keys -t main 'exit' Enter");
+    soon(&t, &name, "tmux send-keys -t main 'exit' Enter");
     wait_for_watchers(&t);
     assert_eq!(state(&name), None);
 }
@@ -137,7 +147,8 @@ fn a_dkr_that_is_killed_leaves_the_end_to_another_process() {
     // One that has come to it instead sees to the end by itself, and says so.
     let mut watching = t.dkr(["attach", &name]).spawn();
     watching.wait_for_stderr("Working copy updated");
-    inside(&t, &name, "echo x >new; touch /end");
+    inside(&t, &name, "echo x >new");
+    end(&t, &name);
     let watched = watching.wait();
     assert_eq!(watched.code, Some(0), "{watched}");
     watched.stderr_has("is kept: only there is 1 untracked file");

@@ -60,8 +60,9 @@ fn the_channel_lets_nothing_else_be_written() {
         git push --mirror \"$(git remote get-url host)\" 2>/dev/null && echo mirrored
         echo git-upload-archive | socat - UNIX-CONNECT:/run/dkr/git-receive-pack >/dev/null
         git push --quiet && echo pushed";
-    assert_eq!(start(&t, &repo, &["--name", "own"], script), "pushed\n");
-    let pushed = format!("refs/heads/{}/own", hostname());
+    let own = t.unique("own");
+    assert_eq!(start(&t, &repo, &["--name", &own], script), "pushed\n");
+    let pushed = format!("refs/heads/{}/{own}", hostname());
     assert_eq!(
         branches(&repo),
         ["refs/heads/main", "refs/heads/topic", &pushed]
@@ -116,16 +117,17 @@ fn the_whole_loop_needs_no_ssh_server_and_no_key() {
     assert_eq!(image.label("dkr.type"), "update");
     let script = "cat new && git commit --quiet --allow-empty -m x && git push --quiet && \
         git fsck --connectivity-only 2>&1";
+    let name = t.unique("free");
     let output = dkr(&[
         "start-image",
         ".",
         "--name",
-        "free",
+        &name,
         "--",
         "sh",
         "-c",
         script,
     ]);
     assert_eq!(output.stdout, "new\n");
-    assert!(branches(&repo).contains(&format!("refs/heads/{}/free", hostname())));
+    assert!(branches(&repo).contains(&format!("refs/heads/{}/{name}", hostname())));
 }

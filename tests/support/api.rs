@@ -11,7 +11,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 /// How long an engine may be silent.
-const TIMEOUT: Duration = Duration::from_secs(120);
+const TIMEOUT: Duration = Duration::from_secs(600);
 
 /// An engine at a unix socket.
 #[derive(Debug, Clone)]

@@ -307,13 +307,13 @@ impl Capture {
         String::from_utf8_lossy(&self.bytes.lock().expect("no holder panics")).into_owned()
     }
 
-    /// All of it, once every holder of the pipe has closed it. A child that outlives the program
-    /// holds it open: that is a leak, which the sandbox reports.
+    /// All of it, once every holder of the pipe has closed it. What a child that outlives the
+    /// program might still write is part of it.
     fn finish(&mut self) -> Vec<u8> {
         let thread = self.thread.take().expect("finished once");
-        if wait_until(Duration::from_secs(5), || thread.is_finished()) {
-            thread.join().expect("it does not panic");
-        }
+        let ended = wait_until(Duration::from_secs(10), || thread.is_finished());
+        assert!(ended, "a child holds the output open: {}", self.text());
+        thread.join().expect("it does not panic");
         std::mem::take(&mut self.bytes.lock().expect("no holder panics"))
     }
 }

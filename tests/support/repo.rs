@@ -3,14 +3,14 @@
 //! Every method returns the repository, so a story can be told in one chain. Dates are a
 //! counter: the same story makes the same commit ids.
 
-use std::fs::{self, Permissions};
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::RepoState;
+use super::{RepoState, write_program};
 
 /// The first commit's time: 2023-11-14, a whole number of minutes apart from the next.
 const EPOCH: u64 = 1_700_000_000;
@@ -57,9 +57,8 @@ impl Repo {
 
     /// Writes an executable file.
     pub fn executable(&self, path: &str, contents: &str) -> Self {
-        self.file(path, contents);
-        let mode = Permissions::from_mode(0o755);
-        fs::set_permissions(self.path.join(path), mode).expect("just written");
+        self.file(path, "");
+        write_program(&self.path.join(path), contents);
         self.clone()
     }
 

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
-use std::net::{Ipv4Addr, Ipv6Addr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, Ipv6Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -30,10 +30,13 @@ impl Sshd {
             fs::write(folder.join("config"), config(folder, port, environment))
                 .expect("the folder was just made");
             let mut process = spawn(folder);
-            let up = wait_until(Duration::from_secs(10), || {
-                answers(port) || process.try_wait().is_ok_and(|status| status.is_some())
-            });
-            if up && process.try_wait().is_ok_and(|status| status.is_none()) {
+            // On a port that it has lost, another server may answer.
+            let listens = format!("Server listening on 127.0.0.1 port {port}.");
+            let up = || log(folder).contains(&listens);
+            let ended =
+                |process: &mut Child| process.try_wait().is_ok_and(|status| status.is_some());
+            wait_until(Duration::from_secs(30), || up() || ended(&mut process));
+            if up() && !ended(&mut process) {
                 let folder = folder.to_owned();
                 return Sshd {
                     folder,
@@ -140,10 +143,6 @@ fn spawn(folder: &Path) -> Child {
 fn free_port() -> u16 {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
     listener.local_addr().expect("it is bound").port()
-}
-
-fn answers(port: u16) -> bool {
-    TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok()
 }
 
 fn log(folder: &Path) -> String {

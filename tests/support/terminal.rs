@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use super::wait_until;
 
-/// How long a text may take to appear.
-const LIMIT: Duration = Duration::from_secs(60);
+/// How long a text may take to appear; it may be that of a whole bake.
+const LIMIT: Duration = Duration::from_secs(300);
 
 /// No status line: the screen is the program's own.
 const CONFIG: &str = "set -g status off\n\

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::cases::create_image::{conf, two_commits};
 use crate::cases::start_image::hostname;
-use crate::support::{Repo, Sandbox};
+use crate::support::{Repo, Sandbox, write_program};
 
 const HOOKS: [&str; 14] = [
     "fsmonitor-watchman",
@@ -29,12 +29,8 @@ const HOOKS: [&str; 14] = [
 fn poison(t: &Sandbox, repo: &Repo) -> PathBuf {
     let canary = t.path().join("canary");
     let program = t.path().join("program");
-    fs::write(
-        &program,
-        format!("#!/bin/sh\necho \"$0 $*\" >>{}\n", canary.display()),
-    )
-    .unwrap();
-    executable(&program);
+    let script = format!("#!/bin/sh\necho \"$0 $*\" >>{}\n", canary.display());
+    write_program(&program, &script);
     let run = program.to_str().unwrap();
     let command = format!("!{run}");
     let filter = format!("{run}; cat");
@@ -43,7 +39,7 @@ fn poison(t: &Sandbox, repo: &Repo) -> PathBuf {
     for folder in [&hooks, &git.join("hooks")] {
         fs::create_dir_all(folder).unwrap();
         for hook in HOOKS {
-            fs::copy(&program, folder.join(hook)).unwrap();
+            write_program(&folder.join(hook), &script);
         }
     }
     // Objects of another repository, whose refs a program is to list.
@@ -96,11 +92,6 @@ fn poison(t: &Sandbox, repo: &Repo) -> PathBuf {
         t.command("git", config).in_dir(repo).success();
     }
     canary
-}
-
-fn executable(path: &Path) {
-    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-    fs::set_permissions(path, mode).unwrap();
 }
 
 /// What ran so far.

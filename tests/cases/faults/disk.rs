@@ -56,8 +56,8 @@ fn an_engine_whose_disk_is_full_or_that_dies_is_an_error_and_works_again_later()
         .commit("slow");
     let mut dkr = create().spawn();
     dkr.wait_for_stderr("[post_clone]");
-    let killed = Instant::now();
     engine.kill();
+    let killed = Instant::now();
     let output = dkr.wait();
     assert!(killed.elapsed() < Duration::from_secs(15), "{output}");
     assert_eq!(output.code, Some(1), "{output}");

@@ -23,7 +23,7 @@ fn an_absent_engine_is_named_at_once() {
     for command in ["create-image", "list-images"] {
         let dkr = t.dkr([command]).in_dir(&repo).env("DOCKER_HOST", socket);
         let output = refused(&t, &repo, dkr, 1, &[socket, "hint: "]);
-        assert!(output.took < Duration::from_secs(2), "{output}");
+        assert!(output.took < Duration::from_secs(10), "{output}");
     }
     // What would be built can be shown without an engine.
     let dry = t.dkr(["create-image", "--dry-run"]).in_dir(&repo);
@@ -49,7 +49,7 @@ fn a_socket_that_may_not_be_used_is_told_from_one_that_is_not_there() {
     one_error(&output);
     output.stderr_has(&host).stderr_has("ermission denied");
     output.stderr_has("group `docker`");
-    assert!(output.took < Duration::from_secs(2), "{output}");
+    assert!(output.took < Duration::from_secs(10), "{output}");
     std::mem::drop(listener);
     fs::remove_file(socket).unwrap();
 }
@@ -211,16 +211,14 @@ fn a_build_elsewhere_needs_an_address_of_this_machine() {
 fn an_ssh_server_that_cannot_be_used_is_told_before_anything_is_built() {
     let t = Sandbox::new();
     let repo = two_commits(&t, "linux");
-    let mut stopped = t.another_sshd("stopped", KeyKind::Ed25519);
-    stopped.stop();
-    let closed = stopped.port().to_string();
     let create = |arguments: &[&str]| {
         let arguments = [&["create-image", "--transport", "ssh"], arguments].concat();
         t.dkr(arguments).in_dir(&repo)
     };
-    let gone = create(&["--ssh-port", &closed]);
-    let output = refused(&t, &repo, gone, 1, &[&format!(":{closed}"), "hint: "]);
-    assert!(output.took < Duration::from_secs(5), "{output}");
+    // Nothing listens there; a port that was just left may be another test's by now.
+    let gone = create(&["--ssh-port", "1"]);
+    let output = refused(&t, &repo, gone, 1, &[" port 1: ", "hint: "]);
+    assert!(output.took < Duration::from_secs(15), "{output}");
 
     let strict = t.another_sshd("strict", KeyKind::Ed25519);
     let port = strict.port().to_string();
@@ -232,7 +230,7 @@ fn an_ssh_server_that_cannot_be_used_is_told_before_anything_is_built() {
         1,
         &["id_ed25519", &format!(":{port}"), "hint: "],
     );
-    assert!(output.took < Duration::from_secs(5), "{output}");
+    assert!(output.took < Duration::from_secs(15), "{output}");
     assert!(!output.stderr.contains("ssh-agent"), "{output}");
 }
 
@@ -278,7 +276,7 @@ fn tls_server(t: &Sandbox, certs: &Path) -> (Running, u16) {
     let server = server.in_dir(t.path()).spawn();
     let up = || TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok();
     assert!(
-        wait_until(Duration::from_secs(10), up),
+        wait_until(Duration::from_secs(30), up),
         "socat does not listen"
     );
     (server, port)

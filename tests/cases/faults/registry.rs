@@ -92,15 +92,15 @@ fn a_base_image_that_cannot_be_had_is_named() {
     let (repo, dkr) = on(&t, &private);
     refused(&t, &repo, dkr, 1, &[&private, "docker login"]);
 
-    let down = registry.image("base:1");
-    drop(registry);
-    let (repo, dkr) = on(&t, &down);
+    // Nothing listens there; a port that was just left may be another test's by now.
+    let down = "127.0.0.1:1/base:1";
+    let (repo, dkr) = on(&t, down);
     refused(
         &t,
         &repo,
         dkr,
         1,
-        &[&down, "connection refused", "docker pull"],
+        &[down, "connection refused", "docker pull"],
     );
 }
 
@@ -133,6 +133,6 @@ fn a_credential_helper_that_fails_or_hangs_costs_a_warning_and_time_but_no_more(
             1,
             &[&warning, &helper, &private, "docker login"],
         );
-        assert!(output.took < Duration::from_secs(25), "{output}");
+        assert!(output.took < Duration::from_secs(40), "{output}");
     }
 }
