@@ -3,7 +3,7 @@
 
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bollard::exec::{ResizeExecOptions, StartExecOptions};
 use bollard::models::ExecConfig;
@@ -80,19 +80,27 @@ pub(super) async fn start_alone(engine: &Engine, exec: &str, attempt: &str) -> R
     started.map(drop).map_err(|e| failure(attempt, e))
 }
 
+/// How long an engine may take to learn that a command has ended whose output has.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 /// The status of an exec whose output has ended. The engine may learn it a little later.
 pub(super) async fn exit_status(engine: &Engine, exec: &str) -> Result<ExitStatus> {
     let attempt = "cannot learn how the command in the container ended";
-    for _ in 0..100 {
+    let begun = Instant::now();
+    loop {
+        let late = begun.elapsed() > PATIENCE;
         let found = engine.docker().inspect_exec(exec).await;
         let found = found.map_err(|e| failure(attempt, e))?;
         if let (Some(false), Some(code)) = (found.running, found.exit_code) {
             return containers::exit_status(code)
                 .ok_or_else(|| Error::failed(attempt).cause(format!("exit code {code}")));
         }
+        if late {
+            let cause = "it still runs, but its output has ended";
+            return Err(Error::failed(attempt).cause(cause));
+        }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    Err(Error::failed(attempt).cause("it still runs, but its output has ended"))
 }
 
 /// Gives the exec's terminal the size of dkr's. Whether that is done.
@@ -315,6 +323,21 @@ mod tests {
     use tokio::io::AsyncWriteExt;
 
     use super::*;
+    use crate::engine::fake::{FakeEngine, VERSION};
+
+    #[tokio::test]
+    async fn an_engine_that_learns_late_of_an_end_is_waited_for() {
+        let fake = FakeEngine::start([
+            ("GET /version", 200, VERSION),
+            ("GET /v1.41/exec/e/json", 200, r#"{"Running":true}"#),
+        ]);
+        let engine = Engine::connect(&fake.env()).await.unwrap();
+        let asking = tokio::spawn(async move { exit_status(&engine, "e").await });
+        tokio::time::sleep(Duration::from_secs(4)).await;
+        let ended = r#"{"Running":false,"ExitCode":7}"#;
+        fake.answer("GET /v1.41/exec/e/json", 200, ended);
+        assert_eq!(asking.await.unwrap().unwrap(), ExitStatus(7));
+    }
 
     #[tokio::test]
     async fn output_without_end_is_not_collected() {

@@ -13,10 +13,14 @@ use crate::env::Env;
 pub(crate) const VERSION: &str =
     r#"{"Version":"20.10.24","ApiVersion":"1.41","MinAPIVersion":"1.12","Os":"linux"}"#;
 
+/// Status and body of the answer to each request line.
+type Known = Mutex<HashMap<String, (u16, String)>>;
+
 /// Answers each request (`GET /path`, any query) with a status and a body, 404 to all else, and
 /// hangs up where the status is 0. It ends with the test's runtime.
 pub(crate) struct FakeEngine {
     folder: tempfile::TempDir,
+    known: Arc<Known>,
     asked: Arc<Mutex<Vec<String>>>,
 }
 
@@ -26,15 +30,26 @@ impl FakeEngine {
         let listener = UnixListener::bind(folder.path().join("engine.sock")).unwrap();
         let known =
             answers.map(|(line, status, body)| (line.to_owned(), (status, body.to_owned())));
-        let known: Arc<HashMap<_, _>> = Arc::new(known.into_iter().collect());
+        let known = Arc::new(Mutex::new(known.into_iter().collect()));
+        let answers: Arc<Known> = Arc::clone(&known);
         let asked = Arc::new(Mutex::new(Vec::new()));
         let record = Arc::clone(&asked);
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(answer(stream, Arc::clone(&known), Arc::clone(&record)));
+                tokio::spawn(answer(stream, Arc::clone(&answers), Arc::clone(&record)));
             }
         });
-        FakeEngine { folder, asked }
+        FakeEngine {
+            folder,
+            known,
+            asked,
+        }
+    }
+
+    /// Gives another answer from now on.
+    pub(crate) fn answer(&self, line: &str, status: u16, body: &str) {
+        let mut known = self.known.lock().unwrap();
+        known.insert(line.to_owned(), (status, body.to_owned()));
     }
 
     pub(crate) fn address(&self) -> String {
@@ -52,11 +67,7 @@ impl FakeEngine {
     }
 }
 
-async fn answer(
-    mut stream: UnixStream,
-    known: Arc<HashMap<String, (u16, String)>>,
-    record: Arc<Mutex<Vec<String>>>,
-) {
+async fn answer(mut stream: UnixStream, known: Arc<Known>, record: Arc<Mutex<Vec<String>>>) {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         match stream.read_u8().await {
@@ -69,8 +80,13 @@ async fn answer(
     let route = line.split('?').next().unwrap().to_owned();
     record.lock().unwrap().push(line);
     let missing = (404, r#"{"message":"page not found"}"#.to_owned());
-    let (status, body) = known.get(&route).unwrap_or(&missing);
-    if *status == 0 {
+    let (status, body) = known
+        .lock()
+        .unwrap()
+        .get(&route)
+        .cloned()
+        .unwrap_or(missing);
+    if status == 0 {
         return;
     }
     let reply = format!(
