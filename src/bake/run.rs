@@ -47,8 +47,9 @@ pub enum Ended {
     Unusable(String),
 }
 
-/// How long the host's programs have to say why they failed, once the step that used them has.
-const LAST_WORDS: Duration = Duration::from_secs(1);
+/// How long the host's programs have to say why they failed, once the step that used them has. It
+/// is over as soon as the last of them has ended.
+const LAST_WORDS: Duration = Duration::from_secs(5);
 /// The exit code of dkr's scripts for [`Ended::Changed`].
 const CHANGED: i32 = 75;
 /// The exit code of dkr's scripts for [`Ended::Unusable`].
@@ -210,4 +211,19 @@ fn with_log(error: Error, log: &[String]) -> Error {
         return error;
     }
     error.cause(format!("its last output:\n{}", log.join("\n")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_complaint_that_comes_late_is_heard() {
+        let (complain, complaints) = unbounded_channel();
+        tokio::spawn(async move {
+            tokio::time::sleep(Duration::from_secs(2)).await;
+            complain.send("one\ntwo".to_owned())
+        });
+        assert_eq!(all_of(complaints).await, ["host: one", "host: two"]);
+    }
 }
