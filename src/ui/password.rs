@@ -12,14 +12,17 @@ use rustix::termios::{
 
 use crate::error::{Error, Result};
 
-/// Reads a line from the terminal `input`.
+/// Reads a line from the terminal `input`, once `prompt` has asked for it. What was typed before
+/// that is thrown away.
 ///
 /// # Errors
 /// [`Error::interrupted`] by Ctrl-C, or Ctrl-D on an empty line; an error if the terminal cannot
 /// be read.
-pub fn read_line(input: impl AsFd) -> Result<String> {
+pub fn read_line(input: impl AsFd, prompt: impl FnOnce()) -> Result<String> {
     let fail = |e: Errno| Error::failed("cannot read from the terminal").because(e);
+    // First: what is typed at once upon the prompt would be shown and lost.
     let silent = Silent::new(&input).map_err(fail)?;
+    prompt();
     let mut line = Line::default();
     let mut byte = [0];
     loop {
@@ -97,6 +100,10 @@ impl Line {
 
 #[cfg(test)]
 mod tests {
+    use rustix::fs::{Mode, OFlags, open};
+    use rustix::io::write;
+    use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+
     use super::*;
 
     fn typed(text: &str) -> (String, Key) {
@@ -126,8 +133,33 @@ mod tests {
     }
 
     #[test]
+    fn what_is_typed_at_once_upon_the_prompt_is_read_and_not_shown() {
+        let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+        grantpt(&master).unwrap();
+        unlockpt(&master).unwrap();
+        let name = ptsname(&master, Vec::new()).unwrap();
+        let terminal = open(
+            name.as_c_str(),
+            OFlags::RDWR | OFlags::NOCTTY,
+            Mode::empty(),
+        );
+        let terminal = terminal.unwrap();
+        let typed = || {
+            let modes = tcgetattr(&terminal).unwrap().local_modes;
+            assert!(!modes.contains(LocalModes::ECHO), "it would be shown");
+            assert_eq!(write(&master, b"secret\r").unwrap(), 7);
+        };
+        assert_eq!(read_line(&terminal, typed).unwrap(), "secret");
+        write(&terminal, b"next").unwrap();
+        let mut shown = [0; 64];
+        let count = read(&master, &mut shown).unwrap();
+        assert_eq!(&shown[..count], b"next");
+    }
+
+    #[test]
     fn what_is_no_terminal_is_refused() {
-        let error = read_line(tempfile::tempfile().unwrap()).unwrap_err();
+        let file = tempfile::tempfile().unwrap();
+        let error = read_line(file, || panic!("nobody is asked")).unwrap_err();
         assert_eq!(error.message, "cannot read from the terminal");
     }
 }

@@ -79,8 +79,8 @@ impl Ui {
     pub fn password(&self, prompt: &str, flag: &str) -> Result<String> {
         self.can_ask(prompt, flag)?;
         let _suspended = self.suspend();
-        self.print(&format!("{}: ", sanitize_line(prompt)));
-        let answer = password::read_line(std::io::stdin());
+        let ask = || self.print(&format!("{}: ", sanitize_line(prompt)));
+        let answer = password::read_line(std::io::stdin(), ask);
         self.print("\n");
         answer
     }
