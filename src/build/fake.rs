@@ -12,7 +12,7 @@ use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::{Channel, Endpoint};
 
@@ -34,6 +34,7 @@ pub(super) enum Sessions {
 pub(super) enum Act {
     Say(String),
     Wait(Duration),
+    WaitFor(Arc<Notify>),
     /// Break the connection off.
     Break,
     /// Stop listening and break everything off.
@@ -220,6 +221,7 @@ async fn play(script: Arc<Script>, sender: mpsc::Sender<std::io::Result<Frame<By
                 }
             }
             Act::Wait(time) => tokio::time::sleep(*time).await,
+            Act::WaitFor(told) => told.notified().await,
             Act::Break => {
                 let _ = sender.send(Err(std::io::Error::other("broken off"))).await;
             }

@@ -151,12 +151,12 @@ mod tests {
         };
         let dialer = Dialer::new(named).unwrap();
         let request = Request::get("/x").body(Empty::<Bytes>::new()).unwrap();
-        let asking = timeout(Duration::from_millis(200), send(&dialer, request));
+        let asking = timeout(Duration::from_secs(2), send(&dialer, request));
         let (asked, accepted) = tokio::join!(asking, listener.accept());
         assert!(asked.is_err(), "nobody answered");
         let mut text = String::new();
         let (mut stream, _) = accepted.unwrap();
-        let read = timeout(Duration::from_secs(5), stream.read_to_string(&mut text));
+        let read = timeout(Duration::from_secs(30), stream.read_to_string(&mut text));
         read.await.expect("the connection was closed").unwrap();
         assert!(text.starts_with("GET /x HTTP/1.1\r\n"), "{text}");
         assert!(text.contains("host: docker\r\n"), "{text}");

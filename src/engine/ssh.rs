@@ -278,8 +278,8 @@ mod tests {
     #[tokio::test]
     async fn a_left_over_process_does_not_hold_the_complaint_back() {
         // The background process keeps standard error open.
-        let mut stream = stand_in("echo refused >&2; sleep 5 >/dev/null & exit 255");
-        let error = tokio::time::timeout(Duration::from_secs(3), refusal(&mut stream))
+        let mut stream = stand_in("echo refused >&2; sleep 60 >/dev/null & exit 255");
+        let error = tokio::time::timeout(Duration::from_secs(30), refusal(&mut stream))
             .await
             .unwrap();
         assert_eq!(error.to_string(), "refused");
@@ -296,7 +296,7 @@ mod tests {
         );
         assert!(std::fs::exists(&process).unwrap());
         drop(stream);
-        for _ in 0..100 {
+        for _ in 0..1500 {
             let gone = std::fs::read_to_string(&process).map_or(true, |stat| stat.contains(") Z "));
             if gone {
                 return;

@@ -25,7 +25,7 @@ mod rev_list;
 pub mod service;
 mod ssh_server;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 mod tree;
 pub mod working_branch;
 

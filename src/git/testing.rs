@@ -1,7 +1,8 @@
 //! Real repositories for the unit tests of this module, made with the `git` program.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use super::Repository;
 
@@ -86,6 +87,21 @@ pub(crate) const HERMETIC: [(&str, &str); 10] = [
     ("GIT_COMMITTER_EMAIL", "committer@example.com"),
     ("GIT_COMMITTER_DATE", "1700000000 +0000"),
 ];
+
+/// Writes a script that can be run. A process of its own does it: what this one has open for
+/// writing, a child that another test starts just then has open too, and such a file cannot be run.
+pub(crate) fn write_script(path: &Path, body: &str) {
+    let mut child = Command::new("sh")
+        .args(["-c", "cat >\"$0\" && chmod 755 \"$0\""])
+        .arg(path)
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    writeln!(stdin, "#!/bin/sh\n{body}").unwrap();
+    drop(stdin);
+    assert!(child.wait().unwrap().success());
+}
 
 /// Runs git in `directory` and returns its output without the last newline.
 pub(crate) fn git_in(directory: &Path, args: &[&str]) -> String {

@@ -240,17 +240,26 @@ mod tests {
             ("trap '' TERM; sleep 977", false, Outcome::TimedOut),
         ];
         for (script, half_close, expected) in stories {
+            // A client that is gone is found out long before anything else is.
+            let limits = match half_close {
+                true => Limits {
+                    idle: Duration::from_secs(5),
+                    total: Duration::from_secs(10),
+                    ..impatient()
+                },
+                false => impatient(),
+            };
             let (near, mut far) = tokio::io::duplex(100_000);
             if half_close {
                 far.shutdown().await.unwrap();
             }
             let began = Instant::now();
             let gone = std::future::pending();
-            let traffic = bridge(near, shell(script), None, &impatient(), gone)
+            let traffic = bridge(near, shell(script), None, &limits, gone)
                 .await
                 .unwrap();
             assert_eq!(traffic.outcome, expected, "{script}");
-            assert!(began.elapsed() < Duration::from_secs(3), "{script}");
+            assert!(began.elapsed() < Duration::from_secs(30), "{script}");
         }
         assert_eq!(processes_named("sleep\0977"), 0);
     }
@@ -263,7 +272,7 @@ mod tests {
         let traffic = bridge(near, shell("echo done; sleep 978 &"), None, &limits, gone);
         let mut answer = String::new();
         let both = async { tokio::join!(traffic, far.read_to_string(&mut answer)) };
-        let (traffic, _) = timeout(Duration::from_secs(5), both).await.unwrap();
+        let (traffic, _) = timeout(Duration::from_secs(30), both).await.unwrap();
         assert_eq!(traffic.unwrap().outcome, Outcome::Finished);
         assert_eq!(answer, "done\n");
         assert_eq!(processes_named("sleep\0978"), 0);
@@ -278,7 +287,7 @@ mod tests {
         assert!(timeout(Duration::from_millis(300), traffic).await.is_err());
         let began = Instant::now();
         while processes_named("sleep\0979") > 0 {
-            assert!(began.elapsed() < Duration::from_secs(2));
+            assert!(began.elapsed() < Duration::from_secs(30));
             sleep(Duration::from_millis(20)).await;
         }
     }

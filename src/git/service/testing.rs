@@ -4,7 +4,6 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::{Arc, Mutex};
@@ -14,6 +13,7 @@ use tokio::net::UnixListener;
 
 use super::{Limits, Service, Traffic};
 use crate::env::Env;
+use crate::git::testing::write_script;
 
 /// A folder with the repository `host`, the clone `clone` and the sockets in `run`.
 pub(crate) struct Sandbox {
@@ -160,10 +160,9 @@ impl Sandbox {
     pub fn canary(&self, name: &str) -> String {
         let path = self.path(name);
         let canary = self.path("canary");
-        let script = format!("#!/bin/sh\necho {name} >>{}\n", canary.display());
+        let script = format!("echo {name} >>{}", canary.display());
         fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(&path, script).unwrap();
-        fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).unwrap();
+        write_script(&path, &script);
         path.display().to_string()
     }
 

@@ -284,7 +284,7 @@ async fn a_push_of_one_commit_moves_kilobytes_not_the_history() {
     let bytes = async |pushes: usize| {
         let began = Instant::now();
         while pushed.lock().unwrap().len() < pushes {
-            assert!(began.elapsed() < Duration::from_secs(5));
+            assert!(began.elapsed() < Duration::from_secs(30));
             sleep(Duration::from_millis(10)).await;
         }
         let traffic = [
