@@ -12,7 +12,7 @@ use crate::support::{Api, Repo, Sandbox, Terminal, processes_mentioning, wait_un
 
 /// Runs dkr between two looks at the terminal's settings, and says what came of it.
 const SCRIPT: &str = r#"stty -a >before; "$@"; status=$?; stty -a >after
-cmp before after && same=', terminal as before'; echo "ended with $status$same""#;
+diff before after && same=', terminal as before'; echo "ended with $status$same""#;
 
 /// A terminal of 100 columns in which `start-image` runs with these options.
 fn session(t: &Sandbox, options: &[&str]) -> Terminal {
@@ -69,6 +69,7 @@ fn a_session_is_left_come_back_to_and_ended() {
     terminal.resize(70, 20);
     shows("70");
     terminal.resize(100, 30);
+    shows("100");
 
     // Colours and characters of other scripts come through.
     let colours = r"clear; printf '\033[31mred\033[0m gr\303\274n \346\274\242\n'";
