@@ -170,7 +170,7 @@ list_nested() {
 # Whether the index is worth a search for submodules.
 may_have_submodules() {
     [ -n "$links" ] || [ -z "$baked" ] || [ -e .gitmodules ] ||
-        repo diff-tree -r "$baked" HEAD | grep -q '^:[0-7]* 160000 '
+        repo diff-tree -r "$baked" "$head" | grep -q '^:[0-7]* 160000 '
 }
 
 # has_work FOLDER: whether the repository there has changes or commits since the start that are nowhere
@@ -223,7 +223,7 @@ make_tree() {
     [ -s "$lists/changes" ] || return 0
     GIT_INDEX_FILE=$lists/index
     export GIT_INDEX_FILE
-    repo read-tree HEAD &&
+    repo read-tree "$head" &&
         cut -c4- "$lists/changes" | repo update-index --add --remove --stdin &&
         tree=$(repo write-tree)
     status=$?
@@ -264,10 +264,18 @@ make_commit() {
         -m "Uncommitted work of ${branch:-a detached HEAD}" -m "$1")
 }
 
-baked=$(git rev-parse --verify --quiet refs/dkr/baked)
+baked=$(git rev-parse --verify --quiet refs/dkr/baked 2>/dev/null)
 
+# A branch without a commit stands where the work began.
 read_head() {
-    head=$(git rev-parse --verify --quiet HEAD) || exit
+    head=$(git rev-parse --verify --quiet HEAD 2>/dev/null) || {
+        git rev-parse --git-dir >/dev/null || exit # says why
+        head=${start:-$baked}
+    }
+    if [ -z "$head" ]; then
+        echo 'HEAD leads to no commit' >&2
+        exit 1
+    fi
     branch=$(git symbolic-ref --quiet HEAD)
     branch=${branch#refs/heads/}
 }
@@ -277,11 +285,11 @@ read_head() {
 read_base() {
     fork=
     upstream=refs/remotes/host/${DKR_BRANCH:-}
-    [ -z "${DKR_BRANCH:-}" ] || fork=$(git merge-base HEAD "$upstream" 2>/dev/null)
+    [ -z "${DKR_BRANCH:-}" ] || fork=$(git merge-base "$head" "$upstream" 2>/dev/null)
     : "${fork:=$baked}"
     base=$fork
     if [ -n "$start" ] && [ -n "$base" ] && git merge-base --is-ancestor "$base" "$start" &&
-        git merge-base --is-ancestor "$start" HEAD; then
+        git merge-base --is-ancestor "$start" "$head"; then
         base=$start
     fi
 }
@@ -390,7 +398,7 @@ report() {
     read_base
     [ -z "$base" ] || echo "fork $fork
 base $base
-ahead $(git rev-list --count "$base..HEAD")"
+ahead $(git rev-list --count "$base..$head")"
     list_git_dirs >"$lists/dirs"
     operations
     nested=$(($(wc -l <"$lists/nested")))
@@ -469,7 +477,7 @@ diff)
     use_scratch_objects
     make_tree || exit
     read_base
-    repo diff --no-ext-diff --no-textconv "$@" "${base:-HEAD}" "${tree:-HEAD}" --
+    repo diff --no-ext-diff --no-textconv "$@" "${base:-$head}" "${tree:-$head}" --
     ;;
 *)
     echo "work.sh: unknown command \`${1:-}\`" >&2

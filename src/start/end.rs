@@ -22,6 +22,7 @@ pub async fn end(
     keep: Keep,
     cx: &Context,
 ) -> Result<()> {
+    let mut ways = ways_on(name).to_vec();
     match keep {
         Keep::Never => {
             let _waiting = cx.ui.waiting("remove the container");
@@ -51,11 +52,15 @@ pub async fn end(
                     cx.ui.warning(&format!(
                         "container `{name}` is kept, as it cannot be told what is only there: {why}"
                     ));
+                    if !error.hints.is_empty() {
+                        // Whatever looks into it fails for the same reason.
+                        ways.splice(..2, error.hints.clone());
+                    }
                 }
             }
         }
     }
-    for line in ways_on(name) {
+    for line in ways {
         cx.ui.hint(&line);
     }
     Ok(())

@@ -188,6 +188,8 @@ fn what_cannot_be_looked_into_is_kept_and_said_to_be() {
         "container `{name}` is kept, as it cannot be told what is only there: \
          its `/workspace` is no git repository any more"
     ));
+    ended.stderr_has("hint: `docker cp ");
+    assert!(!ended.stderr.contains("dkr take"), "{ended}");
     for command in ["take", "diff"] {
         let refused = t.dkr([command, &name]).failure(1);
         refused.stderr_has("hint: `docker cp ");

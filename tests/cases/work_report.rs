@@ -335,6 +335,31 @@ git -c core.quotePath=false show --format=%B --name-status "$wip"
 }
 
 #[test]
+fn a_branch_without_a_commit_stands_where_the_work_began() {
+    let printed = after_start(
+        "",
+        r#"
+git checkout -q --orphan none; echo new >new; git add new
+report report
+"$lib/work.sh" diff --stat=60
+git show --format=%s --name-status "$("$lib/work.sh" take c | sed -n 's/^wip //p')"
+git config core.bare true; "$lib/work.sh" report 2>&1 || :
+rm -r .git; "$lib/work.sh" report 2>&1 || :"#,
+    );
+    let clean = CLEAN.replace("branch work", "branch none");
+    assert_eq!(
+        printed,
+        format!(
+            "{}{}{}",
+            clean.replace("changed 0", "changed 1"),
+            " new | 1 +\n 1 file changed, 1 insertion(+)\nUncommitted work of none\n\nA\tnew\n",
+            "fatal: this operation must be run in a work tree\n\
+             fatal: not a git repository (or any of the parent directories): .git\n"
+        )
+    );
+}
+
+#[test]
 fn a_diff_is_against_the_branch_point() {
     let printed = after_start(
         "echo generated >generated && git add generated && git commit -qm 'post_clone commits'; echo built >output",
