@@ -39,7 +39,7 @@ pub fn no_image(
 fn nearest<'i>(images: &'i [BakedImage], path: &str, reference: &str) -> Option<&'i str> {
     let of_repo = Query {
         repo_path: Some(path),
-        reference: None,
+        ..Query::default()
     };
     let found = find(images, of_repo).into_iter();
     suggestion(reference, found.map(|image| &*image.labels.branch_from))

@@ -86,10 +86,10 @@ fn choose<'a>(stock: &'a Stock, args: &InspectImageArgs) -> Result<&'a Stocked> 
     let query = Query {
         repo_path: Some(repo.root()),
         reference,
+        ref_name: located.as_ref().map(|located| located.ref_name.as_str()),
     };
     let images: Vec<BakedImage> = stock.images.iter().map(|i| i.image.clone()).collect();
-    let full_name = located.as_ref().map(|located| located.ref_name.as_str());
-    let image = best(&images, query, full_name).and_then(|image| stock.image(&image.id));
+    let image = best(&images, query).and_then(|image| stock.image(&image.id));
     image.ok_or_else(|| no_image(&images, Some(&repo), reference))
 }
 

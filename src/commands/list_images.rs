@@ -39,9 +39,14 @@ pub async fn run(cx: &Context, args: &ListImagesArgs) -> Result<()> {
     let engine = Engine::connect(&cx.env).await?;
     let path = repo.as_ref().map(Repository::root);
     let reference = args.target.reference.as_deref();
+    let located = match (&repo, reference) {
+        (Some(repo), Some(reference)) => repo.locate(Some(reference)).ok(),
+        _ => None,
+    };
     let query = Query {
         repo_path: path,
         reference,
+        ref_name: located.as_ref().map(|located| located.ref_name.as_str()),
     };
     if args.quiet {
         let images = list(&engine).await?;

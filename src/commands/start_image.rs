@@ -256,16 +256,16 @@ async fn choose(cx: &Context, args: &StartImageArgs, engine: &Engine) -> Result<
         None => None,
     };
     let reference = args.target.reference.as_deref();
-    let full_name = match (&repo, reference) {
+    let located = match (&repo, reference) {
         (Some(repo), Some(reference)) => repo.locate(Some(reference)).ok(),
         _ => None,
     };
     let query = Query {
         repo_path: repo.as_ref().map(Repository::root),
         reference,
+        ref_name: located.as_ref().map(|located| located.ref_name.as_str()),
     };
-    let full_name = full_name.as_ref().map(|located| located.ref_name.as_str());
-    let image = best(&images, query, full_name);
+    let image = best(&images, query);
     let image = image.ok_or_else(|| no_image(&images, repo.as_ref(), reference))?;
     if let (Some(repo), None) = (&repo, reference) {
         say_which(repo, &images, image, cx);
@@ -324,11 +324,7 @@ async fn update(
     };
     refresh(&create, DriftAnswer::Ask, false, engine, &reach, cx).await?;
     let images = list(engine).await?;
-    let query = Query {
-        repo_path: Some(repo.root()),
-        reference: Some(&target.ref_name),
-    };
-    let newest = best(&images, query, Some(&target.ref_name));
+    let newest = newest_of_exact_ref(&images, repo.root(), &target.ref_name);
     newest
         .cloned()
         .ok_or_else(|| Error::failed("the updated image is gone"))

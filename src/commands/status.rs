@@ -113,7 +113,7 @@ fn describe(repo: &Repository) -> RepositoryRow<'_> {
 fn compare<'a>(repo: &Repository, stock: &'a Stock) -> Vec<Compared<'a>> {
     let query = Query {
         repo_path: Some(repo.root()),
-        reference: None,
+        ..Query::default()
     };
     let images: Vec<BakedImage> = stock.images.iter().map(|i| i.image.clone()).collect();
     let mut freshness = Freshness::default();

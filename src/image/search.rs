@@ -78,7 +78,9 @@ impl BakedImage {
 
     fn is_of(&self, reference: &str) -> bool {
         let l = &self.labels;
-        l.branch == reference || l.branch_from == reference || {
+        // What was HEAD when the image was made may be something else today.
+        let typed = !matches!(l.branch_from.rsplit('/').next(), Some("HEAD"));
+        l.branch == reference || typed && l.branch_from == reference || {
             let stripped = PREFIXES
                 .iter()
                 .filter_map(|prefix| l.ref_name.strip_prefix(prefix));
@@ -92,8 +94,10 @@ impl BakedImage {
 pub struct Query<'a> {
     /// The repository's `dkr.repo_path`.
     pub repo_path: Option<&'a str>,
-    /// A ref as the user typed it: `main`, `space/main`, `refs/heads/main`, a commit.
+    /// A ref as the user typed it: `main`, `space/main`, `refs/heads/main`, a commit, `HEAD`.
     pub reference: Option<&'a str>,
+    /// The full name of what that is in the repository, where it is known (`dkr.ref`).
+    pub ref_name: Option<&'a str>,
 }
 
 /// The images that `query` describes, the newest first. Object images are never among them.
@@ -107,26 +111,22 @@ pub fn find<'i>(images: &'i [BakedImage], query: Query<'_>) -> Vec<&'i BakedImag
                 .is_none_or(|path| image.labels.repo_path == path)
         })
         .filter(|image| {
-            query
-                .reference
-                .is_none_or(|reference| image.is_of(reference))
+            let is_exact = query.ref_name == Some(&image.labels.ref_name);
+            let mut reference = query.reference.iter();
+            is_exact || reference.all(|reference| image.is_of(reference))
         })
         .collect();
     found.sort_by_key(|image| (Reverse(image.labels.created_at), &image.id));
     found
 }
 
-/// The image to take for `query`: the newest whose `dkr.ref` is exactly `ref_name` (the full name
-/// that the user's ref resolves to, where that is known), else the newest of all that it describes.
-pub fn best<'i>(
-    images: &'i [BakedImage],
-    query: Query<'_>,
-    ref_name: Option<&str>,
-) -> Option<&'i BakedImage> {
+/// The image to take for `query`: the newest whose `dkr.ref` is exactly the one that it names, else
+/// the newest of all that it describes.
+pub fn best<'i>(images: &'i [BakedImage], query: Query<'_>) -> Option<&'i BakedImage> {
     let found = find(images, query);
     let exact = found
         .iter()
-        .find(|image| ref_name == Some(&image.labels.ref_name));
+        .find(|image| query.ref_name == Some(&image.labels.ref_name));
     exact.or(found.first()).copied()
 }
 
@@ -138,7 +138,7 @@ pub fn newest_of_exact_ref<'i>(
 ) -> Option<&'i BakedImage> {
     let query = Query {
         repo_path: Some(repo_path),
-        reference: None,
+        ..Query::default()
     };
     let mut found = find(images, query).into_iter();
     found.find(|image| image.labels.ref_name == ref_name)
@@ -210,166 +210,4 @@ impl<'a> From<&'a BakedImage> for Row<'a> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::labels::tests::sample;
-    use chrono::DateTime;
-
-    use super::*;
-
-    /// An image of `ref_name`, the younger the higher `age` is.
-    fn image(id: &str, ref_name: &str, branch: &str, from: &str, second: i64) -> BakedImage {
-        BakedImage {
-            id: id.into(),
-            tags: vec![],
-            size: 1,
-            labels: Labels {
-                ref_name: ref_name.into(),
-                branch: branch.into(),
-                branch_from: from.into(),
-                created_at: DateTime::from_timestamp(second, 0).unwrap(),
-                ..sample()
-            },
-        }
-    }
-
-    fn ids<'a>(found: &[&'a BakedImage]) -> Vec<&'a str> {
-        found.iter().map(|image| &*image.id).collect()
-    }
-
-    fn reference(reference: &str) -> Query<'_> {
-        Query {
-            reference: Some(reference),
-            ..Query::default()
-        }
-    }
-
-    #[test]
-    fn newest_first_and_ties_by_id() {
-        let one = |id, second| image(id, "refs/heads/main", "main", "main", second);
-        let images = [one("b", 5), one("a", 5), one("old", 1), one("new", 9)];
-        assert_eq!(
-            ids(&find(&images, Query::default())),
-            ["new", "a", "b", "old"]
-        );
-    }
-
-    #[test]
-    fn a_remote_ref_is_found_by_its_branch_and_by_its_name() {
-        let images = [
-            image("remote", "refs/remotes/space/main", "main", "space/main", 2),
-            image(
-                "typed",
-                "refs/remotes/space/dev",
-                "dev",
-                "refs/remotes/space/dev",
-                1,
-            ),
-        ];
-        for typed in [
-            "main",
-            "space/main",
-            "refs/remotes/space/main",
-            "remotes/space/main",
-        ] {
-            assert_eq!(ids(&find(&images, reference(typed))), ["remote"], "{typed}");
-        }
-        for typed in ["dev", "space/dev", "refs/remotes/space/dev"] {
-            assert_eq!(ids(&find(&images, reference(typed))), ["typed"], "{typed}");
-        }
-        assert!(find(&images, reference("space")).is_empty());
-        assert!(find(&images, reference("")).is_empty());
-    }
-
-    #[test]
-    fn an_exact_ref_comes_before_a_newer_image() {
-        let images = [
-            image("local", "refs/heads/main", "main", "main", 1),
-            image("remote", "refs/remotes/space/main", "main", "space/main", 2),
-        ];
-        let taken = |name| best(&images, reference("main"), name).map(|image| &*image.id);
-        assert_eq!(taken(Some("refs/heads/main")), Some("local"));
-        assert_eq!(taken(Some("refs/remotes/space/main")), Some("remote"));
-        assert_eq!(taken(Some("refs/tags/main")), Some("remote"));
-        assert_eq!(taken(None), Some("remote"));
-        assert_eq!(best(&images, reference("other"), None), None);
-    }
-
-    #[test]
-    fn an_update_takes_only_the_exact_ref_of_the_repository() {
-        let mut elsewhere = image("elsewhere", "refs/heads/main", "main", "main", 9);
-        elsewhere.labels.repo_path = "/other/linux".into();
-        let images = [
-            image("remote", "refs/remotes/space/main", "main", "space/main", 3),
-            image("old", "refs/heads/main", "main", "main", 1),
-            image("new", "refs/heads/main", "main", "main", 2),
-            elsewhere,
-        ];
-        let newest = |name| newest_of_exact_ref(&images, "/r/linux", name).map(|image| &*image.id);
-        assert_eq!(newest("refs/heads/main"), Some("new"));
-        assert_eq!(newest("refs/remotes/space/main"), Some("remote"));
-        assert_eq!(newest("main"), None);
-    }
-
-    #[test]
-    fn object_images_do_not_count() {
-        let mut objects = image("objects", "refs/heads/main", "main", "main", 9);
-        objects.labels.image_type = ImageType::Objects;
-        let images = [objects];
-        assert!(find(&images, Query::default()).is_empty());
-        assert_eq!(
-            best(&images, reference("main"), Some("refs/heads/main")),
-            None
-        );
-        assert_eq!(
-            newest_of_exact_ref(&images, "/r/linux", "refs/heads/main"),
-            None
-        );
-    }
-
-    #[test]
-    fn an_image_is_shown_under_its_moving_tag_else_its_own_else_any() {
-        let mut image = image("i", "refs/heads/main", "main", "main", 1);
-        assert_eq!(Row::from(&image).tag, "<none>");
-        let other = moving_tag_disambiguated("linux", "main", "/r/linux", "refs/heads/main");
-        for (added, shown) in [
-            ("a:mine", "a:mine"),
-            ("dkr:linux-main-00ff00", "dkr:linux-main-00ff00"),
-            (&*other, &*other),
-            ("dkr:linux-main", "dkr:linux-main"),
-        ] {
-            image.tags.push(added.into());
-            assert_eq!(Row::from(&image).tag, shown);
-        }
-        assert_eq!(image.own_tag(), Some("dkr:linux-main-00ff00"));
-    }
-
-    #[test]
-    fn a_branch_that_ends_like_an_own_tag_is_still_a_moving_tag() {
-        let mut image = image("i", "refs/heads/fix-abcdef", "fix-abcdef", "fix-abcdef", 1);
-        image.tags = vec![
-            "dkr:linux-fix-abcdef-123456".into(),
-            "dkr:linux-fix-abcdef".into(),
-        ];
-        assert_eq!(image.moving_tag(), Some("dkr:linux-fix-abcdef"));
-        assert_eq!(image.own_tag(), Some("dkr:linux-fix-abcdef-123456"));
-    }
-
-    #[test]
-    fn the_json_of_a_row_is_this() {
-        let json = serde_json::to_string(&Row::from(&image(
-            "i",
-            "refs/heads/main",
-            "main",
-            "main",
-            0,
-        )));
-        assert_eq!(
-            json.unwrap(),
-            r#"{"id":"i","tag":"<none>","tags":[],"repo_path":"/r/linux","repo_name":"linux","#
-                .to_owned()
-                + r#""branch":"main","branch_from":"main","ref":"refs/heads/main","#
-                + r#""commit":"0123456789abcdef0123456789abcdef01234567","#
-                + r#""created_at":"1970-01-01T00:00:00.000Z","type":"base","parent":null,"size":1}"#
-        );
-    }
-}
+mod tests;

@@ -34,9 +34,20 @@ fn images_are_listed_and_filtered() {
     assert_eq!(remote.len(), 1);
     assert_eq!(remote[0]["ref"], "refs/remotes/space/main");
     assert_eq!(list(&[".", "nothing"]).len(), 0);
+    // Another word for what there is an image of.
+    let commit = repo.rev("main:0");
+    t.dkr(["create-image", ".", &commit])
+        .in_dir(&repo)
+        .success();
+    let of_commit = list(&[".", &commit[..7]]);
+    assert_eq!(of_commit.len(), 1);
+    assert_eq!(of_commit[0]["ref"], *commit);
+    let of_head = list(&[".", "HEAD"]);
+    assert_eq!(of_head.len(), 1);
+    assert_eq!(of_head[0]["ref"], "refs/heads/main");
 
     let ids = t.dkr(["list-images", "-q", "."]).in_dir(&repo).success();
-    assert_eq!(ids.stdout.lines().count(), 2);
+    assert_eq!(ids.stdout.lines().count(), 3);
     let table = t.dkr(["list-images", "."]).in_dir(&repo).success().stdout;
     let header: Vec<&str> = table.lines().next().unwrap().split("  ").collect();
     let header: Vec<&str> = header
