@@ -182,7 +182,10 @@ impl Dockerfile {
         if renew {
             file.runtime();
         }
-        file.section(spec.post_clone.as_ref(), WORKSPACE);
+        if spec.post_clone.is_some() {
+            file.section(spec.post_clone.as_ref(), WORKSPACE);
+            file.environment();
+        }
         file
     }
 
@@ -307,13 +310,18 @@ impl Dockerfile {
         }
     }
 
-    /// How a container of the image starts. Values come as build arguments: BuildKit expands
-    /// `"$X"` once, whatever stands in it.
-    fn start(&mut self) {
+    /// What the entrypoint reads of the branch, which a raw section may have set to something else.
+    /// Values come as build arguments: BuildKit expands `"$X"` once, whatever stands in it.
+    fn environment(&mut self) {
         for name in ["DKR_BRANCH", "DKR_REF"] {
             self.line(&format!("ARG {name}"));
             self.line(&format!("ENV {name}=\"${name}\""));
         }
+    }
+
+    /// How a container of the image starts.
+    fn start(&mut self) {
+        self.environment();
         self.line(&format!(r#"ENTRYPOINT ["{LIBRARY}/entrypoint.sh"]"#));
         self.line("CMD []");
     }

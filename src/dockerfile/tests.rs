@@ -111,6 +111,10 @@ fn an_update_builds_on_the_branch_image() {
             .expect("it fetches")
             .ends_with("/run/dkr/update.sh")
     );
+    // The section may have set them.
+    let end =
+        "ARG DKR_BRANCH\nENV DKR_BRANCH=\"$DKR_BRANCH\"\nARG DKR_REF\nENV DKR_REF=\"$DKR_REF\"\n";
+    assert!(file.text().ends_with(end), "{}", file.text());
     assert_eq!(file.layers(), 3);
     assert_eq!(Dockerfile::update(&spec, true).layers(), 6);
     spec.packages.clear();

@@ -82,11 +82,13 @@ fn new_commits_arrive_as_one_thin_layer() {
     assert_eq!(status(&forced), "");
 }
 
-/// A configuration whose last step leaves a commit and a changed file, however often it runs.
+/// A configuration whose last steps leave a commit and a changed file, however often they run, and
+/// variables that are dkr's own.
 const LEAVES_THINGS: &str = "[post_clone]
 RUN grep -q local settings || echo local >> settings
 RUN test -e made || { echo made > made && git add made && \\
     git -c user.name=x -c user.email=x@x commit -qm 'made in the image'; }
+ENV DKR_BRANCH=other DKR_REF=refs/heads/other
 ";
 
 fn with_post_clone(t: &Sandbox) -> Repo {
@@ -102,11 +104,17 @@ fn what_post_clone_left_is_kept_and_a_rewritten_branch_does_not_come_back() {
     let t = Sandbox::new();
     let repo = with_post_clone(&t);
     t.dkr(["create-image"]).in_dir(&repo).success();
-    assert_eq!(status(&t.image(&repo, "main")), " M settings\n");
+    let base = t.image(&repo, "main");
+    assert_eq!(status(&base), " M settings\n");
 
     repo.reset("main:0").file("new", "new").commit("new");
     t.dkr(["update-image"]).in_dir(&repo).success();
     let image = t.image(&repo, "main");
+    for variable in ["DKR_BRANCH=main", "DKR_REF=refs/heads/main"] {
+        let variable = variable.to_owned();
+        assert!(base.env().contains(&variable) && image.env().contains(&variable));
+    }
+    assert_eq!(added(&image, &base).0, 3);
     assert_eq!(log(&image), "made in the image\nnew\ninitial\n");
     assert_eq!(status(&image), " M settings\n");
     assert_eq!(image.run(["cat", "settings"]), "shared\nlocal\n");
