@@ -10,7 +10,7 @@ use super::missing::no_image;
 use super::update::Update;
 use crate::dockerfile::Dockerfile;
 use crate::engine::Engine;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Result, quoted};
 use crate::image::BakedImage;
 use crate::image::search::newest_of_exact_ref;
 
@@ -116,9 +116,12 @@ fn bakes_anew(update: &Update<'_>, answer: DriftAnswer, cx: &Context) -> Result<
     if update.drift.is_empty() {
         return Ok(false);
     }
-    let changes = update.drift.describe().join("; ");
-    if !update.drift.needs_new_bake() {
-        cx.ui.message(&format!("`.dkr.conf` changed: {changes}"));
+    let carried = update.drift.within_a_layer().join("; ");
+    if !carried.is_empty() {
+        cx.ui.message(&format!("`.dkr.conf` changed: {carried}"));
+    }
+    let changes = update.drift.beyond_a_layer().join("; ");
+    if changes.is_empty() {
         return Ok(false);
     }
     cx.ui.warning(&format!(
@@ -128,7 +131,12 @@ fn bakes_anew(update: &Update<'_>, answer: DriftAnswer, cx: &Context) -> Result<
     match answer {
         DriftAnswer::Bake => Ok(true),
         DriftAnswer::Ignore => Ok(false),
-        DriftAnswer::Fail => Err(stale().cause(changes).hint("run `dkr create-image`")),
+        DriftAnswer::Fail => {
+            let repo = quoted(update.create.repo.root());
+            let typed = quoted(&update.create.target.branch_from);
+            let hint = format!("run `dkr create-image {repo} {typed}`");
+            Err(stale().cause(changes).hint(hint))
+        }
         DriftAnswer::Ask if !cx.ui.terminal().can_ask() => {
             cx.ui.message("baking anew (`--drift` chooses)");
             Ok(true)

@@ -142,30 +142,41 @@ impl Drift {
         *self == Drift::default()
     }
 
-    /// Whether something changed that an update layer cannot carry: the base image, what runs
-    /// before the repository is there, or a package that is no longer wanted.
+    /// Whether something changed that an update layer cannot carry.
     pub fn needs_new_bake(&self) -> bool {
-        let early = [SectionName::PrePackages, SectionName::PreClone];
-        self.base_image.is_some()
-            || !self.removed_packages.is_empty()
-            || self.sections.iter().any(|name| early.contains(name))
+        !self.beyond_a_layer().is_empty()
     }
 
     /// Each difference as a short statement, those that need a new bake first.
     pub fn describe(&self) -> Vec<String> {
+        [self.beyond_a_layer(), self.within_a_layer()].concat()
+    }
+
+    /// Each difference that an update layer cannot carry: the base image, what runs before the
+    /// repository is there, a package that is no longer wanted.
+    pub fn beyond_a_layer(&self) -> Vec<String> {
         let mut statements = Vec::new();
         if let Some((then, now)) = &self.base_image {
             statements.push(format!("`base_image` changed from `{then}` to `{now}`"));
         }
-        for name in &self.sections {
-            statements.push(format!("[{name}] changed"));
-        }
+        statements.extend(self.changed(|name| name != SectionName::PostClone));
         statements.extend(list("removed", &self.removed_packages));
+        statements
+    }
+
+    /// Each difference that an update layer carries.
+    pub fn within_a_layer(&self) -> Vec<String> {
+        let mut statements = self.changed(|name| name == SectionName::PostClone);
         statements.extend(list("added", &self.added_packages));
         if self.volumes {
             statements.push("`volumes` changed".to_owned());
         }
         statements
+    }
+
+    fn changed(&self, which: impl Fn(SectionName) -> bool) -> Vec<String> {
+        let names = self.sections.iter().filter(|name| which(**name));
+        names.map(|name| format!("[{name}] changed")).collect()
     }
 }
 
@@ -229,6 +240,7 @@ mod tests {
         let now = label("packages = a1 b1 c1\nvolumes = vv:/v\n[post_clone]\nRUN id -u\n");
         let drift = drift(&then, &now);
         assert!(!drift.needs_new_bake());
+        assert!(drift.beyond_a_layer().is_empty());
         assert_eq!(
             drift.describe(),
             [
@@ -260,6 +272,7 @@ mod tests {
             let drift = drift(&then, &label(now));
             assert!(drift.needs_new_bake(), "{now}");
             assert_eq!(drift.describe(), [statement]);
+            assert_eq!(drift.beyond_a_layer(), [statement]);
         }
     }
 }

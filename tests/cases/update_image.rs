@@ -253,15 +253,21 @@ fn a_changed_base_image_needs_a_new_bake_unless_the_user_says_otherwise() {
     let other = OtherName::new(&t);
     let repo = two_commits(&t, "linux");
     t.dkr(["create-image"]).in_dir(&repo).success();
-    repo.file(".dkr.conf", format!("base_image = {}\n", other.0));
-    repo.commit("another base image");
+    let volume = "volumes = data:/data";
+    repo.file(".dkr.conf", format!("base_image = {}\n{volume}\n", other.0));
+    repo.commit("another base image, and what a layer can carry");
     let update = |answer| t.dkr(["update-image", "--drift", answer]).in_dir(&repo);
     let kind = || t.image(&repo, "main").label("dkr.type");
     let count = || t.branch_images(&repo).len();
 
     let failed = update("fail").failure(5);
-    failed.stderr_has(BASE_IMAGE).stderr_has(&other.0);
-    failed.stderr_has("hint: run `dkr create-image");
+    failed.stderr_has(&format!(
+        "a way that an update layer cannot carry: `base_image` changed from `{BASE_IMAGE}` to `{}`\n",
+        other.0
+    ));
+    failed.stderr_has("`.dkr.conf` changed: `volumes` changed\n");
+    let path = repo.path().display();
+    failed.stderr_has(&format!("hint: run `dkr create-image {path} main`"));
     assert_eq!(count(), 1);
 
     update("ignore").success();
