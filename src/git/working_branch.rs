@@ -6,6 +6,10 @@ use crate::error::{Error, Result};
 /// Where `dkr take` writes the uncommitted state of a container.
 pub const WIP: &str = "refs/dkr/wip/";
 
+/// The most bytes between two `/` of a branch: git makes a file of that name with `.lock`, and file
+/// systems take 255 bytes.
+const LONGEST_PART: usize = 250;
+
 /// Checks that `name` can be a branch of a container whose image is of `image_branch`.
 ///
 /// # Errors
@@ -18,6 +22,13 @@ pub fn check_working_branch(name: &str, image_branch: &str) -> Result<()> {
         return Err(refused()
             .cause("git does not take it as the name of a branch")
             .hint("choose another with `--name`, such as `fix-parser`"));
+    }
+    if name.split('/').any(|part| part.len() > LONGEST_PART) {
+        return Err(refused()
+            .cause(format!(
+                "git keeps branches as files, and a part of it has more than {LONGEST_PART} bytes"
+            ))
+            .hint("choose another with `--name`"));
     }
     if collides(name, image_branch) {
         return Err(refused()
@@ -105,8 +116,17 @@ mod tests {
         ] {
             assert!(check_working_branch(name, "main").is_err(), "{name}");
         }
-        for name in ["fix-parser", "feature/x", "mainly"] {
+        let long = "ä".repeat(LONGEST_PART / 2);
+        for name in [
+            "fix-parser",
+            "feature/x",
+            "mainly",
+            &format!("{long}/{long}"),
+        ] {
             assert!(check_working_branch(name, "main").is_ok(), "{name}");
+        }
+        for name in [format!("{long}x"), format!("x/{long}x/x")] {
+            assert!(check_working_branch(&name, "main").is_err(), "{name}");
         }
     }
 

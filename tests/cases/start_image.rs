@@ -101,8 +101,10 @@ fn a_name_that_cannot_be_a_branch_is_refused_before_anything_starts() {
     let taken = t.unique("taken");
     repo.branch(&format!("{host}/{taken}"), "main");
     let below = format!("{taken}/x");
+    let longest = format!("{:x<250}", t.unique("long"));
+    let too_long = format!("{longest}x");
     let bad = [
-        "-x", "a..b", "a b", "HEAD", "x.lock", "a~1", "main", "main/x", &below, "",
+        "-x", "a..b", "a b", "HEAD", "x.lock", "a~1", "main", "main/x", &below, "", &too_long,
     ];
     for name in bad {
         let output = start(&t, &repo, &["--name", name], &["true"]).failure(2);
@@ -113,6 +115,7 @@ fn a_name_that_cannot_be_a_branch_is_refused_before_anything_starts() {
     }
     // This one is the container's own, pushed earlier.
     start(&t, &repo, &["--name", &taken], &["true"]).success();
+    start(&t, &repo, &["--name", &longest], &["true"]).success();
 }
 
 #[test]
