@@ -38,6 +38,21 @@ pub struct SshFlags {
     pub passphrase_file: Option<PathBuf>,
 }
 
+impl SshFlags {
+    /// Checks what can be checked before it is known whether SSH is used at all.
+    ///
+    /// # Errors
+    /// When a flag, a variable or the user's configuration has a value that it cannot have.
+    pub fn check(&self, settings: &Settings) -> Result<()> {
+        settings.number(Key::SshPort, self.port)?;
+        settings.string(Key::SshUser, self.user.as_deref())?;
+        match settings.string(Key::SshHost, self.host.as_deref())? {
+            Some(host) => check_host(&host.value),
+            None => Ok(()),
+        }
+    }
+}
+
 /// The SSH connection as the user wants it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SshSettings {
@@ -118,6 +133,7 @@ impl SshSettings {
     /// # Errors
     /// When a value cannot be used, or there is no key.
     pub fn new(flags: &SshFlags, settings: &Settings, env: &Env) -> Result<Self> {
+        flags.check(settings)?;
         let text = |key, flag: Option<&String>| {
             let found = settings.string(key, flag.map(String::as_str))?;
             Ok::<_, Error>(found.map(|found| found.value))
@@ -127,10 +143,6 @@ impl SshSettings {
             Ok::<_, Error>(found.map(|found| found.value))
         };
         let port = settings.number(Key::SshPort, flags.port)?;
-        let host = text(Key::SshHost, flags.host.as_ref())?;
-        if let Some(host) = &host {
-            check_host(host)?;
-        }
         Ok(SshSettings {
             key: match path(Key::SshKey, flags.key.as_ref())? {
                 Some(key) => key,
@@ -141,7 +153,7 @@ impl SshSettings {
                 Some(user) => user,
                 None => current_user(env)?,
             },
-            host,
+            host: text(Key::SshHost, flags.host.as_ref())?,
             port: port
                 .and_then(|port| u16::try_from(port.value).ok())
                 .unwrap_or(22),

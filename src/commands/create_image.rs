@@ -85,12 +85,15 @@ pub(super) async fn announce(
 /// The way to the repository as the user wants it.
 ///
 /// # Errors
-/// When it is another word than those there are, or does not go with a key that was named.
+/// When a flag, a variable or the user's configuration has a value that it cannot have, or one that
+/// does not go with a key that was named.
 pub(super) fn reach(settings: &Settings, ssh: &SshArgs, build: &BuildArgs) -> Result<Reach> {
     access::transport(settings, build.transport.as_deref(), ssh.ssh_key.as_deref())?;
     settings.choice(Key::BuildNetwork, build.build_network.as_deref())?;
+    let ssh = ssh_flags(ssh);
+    ssh.check(settings)?;
     Ok(Reach {
-        ssh: ssh_flags(ssh),
+        ssh,
         transport: build.transport.clone(),
         build_network: build.build_network.clone(),
     })

@@ -43,6 +43,19 @@ fn a_word_that_a_flag_does_not_take_is_refused_before_anything_else() {
     }
     let refused = nowhere(&["start-image", "--network", "container:x", "--", "true"]);
     refused.stderr_has("invalid value `container:x` for `--network`");
+    // Whether there is a key that would be used with it or not.
+    for (variable, value) in [
+        ("DKR_SSH_PORT", "x"),
+        ("DKR_SSH_PORT", "0"),
+        ("DKR_SSH_HOST", "-x"),
+    ] {
+        for command in ["create-image", "update-image"] {
+            let dkr = t.dkr([command, "--dry-run"]).env(variable, value);
+            let output = dkr.in_dir(&repo).failure(2);
+            let refused = format!("error: invalid value `{value}` for ");
+            assert!(output.stderr.starts_with(&refused), "{output}");
+        }
+    }
 }
 
 #[test]
