@@ -29,6 +29,7 @@ pub async fn run(cx: &Context, args: &CreateImageArgs) -> Result<()> {
     let allow = cx
         .settings
         .allow(build.allow_ssh_mounts, build.allow_host_volumes)?;
+    let dry_run = cx.settings.flag(Key::DryRun, build.dry_run)?.value;
     let no_cache = cx.settings.flag(Key::NoCache, build.no_cache)?.value;
     let reach = reach(&cx.settings, &args.ssh, build)?;
 
@@ -44,7 +45,7 @@ pub async fn run(cx: &Context, args: &CreateImageArgs) -> Result<()> {
         clone: CloneMode::choose(&cx.settings, build.clone.as_deref())?,
         force: args.force,
     };
-    if build.dry_run {
+    if dry_run {
         return show(cx, &create).await;
     }
     let engine = {

@@ -9,6 +9,7 @@ use super::remove_image::remove_and_say;
 use crate::bake::Context;
 use crate::bake::lock::BakeLock;
 use crate::cli::PruneArgs;
+use crate::conf::Key;
 use crate::engine::Engine;
 use crate::error::{Result, quoted};
 use crate::git::Repository;
@@ -35,6 +36,7 @@ pub async fn run(cx: &Context, args: &PruneArgs) -> Result<()> {
         None => None,
     };
     let path = repo.as_ref().map(Repository::root);
+    let dry_run = cx.settings.flag(Key::DryRun, args.dry_run)?.value;
     let age = args
         .older_than
         .and_then(|age| TimeDelta::from_std(age).ok());
@@ -46,10 +48,10 @@ pub async fn run(cx: &Context, args: &PruneArgs) -> Result<()> {
     let waiting = cx.ui.waiting("look into the images");
     let engine = Engine::connect(&cx.env).await?;
     drop(waiting);
-    let (mut stock, locks) = read(cx, &engine, path, args.dry_run).await?;
+    let (mut stock, locks) = read(cx, &engine, path, dry_run).await?;
     let idle = {
         let _waiting = cx.ui.waiting("look for work in the containers");
-        idle(&engine, &stock.containers, &leave, args.dry_run, args.force).await
+        idle(&engine, &stock.containers, &leave, dry_run, args.force).await
     };
     say_what_stays(cx, &idle);
     // What they used can go with them.
@@ -57,7 +59,7 @@ pub async fn run(cx: &Context, args: &PruneArgs) -> Result<()> {
         .containers
         .retain(|container| !idle.going.contains(container));
     let mut images = prunable(&stock, &leave);
-    if !args.dry_run {
+    if !dry_run {
         // What has come since belongs to a bake that was not waited for.
         images.retain(|image| locks.contains_key(&image.image.labels.repo_path));
     }
@@ -70,7 +72,7 @@ pub async fn run(cx: &Context, args: &PruneArgs) -> Result<()> {
         freed_bytes(&engine, &stock, &images).await?
     };
     let total = total(&idle, &images, bytes);
-    if args.dry_run {
+    if dry_run {
         if !idle.going.is_empty() {
             cx.ui.table(&container_table(&idle))?;
         }

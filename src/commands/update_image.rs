@@ -21,6 +21,7 @@ pub async fn run(cx: &Context, args: &UpdateImageArgs) -> Result<()> {
     let allow = cx
         .settings
         .allow(build.allow_ssh_mounts, build.allow_host_volumes)?;
+    let dry_run = cx.settings.flag(Key::DryRun, build.dry_run)?.value;
     let no_cache = cx.settings.flag(Key::NoCache, build.no_cache)?.value;
     let reach = reach(&cx.settings, &args.ssh, build)?;
     let answer = cx.settings.choice(Key::Drift, args.drift.as_deref())?;
@@ -42,7 +43,7 @@ pub async fn run(cx: &Context, args: &UpdateImageArgs) -> Result<()> {
         let _waiting = cx.ui.waiting("reach the Docker Engine");
         Engine::connect(&cx.env).await?
     };
-    if build.dry_run {
+    if dry_run {
         return super::create_image::show_update(cx, &create, answer, &engine).await;
     }
     cx.ui.message(&format!(

@@ -389,5 +389,8 @@ fn a_dry_run_shows_everything_and_builds_nothing() {
             "{shown} is missing: {output}"
         );
     }
+    let by_variable = t.dkr(["create-image"]).env("DKR_DRY_RUN", "1");
+    let output = by_variable.in_dir(&repo).success();
+    assert!(output.stdout.starts_with("FROM "), "{output}");
     assert!(t.images(&repo).is_empty());
 }

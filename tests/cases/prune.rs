@@ -101,6 +101,9 @@ fn the_newest_of_each_branch_stay_and_the_disk_is_freed() {
         assert!(!look.stdout.contains(kept.as_str()), "{look}");
     }
     look.stderr_has("this would remove 1 image, ");
+    let look = place.dkr(&["prune", "--keep", "1", "--yes"], &repo);
+    let look = look.env("DKR_DRY_RUN", "1").success();
+    look.stderr_has("this would remove 1 image, ");
     let unanswered = place.dkr(&["prune", "--keep", "1"], &repo).failure(4);
     unanswered.stderr_has("--yes");
     place

@@ -75,7 +75,10 @@ fn new_commits_arrive_as_one_thin_layer() {
     assert_eq!(current.stdout, output.stdout);
     assert_eq!(t.branch_images(&repo).len(), 2);
 
-    t.dkr(["update-image", "--force"]).in_dir(&repo).success();
+    let force = || t.dkr(["update-image", "--force"]).in_dir(&repo);
+    force().env("DKR_DRY_RUN", "1").success();
+    assert_eq!(t.branch_images(&repo).len(), 2);
+    force().success();
     let forced = t.image(&repo, "main");
     assert_ne!(forced.id(), image.id());
     assert_eq!(forced.label("dkr.commit"), tip);

@@ -72,6 +72,7 @@ settings! {
     SshPort, "ssh_port", PORT, Some("22"), "port of the host's SSH server";
     SshPassphraseFile, "ssh_passphrase_file", Kind::Path, None, "file with the private key's passphrase";
     Progress, "progress", Kind::Choice(&["auto", "plain", "tty", "quiet"]), Some("auto"), "how progress is shown";
+    DryRun, "dry_run", Kind::Flag, Some("false"), "show what would be built or removed, and do nothing";
     NoCache, "no_cache", Kind::Flag, Some("false"), "build without the engine's build cache";
     AllowSshMounts, "allow_ssh_mounts", Kind::Flag, Some("false"), "allow `--mount=type=ssh` and `secret` in `.dkr.conf`";
     AllowHostVolumes, "allow_host_volumes", Kind::Allowance, Some("false"), "allow host paths in `volumes` of `.dkr.conf`";
