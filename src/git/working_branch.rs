@@ -7,8 +7,8 @@ use crate::error::{Error, Result};
 pub const WIP: &str = "refs/dkr/wip/";
 
 /// The most bytes between two `/` of a branch: git makes a file of that name with `.lock`, and file
-/// systems take 255 bytes.
-const LONGEST_PART: usize = 250;
+/// systems take 255 bytes, of which an engine's storage driver may need some (fuse-overlayfs `.wh.`).
+const LONGEST_PART: usize = 240;
 
 /// Checks that `name` can be a branch of a container whose image is of `image_branch`.
 ///

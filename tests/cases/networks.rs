@@ -73,6 +73,7 @@ fn an_engine_that_cannot_mount_a_socket_is_named_with_the_way_over_ssh() {
     }]);
     let engine = FakeEngine::start(t.path())
         .route("GET /images/json", Answer::Json(200, image.to_string()))
+        .route("GET /containers/json", Answer::Json(200, "[]".into()))
         .route("GET /info", Answer::Json(200, "{}".into()));
     let start = |host: &str| {
         let start = ["start-image", ".", "main", "--", "true"];

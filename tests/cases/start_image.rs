@@ -101,7 +101,7 @@ fn a_name_that_cannot_be_a_branch_is_refused_before_anything_starts() {
     let taken = t.unique("taken");
     repo.branch(&format!("{host}/{taken}"), "main");
     let below = format!("{taken}/x");
-    let longest = format!("{:x<250}", t.unique("long"));
+    let longest = format!("{:x<240}", t.unique("long"));
     let too_long = format!("{longest}x");
     let bad = [
         "-x", "a..b", "a b", "HEAD", "x.lock", "a~1", "main", "main/x", &below, "", &too_long,
