@@ -87,6 +87,12 @@ pub fn notice_uncommitted_conf(repo: &Repository, target: &Target, ui: &Ui) {
     }
 }
 
+/// The full name of the ref that REF means in a repository, if it means one there.
+pub fn full_name(repo: Option<&Repository>, reference: Option<&str>) -> Option<String> {
+    let located = repo?.locate(Some(reference?)).ok()?;
+    Some(located.ref_name)
+}
+
 /// Reads the configuration of `commit`; a commit without one has the defaults.
 ///
 /// # Errors

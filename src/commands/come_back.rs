@@ -1,9 +1,9 @@
 //! `dkr start-image --name BRANCH` where a container works on that branch already: comes back to it.
 
-use crate::bake::Context;
+use crate::bake::{Context, source};
 use crate::cli::StartImageArgs;
-use crate::engine::Engine;
 use crate::engine::containers::{self, ContainerState};
+use crate::engine::{Engine, ListedContainer};
 use crate::error::{Error, Result, quoted};
 use crate::git::Repository;
 use crate::image::labels;
@@ -17,15 +17,18 @@ use crate::work::names::working_on;
 ///
 /// # Errors
 /// When it exists, but is not what was asked for.
-pub async fn existing(args: &StartImageArgs, engine: &Engine) -> Result<Option<ContainerState>> {
+pub async fn existing(
+    args: &StartImageArgs,
+    engine: &Engine,
+    others: &[ListedContainer],
+) -> Result<Option<ContainerState>> {
     let Some(name) = &args.name else {
         return Ok(None);
     };
-    let containers = engine.containers().await?;
     let repo = args.target.repo.as_deref();
     let repo = repo.map(Repository::discover).transpose()?;
     let repo_path = repo.as_ref().map(Repository::root);
-    let Some(found) = working_on(&containers, name, &container_name(name), repo_path) else {
+    let Some(found) = working_on(others, name, &container_name(name), repo_path) else {
         return Ok(None);
     };
     let state = containers::inspect(engine, &found.id.0).await?;
@@ -68,10 +71,9 @@ fn unlike(
     if !flags.is_empty() {
         return Some(format!("{} would change nothing in it", flags.join(", ")));
     }
-    let reference = args.target.reference.as_deref()?;
-    let wanted = repo?.locate(Some(reference)).ok()?;
+    let wanted = source::full_name(repo, args.target.reference.as_deref())?;
     let branch = state.labels.get(labels::BRANCH)?;
-    let is_other = state.labels.get(labels::REF) != Some(&wanted.ref_name);
+    let is_other = state.labels.get(labels::REF) != Some(&wanted);
     is_other.then(|| format!("it was started from an image of `{branch}`"))
 }
 

@@ -5,8 +5,8 @@ use std::path::Path;
 use chrono::{DateTime, Utc};
 
 use super::json::to_json;
-use crate::bake::Context;
 use crate::bake::missing::no_image;
+use crate::bake::{Context, source};
 use crate::cli::InspectImageArgs;
 use crate::conf::{ConfLabel, Drift};
 use crate::engine::Engine;
@@ -82,11 +82,11 @@ fn choose<'a>(stock: &'a Stock, args: &InspectImageArgs) -> Result<&'a Stocked> 
     }
     let repo = Repository::discover(args.image.as_deref().unwrap_or(Path::new(".")))?;
     let reference = args.reference.as_deref();
-    let located = reference.and_then(|reference| repo.locate(Some(reference)).ok());
+    let full_name = source::full_name(Some(&repo), reference);
     let query = Query {
         repo_path: Some(repo.root()),
         reference,
-        ref_name: located.as_ref().map(|located| located.ref_name.as_str()),
+        ref_name: full_name.as_deref(),
     };
     let images: Vec<BakedImage> = stock.images.iter().map(|i| i.image.clone()).collect();
     let image = best(&images, query).and_then(|image| stock.image(&image.id));

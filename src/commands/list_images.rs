@@ -5,9 +5,9 @@ use std::collections::HashMap;
 use chrono::Utc;
 
 use super::json::to_json;
-use crate::bake::Context;
 use crate::bake::images::list;
 use crate::bake::missing::no_image;
+use crate::bake::{Context, source};
 use crate::cli::ListImagesArgs;
 use crate::engine::Engine;
 use crate::error::Result;
@@ -39,14 +39,11 @@ pub async fn run(cx: &Context, args: &ListImagesArgs) -> Result<()> {
     let engine = Engine::connect(&cx.env).await?;
     let path = repo.as_ref().map(Repository::root);
     let reference = args.target.reference.as_deref();
-    let located = match (&repo, reference) {
-        (Some(repo), Some(reference)) => repo.locate(Some(reference)).ok(),
-        _ => None,
-    };
+    let full_name = source::full_name(repo.as_ref(), reference);
     let query = Query {
         repo_path: path,
         reference,
-        ref_name: located.as_ref().map(|located| located.ref_name.as_str()),
+        ref_name: full_name.as_deref(),
     };
     if args.quiet {
         let images = list(&engine).await?;

@@ -60,15 +60,23 @@ pub async fn run(cx: &Context, args: &StartImageArgs) -> Result<u8> {
 
     let waiting = cx.ui.waiting("look for the image");
     let engine = Engine::connect(&cx.env).await?;
-    if let Some(state) = existing(args, &engine).await? {
+    // With a name they come first; else beside the rest.
+    let listed = match args.name {
+        Some(_) => Some(engine.containers().await?),
+        None => None,
+    };
+    if let Some(state) = existing(args, &engine, listed.as_deref().unwrap_or_default()).await? {
         drop(waiting);
         return go_back(cx, args, terminal, &engine, &state).await;
     }
-    let (mut image, location, others) = tokio::try_join!(
-        choose(cx, args, &engine),
-        engine.location(),
-        engine.containers()
-    )?;
+    let others = async {
+        match listed {
+            Some(listed) => Ok(listed),
+            None => engine.containers().await,
+        }
+    };
+    let (mut image, location, others) =
+        tokio::try_join!(choose(cx, args, &engine), engine.location(), others)?;
     let prefix = PushPrefix::of_hostname(&hostname());
     let repo = Repository::discover(image.labels.repo_path.as_ref());
     if let Some(name) = &args.name {
@@ -256,14 +264,11 @@ async fn choose(cx: &Context, args: &StartImageArgs, engine: &Engine) -> Result<
         None => None,
     };
     let reference = args.target.reference.as_deref();
-    let located = match (&repo, reference) {
-        (Some(repo), Some(reference)) => repo.locate(Some(reference)).ok(),
-        _ => None,
-    };
+    let full_name = source::full_name(repo.as_ref(), reference);
     let query = Query {
         repo_path: repo.as_ref().map(Repository::root),
         reference,
-        ref_name: located.as_ref().map(|located| located.ref_name.as_str()),
+        ref_name: full_name.as_deref(),
     };
     let image = best(&images, query);
     let image = image.ok_or_else(|| no_image(&images, repo.as_ref(), reference))?;
