@@ -1,10 +1,12 @@
 //! The tests, one module a subject.
 
+mod chains;
 mod completions;
 mod configuration;
 mod containers;
 mod create_image;
 mod doctor;
+mod drift;
 mod entrypoint;
 mod faults;
 mod forward_agent;
@@ -13,6 +15,7 @@ mod inventory;
 mod json;
 mod kept;
 mod leaks;
+mod library;
 mod limits;
 mod list_images;
 mod networks;

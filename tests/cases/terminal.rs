@@ -3,6 +3,7 @@
 use std::fs;
 use std::time::Duration;
 
+use dkr::engine::terminal::RawMode;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
@@ -37,14 +38,14 @@ fn runs(name: &str) -> Option<bool> {
     found.map(|container| container["State"]["Running"] == true)
 }
 
-/// Kills the dkr that runs in the sandbox with these arguments.
-fn kill_dkr(t: &Sandbox, arguments: &str) {
+/// Sends a signal to the dkr that runs in the sandbox with these arguments.
+fn kill_dkr(t: &Sandbox, arguments: &str, signal: Signal) {
     let line = format!("{} {arguments}", env!("CARGO_BIN_EXE_dkr"));
     let mut found = processes_mentioning(t.path()).into_iter();
     let found = found.find(|(pid, text)| text.trim_end() == format!("process {pid}: {line}"));
     let (pid, _) = found.expect("it runs");
     let pid = Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
-    kill_process(pid, Signal::KILL).unwrap();
+    kill_process(pid, signal).unwrap();
 }
 
 #[test]
@@ -112,9 +113,16 @@ fn a_session_outlives_a_terminal_that_closes_and_a_dkr_that_is_killed() {
     let terminal = session(&t, &["--name", &name]);
     terminal.send_keys(&["clear; cat work | tr a-z A-Z", "Enter"]);
     terminal.wait_for("WORK");
-    kill_dkr(&t, &format!("start-image --name {name}"));
+    kill_dkr(&t, &format!("start-image --name {name}"), Signal::KILL);
     terminal.wait_for("ended with 137");
     drop(terminal);
+    for signal in [Signal::TERM, Signal::HUP] {
+        assert_eq!(runs(&name), Some(true));
+        let terminal = session(&t, &["--name", &name]);
+        terminal.wait_for("WORK");
+        kill_dkr(&t, &format!("start-image --name {name}"), signal);
+        terminal.wait_for(", terminal as before");
+    }
     assert_eq!(runs(&name), Some(true));
 
     // A stopped one is started again, where it was.
@@ -131,6 +139,25 @@ fn a_session_outlives_a_terminal_that_closes_and_a_dkr_that_is_killed() {
     terminal.wait_for("ended with");
     // The file is only there.
     assert_eq!(runs(&name), Some(false));
+}
+
+/// Set where this program is to panic in raw mode.
+const PANICS: &str = "DKR_TEST_PANICS";
+
+#[test]
+fn a_panic_leaves_the_terminal_as_it_was() {
+    if std::env::var_os(PANICS).is_some() {
+        // Nothing but the panic itself may restore it.
+        std::mem::forget(RawMode::enter().unwrap());
+        panic!("in raw mode");
+    }
+    let t = Sandbox::new();
+    let this = std::env::current_exe().unwrap();
+    let test = "cases::terminal::a_panic_leaves_the_terminal_as_it_was";
+    let arguments = ["-c", SCRIPT, "sh", this.to_str().unwrap(), "--exact", test];
+    let terminal = t.command("sh", arguments).env(PANICS, "1");
+    let terminal = terminal.terminal(100, 30);
+    terminal.wait_for("ended with 101, terminal as before");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::Write;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -14,40 +15,35 @@ use super::*;
 
 const CONNECT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/assets/dkr-connect.sh");
 
-/// Not a test: what [`start`] runs in `a_process_of_its_own_serves`, in place of dkr.
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "a process of another test"]
-async fn server_process() {
-    let Some(root) = std::env::var_os("DKR_TEST_CHANNEL") else {
-        return;
-    };
+/// Set for the process that serves in place of dkr: this program again, with the one test that knows
+/// the variable.
+const ROOT: &str = "DKR_TEST_CHANNEL";
+
+async fn serve(root: &Path) {
     let ended = async {
-        let end = std::path::Path::new(&root).join("end");
+        let end = root.join("end");
         while !end.exists() {
             sleep(Duration::from_millis(20)).await;
         }
         ContainerState::Stopped
     };
-    run(root.as_ref(), &Env::of_process(), ended).await.unwrap();
+    run(root, &Env::of_process(), ended).await.unwrap();
 }
 
 async fn start_process(folder: &Folder) -> Result<()> {
     let this = std::env::current_exe().unwrap();
     let root = folder.root().display();
-    let test = "channel::tests::process::server_process";
-    let set = format!("DKR_TEST_CHANNEL={root}");
-    let arguments = [
-        set.as_str(),
-        this.to_str().unwrap(),
-        "--exact",
-        test,
-        "--ignored",
-    ];
+    let test = "channel::tests::process::a_process_of_its_own_serves_until_the_container_ends";
+    let set = format!("{ROOT}={root}");
+    let arguments = [set.as_str(), this.to_str().unwrap(), "--exact", test];
     start(folder, "env".as_ref(), &arguments.map(Into::into)).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_process_of_its_own_serves_until_the_container_ends() {
+    if let Some(root) = std::env::var_os(ROOT) {
+        return serve(root.as_ref()).await;
+    }
     let t = Sandbox::new(3);
     let folder = assigned(&t);
     t.clone_host(&folder.mount_source());
