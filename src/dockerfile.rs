@@ -76,6 +76,8 @@ pub enum Phase {
     Checkout,
     /// Brings newer commits into the image.
     Update,
+    /// Looks at what `[post_clone]` left.
+    Baseline,
     /// Sets up what a container needs when it starts.
     Runtime,
 }
@@ -90,6 +92,7 @@ impl Phase {
             Phase::Clone => "clone the repository",
             Phase::Checkout => "check out the repository",
             Phase::Update => "fetch the new commits",
+            Phase::Baseline => "check the work tree",
             Phase::Runtime => "add the entrypoint",
         }
     }
@@ -166,7 +169,7 @@ impl Dockerfile {
         // Before the work tree is there: some engines look at every file for each layer above.
         file.directory(WORKSPACE);
         file.fetch(phase, "clone.sh");
-        file.section(spec.post_clone.as_ref(), WORKSPACE);
+        file.post_clone(spec);
         file.start();
         file
     }
@@ -183,7 +186,7 @@ impl Dockerfile {
             file.runtime();
         }
         if spec.post_clone.is_some() {
-            file.section(spec.post_clone.as_ref(), WORKSPACE);
+            file.post_clone(spec);
             file.environment();
         }
         file
@@ -308,6 +311,17 @@ impl Dockerfile {
         } else {
             self.restore_user();
         }
+    }
+
+    /// `[post_clone]`, and a look at what it left.
+    fn post_clone(&mut self, spec: &BuildSpec) {
+        let Some(section) = &spec.post_clone else {
+            return;
+        };
+        self.section(Some(section), WORKSPACE);
+        let mount = bind_mount(SOURCE);
+        let script = format!("RUN {mount} env -i {CLEAN_ENVIRONMENT} sh /run/dkr/baseline.sh");
+        self.own_step(Phase::Baseline, script);
     }
 
     /// What the entrypoint reads of the branch, which a raw section may have set to something else.

@@ -103,6 +103,10 @@ pub fn branch_files(
             "update.sh",
             include_str!("../../assets/update.sh").to_owned(),
         ),
+        (
+            "baseline.sh",
+            include_str!("../../assets/baseline.sh").to_owned(),
+        ),
         ("commit", target.commit.to_string()),
         ("branch", branch),
         ("followed", followed.to_owned()),

@@ -47,6 +47,7 @@ RUN cd /workspace && \
   ./setup.sh
 USER root
 SHELL ["/bin/sh", "-c"]
+RUN --mount=type=bind,source=source,target=/run/dkr env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 sh /run/dkr/baseline.sh
 ARG DKR_BRANCH
 ENV DKR_BRANCH="$DKR_BRANCH"
 ARG DKR_REF
@@ -115,8 +116,8 @@ fn an_update_builds_on_the_branch_image() {
     let end =
         "ARG DKR_BRANCH\nENV DKR_BRANCH=\"$DKR_BRANCH\"\nARG DKR_REF\nENV DKR_REF=\"$DKR_REF\"\n";
     assert!(file.text().ends_with(end), "{}", file.text());
-    assert_eq!(file.layers(), 3);
-    assert_eq!(Dockerfile::update(&spec, true).layers(), 6);
+    assert_eq!(file.layers(), 4);
+    assert_eq!(Dockerfile::update(&spec, true).layers(), 7);
     spec.packages.clear();
     spec.post_clone = None;
     assert_eq!(Dockerfile::update(&spec, false).layers(), 1);

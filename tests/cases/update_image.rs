@@ -114,7 +114,7 @@ fn what_post_clone_left_is_kept_and_a_rewritten_branch_does_not_come_back() {
         let variable = variable.to_owned();
         assert!(base.env().contains(&variable) && image.env().contains(&variable));
     }
-    assert_eq!(added(&image, &base).0, 3);
+    assert_eq!(added(&image, &base).0, 4);
     assert_eq!(log(&image), "made in the image\nnew\ninitial\n");
     assert_eq!(status(&image), " M settings\n");
     assert_eq!(image.run(["cat", "settings"]), "shared\nlocal\n");

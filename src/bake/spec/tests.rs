@@ -69,6 +69,9 @@ fn expected(conf: &DkrConf) -> Vec<String> {
     section(&mut found, SectionName::PreClone);
     own(&mut found, "WORKDIR RUN");
     section(&mut found, SectionName::PostClone);
+    if conf.section(SectionName::PostClone).is_some() {
+        own(&mut found, "RUN");
+    }
     own(&mut found, "ARG ENV ARG ENV ENTRYPOINT CMD");
     found
 }
