@@ -29,6 +29,17 @@ impl Env {
         self.path("HOME")
     }
 
+    /// Where dkr keeps what outlives a command: `$XDG_STATE_HOME/dkr`, by default in `~/.local/state`
+    /// (XDG Base Directory Specification, which says that relative paths are to be ignored).
+    pub fn state_dir(&self) -> Option<PathBuf> {
+        let named = self
+            .path("XDG_STATE_HOME")
+            .filter(|path| path.is_absolute());
+        let home = self.home().filter(|path| path.is_absolute());
+        let state = named.or_else(|| home.map(|home| home.join(".local/state")));
+        state.map(|state| state.join("dkr"))
+    }
+
     fn os(&self, name: &str) -> Option<&OsStr> {
         let value = self.0.get(OsStr::new(name))?;
         (!value.is_empty()).then_some(value.as_os_str())
@@ -52,5 +63,18 @@ mod tests {
         assert_eq!(env.get("A"), Some("1"));
         assert_eq!(env.get("B"), None);
         assert_eq!(env.home(), None);
+    }
+
+    #[test]
+    fn the_state_is_below_an_absolute_path() {
+        let state = |pairs: &[(&str, &str)]| Env::from_iter(pairs.iter().copied()).state_dir();
+        let home = ("HOME", "/h");
+        assert_eq!(
+            state(&[("XDG_STATE_HOME", "/s"), home]),
+            Some("/s/dkr".into())
+        );
+        let below_home = Some("/h/.local/state/dkr".into());
+        assert_eq!(state(&[("XDG_STATE_HOME", "s"), home]), below_home);
+        assert_eq!(state(&[("HOME", "h")]), None);
     }
 }

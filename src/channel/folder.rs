@@ -277,16 +277,12 @@ fn all(env: &Env) -> Result<Vec<Folder>> {
     Ok(roots.filter_map(|root| Folder::open(&root).ok()).collect())
 }
 
-/// `$XDG_STATE_HOME/dkr/channels`, by default in `~/.local/state` (XDG Base Directory
-/// Specification, which says that relative paths are to be ignored).
+/// Where the folders of all channels are.
 fn channels(env: &Env) -> Result<PathBuf> {
-    let named = env.path("XDG_STATE_HOME").filter(|path| path.is_absolute());
-    let home = env.home().filter(|path| path.is_absolute());
-    let state = named.or_else(|| home.map(|home| home.join(".local/state")));
-    let state = state.ok_or_else(|| {
+    let state = env.state_dir().ok_or_else(|| {
         Error::failed("cannot find the user's state directory")
             .cause("neither `XDG_STATE_HOME` nor `HOME` is set to an absolute path")
             .hint("set `XDG_STATE_HOME`")
     })?;
-    Ok(state.join("dkr/channels"))
+    Ok(state.join("channels"))
 }

@@ -8,6 +8,7 @@ use crate::error::Result;
 use crate::start::channel;
 use crate::start::labels::working_branch;
 use crate::start::run::{Target, come_back, keep_of};
+use crate::work::Probe;
 
 /// Runs the command; its result is the status of what ran in the container, 0 if that goes on.
 ///
@@ -16,8 +17,10 @@ use crate::start::run::{Target, come_back, keep_of};
 pub async fn run(cx: &Context, args: &AttachArgs) -> Result<u8> {
     let waiting = cx.ui.waiting("look for the container");
     let engine = Engine::connect(&cx.env).await?;
-    let containers = list(&engine).await?;
+    let containers = list(&engine, cx).await?;
     let container = choose(&containers, &args.container.name)?;
+    let probe = Probe::new(&engine, cx)?;
+    probe.until_left_alone(&container.id).await?;
     let _hold = channel::bring_back(&container.id, cx).await?;
     let state = containers::inspect(&engine, &container.id.0).await?;
     drop(waiting);

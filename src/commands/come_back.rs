@@ -11,6 +11,7 @@ use crate::start::channel;
 use crate::start::container::container_name;
 use crate::start::labels::WORK_BRANCH;
 use crate::start::run::{Target, come_back, come_back_detached, keep_of};
+use crate::work::Probe;
 use crate::work::names::working_on;
 
 /// The container of the working branch that was asked for, if it exists and can be come back to.
@@ -112,6 +113,7 @@ pub async fn go_back(
 ) -> Result<u8> {
     cx.ui
         .message(&format!("coming back to container `{}`", state.name));
+    Probe::new(engine, cx)?.until_left_alone(&state.id).await?;
     let _hold = channel::bring_back(&state.id, cx).await?;
     let state = &containers::inspect(engine, &state.id.0).await?;
     let target = Target {

@@ -1,14 +1,18 @@
 //! What the commands on containers share: which container a name means.
 
+use crate::bake::Context;
 use crate::engine::{Engine, ListedContainer};
 use crate::error::Result;
+use crate::work::awake::stop_forgotten;
 use crate::work::names::{find, ours};
 
-/// dkr's containers, the newest first.
+/// dkr's containers, the newest first. What a dkr that was killed left of looking into one is ended
+/// first.
 ///
 /// # Errors
 /// When the engine does not answer.
-pub async fn list(engine: &Engine) -> Result<Vec<ListedContainer>> {
+pub async fn list(engine: &Engine, cx: &Context) -> Result<Vec<ListedContainer>> {
+    stop_forgotten(engine, &cx.env).await;
     let all = engine.containers().await?;
     let mut containers: Vec<ListedContainer> = ours(&all).into_iter().cloned().collect();
     containers.sort_by_key(|container| std::cmp::Reverse(container.created));

@@ -6,14 +6,15 @@ use super::containers::{choose, list};
 use crate::bake::Context;
 use crate::cli::DiffArgs;
 use crate::engine::Engine;
-use crate::engine::command::pipe;
 use crate::engine::containers::{ContainerId, ExitStatus};
+use crate::engine::question::{Tail, UNREAD};
 use crate::engine::streams::Streams;
 use crate::error::{Error, Result};
 use crate::git::pager;
 use crate::start::channel;
 use crate::ui::pager::Pager;
-use crate::work::ask::{SCRIPT, awake, script_failed};
+use crate::work::Probe;
+use crate::work::ask::{SCRIPT, script_failed};
 
 /// Runs the command.
 ///
@@ -22,7 +23,7 @@ use crate::work::ask::{SCRIPT, awake, script_failed};
 pub async fn run(cx: &Context, args: &DiffArgs) -> Result<()> {
     let mut waiting = Some(cx.ui.waiting("look into the container"));
     let engine = Engine::connect(&cx.env).await?;
-    let containers = list(&engine).await?;
+    let containers = list(&engine, cx).await?;
     let container = choose(&containers, &args.container.name)?;
     let _hold = channel::hold(&container.id, cx).await?;
     let terminal = cx.ui.terminal().stdout;
@@ -32,47 +33,43 @@ pub async fn run(cx: &Context, args: &DiffArgs) -> Result<()> {
     };
     let mut command = vec![SCRIPT, "diff", colour];
     command.extend(args.stat.then_some("--stat"));
-    awake(&engine, &container.id, async || {
+    let probe = Probe::new(&engine, cx)?;
+    let shown = async || {
         // What is shown comes in its place.
         waiting.take();
         let command = &command;
         match terminal.then(pager).flatten() {
-            None => show(&engine, &container.id, command, tokio::io::stdout()).await,
+            None => show(&probe, &container.id, command, tokio::io::stdout()).await,
             Some(program) => {
                 // Ctrl-C is the pager's.
                 cx.hand_over_signals();
                 let mut pager = Pager::start(&program, &cx.ui)?;
-                let shown = show(&engine, &container.id, command, pager.input()).await;
+                let shown = show(&probe, &container.id, command, pager.input()).await;
                 pager.wait().await?;
                 shown
             }
         }
-    })
-    .await
+    };
+    probe.awake(&container.id, shown).await
 }
 
 async fn show(
-    engine: &Engine,
+    probe: &Probe<'_>,
     id: &ContainerId,
     command: &[&str],
     stdout: impl AsyncWrite + Unpin,
 ) -> Result<()> {
-    let mut errors = Vec::new();
+    let mut errors = Tail::default();
     let streams = Streams {
         stdin: None::<tokio::io::Empty>,
         stdout,
         stderr: &mut errors,
     };
-    let error = match pipe(engine, id, command, streams).await {
-        Ok(ExitStatus(0)) => return Ok(()),
-        Ok(ExitStatus(status)) => {
-            let reason = match String::from_utf8_lossy(&errors).trim() {
-                "" => format!("exit status {status}"),
-                words => words.to_owned(),
-            };
-            Error::failed(format!("cannot compare in container `{id}`")).cause(reason)
-        }
+    let error = match probe.pipe(id, command, streams, true).await {
+        Ok(ExitStatus(0) | UNREAD) => return Ok(()),
+        Ok(status) => Error::failed(format!("cannot compare in container `{id}`"))
+            .cause(errors.reason(status)),
         Err(error) => error,
     };
-    Err(script_failed(engine, id, error).await)
+    Err(script_failed(probe.engine, id, error).await)
 }

@@ -14,6 +14,7 @@ use crate::start::channel;
 use crate::start::container::environment;
 use crate::start::labels::working_branch;
 use crate::start::run::terminal_variables;
+use crate::work::Probe;
 use crate::work::ask::until_prepared;
 
 /// Runs the command; its result is the status of the command in the container.
@@ -24,10 +25,11 @@ pub async fn run(cx: &Context, args: &ExecArgs) -> Result<u8> {
     let own = environment(&args.env, &cx.env)?;
     let waiting = cx.ui.waiting("look for the container");
     let engine = Engine::connect(&cx.env).await?;
-    let containers = list(&engine).await?;
+    let containers = list(&engine, cx).await?;
     let container = choose(&containers, &args.container.name)?;
     let name = working_branch(container);
     let id = &container.id;
+    Probe::new(&engine, cx)?.until_left_alone(id).await?;
     let state = containers::inspect(&engine, &id.0).await?;
     if !state.running {
         return Err(

@@ -15,6 +15,7 @@ use crate::start::labels::working_branch;
 use crate::ui::table::{Column, Table};
 use crate::ui::time::ago;
 use crate::work::Held;
+use crate::work::Probe;
 use crate::work::look::held_by;
 
 /// Hex digits of a shortened commit.
@@ -31,7 +32,7 @@ pub async fn run(cx: &Context, args: &ListContainersArgs) -> Result<()> {
     };
     let waiting = cx.ui.waiting("look into the containers");
     let engine = Engine::connect(&cx.env).await?;
-    let mut containers = list(&engine).await?;
+    let mut containers = list(&engine, cx).await?;
     if let Some(repo) = &repo {
         containers.retain(|container| is_of(container, repo));
     }
@@ -41,7 +42,8 @@ pub async fn run(cx: &Context, args: &ListContainersArgs) -> Result<()> {
         return cx.ui.data(&ids.collect::<String>());
     }
     let containers: Vec<&ListedContainer> = containers.iter().collect();
-    let held = held_by(&engine, &containers).await;
+    let probe = Probe::new(&engine, cx)?;
+    let held = held_by(&probe, &containers).await;
     drop(waiting);
     if args.json {
         let rows = containers.iter().zip(&held);

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use super::containers::list;
 use super::remove_image::remove_and_say;
 use crate::bake::Context;
 use crate::bake::lock::BakeLock;
@@ -25,6 +26,7 @@ use crate::ui::size::size;
 use crate::ui::table::{Column, Table};
 use crate::ui::text::count;
 use crate::ui::time::ago;
+use crate::work::Probe;
 
 /// Runs the command.
 ///
@@ -48,16 +50,19 @@ pub async fn run(cx: &Context, args: &PruneArgs) -> Result<()> {
     let waiting = cx.ui.waiting("look into the images");
     let engine = Engine::connect(&cx.env).await?;
     drop(waiting);
-    let (mut stock, locks) = read(cx, &engine, path, dry_run).await?;
+    // Before the locks: an answer of a container may take its time.
     let idle = {
         let _waiting = cx.ui.waiting("look for work in the containers");
-        idle(&engine, &stock.containers, &leave, dry_run, args.force).await
+        let containers = list(&engine, cx).await?;
+        let probe = Probe::new(&engine, cx)?;
+        idle(&probe, &containers, &leave, dry_run, args.force).await
     };
     say_what_stays(cx, &idle);
+    let (mut stock, locks) = read(cx, &engine, path, dry_run).await?;
     // What they used can go with them.
     stock
         .containers
-        .retain(|container| !idle.going.contains(container));
+        .retain(|container| !idle.going.iter().any(|going| going.id == container.id));
     let mut images = prunable(&stock, &leave);
     if !dry_run {
         // What has come since belongs to a bake that was not waited for.

@@ -1,5 +1,9 @@
 //! `dkr remove-container`: removes containers, but not with work that is nowhere else.
 
+use std::time::Duration;
+
+use tokio::time::timeout;
+
 use super::containers::{choose_all, list};
 use crate::bake::Context;
 use crate::cli::RemoveContainerArgs;
@@ -9,7 +13,11 @@ use crate::error::{Error, Kind, Result, quoted};
 use crate::start::channel;
 use crate::start::end::remove;
 use crate::start::labels::working_branch;
+use crate::work::Probe;
 use crate::work::look::held_by_one;
+
+/// How long a removal by force waits for another dkr that sees to the container's end.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Runs the command.
 ///
@@ -19,14 +27,19 @@ use crate::work::look::held_by_one;
 pub async fn run(cx: &Context, args: &RemoveContainerArgs) -> Result<()> {
     let waiting = cx.ui.waiting("look for work in the containers");
     let engine = Engine::connect(&cx.env).await?;
-    let containers = list(&engine).await?;
+    let containers = list(&engine, cx).await?;
     let chosen = choose_all(&containers, &args.names)?;
     let mut holds = Vec::new();
     for container in &chosen {
-        holds.push(channel::hold(&container.id, cx).await?);
+        let hold = channel::hold(&container.id, cx);
+        match args.force {
+            // Whoever has it for long is waiting for the container.
+            true => holds.extend(timeout(PATIENCE, hold).await),
+            false => holds.push(Ok(hold.await?)),
+        }
     }
     if !args.force {
-        check(&engine, &chosen).await?;
+        check(&Probe::new(&engine, cx)?, &chosen).await?;
     }
     drop(waiting);
     for container in chosen {
@@ -50,17 +63,20 @@ pub async fn run(cx: &Context, args: &RemoveContainerArgs) -> Result<()> {
 }
 
 /// Refuses what must not go, with all reasons.
-async fn check(engine: &Engine, chosen: &[&ListedContainer]) -> Result<()> {
+async fn check(probe: &Probe<'_>, chosen: &[&ListedContainer]) -> Result<()> {
     let mut reasons = Vec::new();
     let (mut running, mut working) = (Vec::new(), Vec::new());
     for container in chosen {
         let name = working_branch(container);
-        if containers::inspect(engine, &container.id.0).await?.running {
+        if containers::inspect(probe.engine, &container.id.0)
+            .await?
+            .running
+        {
             reasons.push(format!("container `{name}` runs"));
             running.push(name);
             continue;
         }
-        match held_by_one(engine, container).await {
+        match held_by_one(probe, container).await {
             Ok(held) if held.only_there.is_empty() => {}
             Ok(held) => {
                 let what = held.only_there.describe();

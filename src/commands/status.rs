@@ -23,6 +23,8 @@ use crate::ui::table::{Column, Table};
 use crate::ui::text::count;
 use crate::ui::time::ago;
 use crate::work::Held;
+use crate::work::Probe;
+use crate::work::awake::stop_forgotten;
 use crate::work::look::held_by;
 
 /// Hex digits of a shortened commit.
@@ -39,13 +41,15 @@ pub async fn run(cx: &Context, args: &StatusArgs) -> Result<()> {
     let repo = source::open(args.repo.as_deref(), &cx.ui)?;
     let waiting = cx.ui.waiting("look into the images and containers");
     let engine = Engine::connect(&cx.env).await?;
+    stop_forgotten(&engine, &cx.env).await;
     let stock = Stock::read(&engine).await?;
     let images = compare(&repo, &stock);
     let containers = containers(&repo, &stock);
     let of_repo = stock.images.iter();
     let of_repo = of_repo.filter(|image| image.image.labels.repo_path == repo.root());
     let disk_used = stock.bytes_of(of_repo);
-    let held = held_by(&engine, &containers).await;
+    let probe = Probe::new(&engine, cx)?;
+    let held = held_by(&probe, &containers).await;
     let repository = describe(&repo);
     drop(waiting);
     if args.json {

@@ -3,11 +3,12 @@
 use super::containers::{choose_all, list};
 use crate::bake::Context;
 use crate::cli::StopArgs;
-use crate::engine::{Engine, containers};
+use crate::engine::{Engine, ListedContainer, containers};
 use crate::error::{Kind, Result, quoted};
 use crate::start::labels::working_branch;
 use crate::ui::text::count;
-use crate::work::look::held_by_one;
+use crate::work::Probe;
+use crate::work::look::held_by;
 
 /// Runs the command.
 ///
@@ -16,7 +17,8 @@ use crate::work::look::held_by_one;
 pub async fn run(cx: &Context, args: &StopArgs) -> Result<()> {
     let waiting = cx.ui.waiting("look for the containers");
     let engine = Engine::connect(&cx.env).await?;
-    let containers = list(&engine).await?;
+    let probe = Probe::new(&engine, cx)?;
+    let containers = list(&engine, cx).await?;
     let chosen = choose_all(&containers, &args.names)?;
     drop(waiting);
     for container in chosen {
@@ -30,34 +32,49 @@ pub async fn run(cx: &Context, args: &StopArgs) -> Result<()> {
             containers::stop(&engine, &container.id, args.time.into()).await?;
         }
         cx.ui.data(&format!("{name}\n"))?;
-        let held = {
-            let _waiting = cx.ui.waiting("look for work in the container");
-            held_by_one(&engine, container).await
-        };
-        match held {
-            Ok(held) if held.only_there.is_empty() => {
-                cx.ui.message(&format!("container `{name}` has stopped"));
-            }
-            Ok(held) => {
-                let what = held.only_there.describe();
-                cx.ui.message(&format!(
-                    "container `{name}` has stopped; only there is {what}"
+        say_what_it_holds(cx, &probe, container).await;
+    }
+    Ok(())
+}
+
+/// Says what a container that was just stopped holds, as far as it said so itself: it is not started
+/// for that.
+async fn say_what_it_holds(cx: &Context, probe: &Probe<'_>, container: &ListedContainer) {
+    let name = working_branch(container);
+    let stopped = ListedContainer {
+        state: "exited".to_owned(),
+        ..container.clone()
+    };
+    let held = held_by(probe, &[&stopped]).await.pop().flatten();
+    let take = format!("`dkr take {}`", quoted(name));
+    match held {
+        Some(held) if held.only_there.is_empty() => {
+            cx.ui.message(&format!("container `{name}` has stopped"));
+        }
+        Some(held) => {
+            let what = held.only_there.describe();
+            cx.ui.message(&format!(
+                "container `{name}` has stopped; only there is {what}"
+            ));
+            let commits = count(held.only_there.commits as u64, "commit");
+            if held.only_there.commits > 0 {
+                cx.ui.hint(&format!(
+                    "{take} brings {commits} and all else to your repository"
                 ));
-                let commits = count(held.only_there.commits as u64, "commit");
-                if held.only_there.commits > 0 {
-                    cx.ui.hint(&format!(
-                        "`dkr take {}` brings {commits} and all else to your repository",
-                        quoted(name)
-                    ));
-                }
             }
+        }
+        None => match containers::inspect(probe.engine, &container.id.0).await {
             // Whoever is attached to it removes it when it has ended.
             Err(error) if error.kind == Kind::NotFound => {
                 cx.ui
                     .message(&format!("container `{name}` has stopped and is gone"));
             }
-            Err(error) => cx.ui.warning(&error.message),
-        }
+            _ => {
+                cx.ui.warning(&format!(
+                    "container `{name}` has stopped without saying what work it holds"
+                ));
+                cx.ui.hint(&format!("{take} looks into it"));
+            }
+        },
     }
-    Ok(())
 }

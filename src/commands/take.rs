@@ -9,6 +9,7 @@ use crate::git::Repository;
 use crate::image::labels::REPO_PATH;
 use crate::start::channel;
 use crate::start::labels::working_branch;
+use crate::work::Probe;
 use crate::work::take::{Taken, take};
 
 /// Hex digits of a shortened commit.
@@ -22,14 +23,15 @@ const SHORT_COMMIT: usize = 10;
 pub async fn run(cx: &Context, args: &TakeArgs) -> Result<()> {
     let waiting = cx.ui.waiting("take the work of the container");
     let engine = Engine::connect(&cx.env).await?;
-    let containers = list(&engine).await?;
+    let containers = list(&engine, cx).await?;
     let container = choose(&containers, &args.container.name)?;
     let name = working_branch(container);
     let path = container.labels.get(REPO_PATH);
     let path = path.ok_or_else(|| Error::bug(format!("container `{name}` is of no repository")))?;
     let repo = Repository::discover(path.as_ref()).map_err(|error| moved(error, path))?;
     let _hold = channel::hold(&container.id, cx).await?;
-    let outcome = take(&engine, container, &repo, args.force, &cx.env).await?;
+    let probe = Probe::new(&engine, cx)?;
+    let outcome = take(&probe, container, &repo, args.force, &cx.env).await?;
     drop(waiting);
     for Taken { update, what } in &outcome.taken {
         let short = update.commit.get(..SHORT_COMMIT).unwrap_or(&update.commit);

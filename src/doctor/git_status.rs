@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use tokio::io::{Empty, sink};
+use tokio::time::timeout;
 
 use super::{Check, Status};
 use crate::engine::Engine;
@@ -17,6 +18,8 @@ use crate::ui::time::duration;
 /// What runs. git itself says on stderr how long it took (git, `technical/api-trace2`).
 const SCRIPT: &str =
     "cd /workspace && for i in 1 2; do GIT_TRACE2_EVENT=1 git status >/dev/null || exit; done";
+/// How long that may take.
+const LIMIT: Duration = Duration::from_secs(10 * 60);
 /// A second `git status` that takes longer reads files that it need not read.
 const SLOW: Duration = Duration::from_secs(2);
 
@@ -55,12 +58,13 @@ async fn time(engine: &Engine, image: &Stocked) -> Result<(Duration, Duration)> 
         stdout: sink(),
         stderr: &mut said,
     };
-    let ended = run_attached(engine, &id, false, streams).await;
+    let ended = timeout(LIMIT, run_attached(engine, &id, false, streams)).await;
     // However it ended: it may run on, and nobody wants it.
     containers::force_remove(engine, &id).await?;
     let said = String::from_utf8_lossy(&said);
     let failed = || Error::failed(format!("cannot run `git status` in `{}`", image.name()));
-    match ended? {
+    let late = |_| failed().cause(format!("it did not end within {} s", LIMIT.as_secs()));
+    match ended.map_err(late)?? {
         Outcome::Exited(ExitStatus(0)) => {}
         Outcome::Exited(ExitStatus(status)) => {
             let last = said.lines().rfind(|line| !line.starts_with('{'));

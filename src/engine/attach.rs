@@ -11,7 +11,7 @@ use super::connect::Engine;
 use super::containers::{self, ContainerId, ExitStatus, WaitFor};
 use super::request;
 use super::signals::{Signal, Signals};
-use super::streams::{Broken, Format, OutputEnd, Streams};
+use super::streams::{self, Broken, Format, OutputEnd, Streams};
 use super::terminal::{self, RawMode, set_first_size};
 use crate::error::{Error, Result};
 
@@ -157,8 +157,11 @@ where
     let _raw = tty.then(RawMode::enter).transpose()?;
 
     let stdout_broken = Broken::default();
-    let until_nul = until == Until::Ready;
-    let (output, input) = streams.join(connection, Format::of(tty), until_nul, &stdout_broken);
+    let copied_until = match until {
+        Until::Ready => streams::Until::Nul,
+        Until::End(_) => streams::Until::Closed,
+    };
+    let (output, input) = streams.join(connection, Format::of(tty), copied_until, &stdout_broken);
     let (mut output, mut input) = (pin!(output), pin!(input));
     let mut exit = pin!(exit.status());
     let mut sizing = pin!(set_first_size(async || resize(engine, id).await));
@@ -168,7 +171,7 @@ where
         tokio::select! {
             end = &mut output, if output_open => match end? {
                 OutputEnd::Nul => return Ok(Start::Ready),
-                OutputEnd::Closed => output_open = false,
+                OutputEnd::Closed | OutputEnd::Silent => output_open = false,
             },
             // What the command wrote before its end comes first.
             status = &mut exit, if !output_open => {

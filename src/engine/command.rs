@@ -1,8 +1,7 @@
-//! Running a command in a container that already runs, with streams: dkr's own, or what dkr itself
-//! asks and reads.
+//! Running the user's command in a container that already runs, with dkr's own streams; and the pieces
+//! that `question` and `exec` share.
 
-use std::pin::{Pin, pin};
-use std::task::{Context, Poll};
+use std::pin::pin;
 use std::time::{Duration, Instant};
 
 use bollard::exec::{ResizeExecOptions, StartExecOptions};
@@ -13,7 +12,7 @@ use super::connect::Engine;
 use super::containers::{self, ContainerId, ExitStatus, failure};
 use super::request;
 use super::signals::{Signal, Signals};
-use super::streams::{Broken, Format, Streams};
+use super::streams::{Broken, Format, Streams, Until};
 use super::terminal::{self, RawMode, set_first_size};
 use crate::error::{Error, Result};
 
@@ -115,111 +114,6 @@ pub(super) async fn resize(engine: &Engine, exec: &str) -> bool {
     engine.docker().resize_exec(exec, options).await.is_ok()
 }
 
-/// What a command that dkr itself runs wrote, and how it ended.
-#[derive(Debug)]
-pub struct Ended {
-    /// Its status.
-    pub status: ExitStatus,
-    /// Its output.
-    pub stdout: Vec<u8>,
-    /// Its errors, as text.
-    pub stderr: String,
-}
-
-impl Ended {
-    /// Why it failed: its own words, if it has any.
-    pub fn reason(&self) -> String {
-        match self.stderr.trim() {
-            "" => format!("exit status {}", self.status.0),
-            words => words.to_owned(),
-        }
-    }
-}
-
-/// Runs a command to its end and collects what it writes.
-///
-/// # Errors
-/// When the container does not run, or the connection is lost.
-pub async fn output(engine: &Engine, id: &ContainerId, command: &[&str]) -> Result<Ended> {
-    let (mut stdout, mut stderr) = (Capped::default(), Capped::default());
-    let streams = Streams {
-        stdin: None::<tokio::io::Empty>,
-        stdout: &mut stdout,
-        stderr: &mut stderr,
-    };
-    let status = pipe(engine, id, command, streams).await?;
-    Ok(Ended {
-        status,
-        stdout: stdout.0,
-        stderr: String::from_utf8_lossy(&stderr.0).into_owned(),
-    })
-}
-
-/// The most that is collected: a container may write without end.
-const MOST: usize = 8 << 20;
-
-/// What was written, as long as it is not too much.
-#[derive(Debug, Default)]
-struct Capped(Vec<u8>);
-
-impl AsyncWrite for Capped {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<std::io::Result<usize>> {
-        if self.0.len() + bytes.len() > MOST {
-            return Poll::Ready(Err(std::io::ErrorKind::FileTooLarge.into()));
-        }
-        self.0.extend_from_slice(bytes);
-        Poll::Ready(Ok(bytes.len()))
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-}
-
-/// Runs a command to its end between these streams.
-///
-/// # Errors
-/// As [`output`].
-pub async fn pipe<I, O, E>(
-    engine: &Engine,
-    id: &ContainerId,
-    command: &[&str],
-    streams: Streams<I, O, E>,
-) -> Result<ExitStatus>
-where
-    I: AsyncRead + Unpin,
-    O: AsyncWrite + Unpin,
-    E: AsyncWrite + Unpin,
-{
-    let stdin = streams.stdin.is_some();
-    let words = command.iter().map(|word| (*word).to_owned()).collect();
-    let exec = create(engine, id, words, Vec::new(), Connected::Streams { stdin }).await?;
-    let attempt = format!("cannot run `{}` in container `{id}`", command.join(" "));
-    let connection = hijack(engine, &exec, false, &attempt).await?;
-    let broken = Broken::default();
-    let (output, input) = streams.join(connection, Format::Frames, false, &broken);
-    let (mut output, mut input) = (pin!(output), pin!(input));
-    let mut input_open = true;
-    loop {
-        tokio::select! {
-            end = &mut output => {
-                end?;
-                broken.check()?;
-                return exit_status(engine, &exec).await;
-            }
-            () = &mut input, if input_open => input_open = false,
-        }
-    }
-}
-
 pub(super) async fn hijack(
     engine: &Engine,
     exec: &str,
@@ -234,7 +128,7 @@ pub(super) async fn hijack(
 /// Runs the user's command with dkr's own streams, on a terminal if `tty`. Signals are passed on.
 ///
 /// # Errors
-/// As [`output`].
+/// When the container does not run, or the connection is lost.
 pub async fn run<I, O, E>(
     engine: &Engine,
     id: &ContainerId,
@@ -264,7 +158,7 @@ where
     let _raw = tty.then(RawMode::enter).transpose()?;
 
     let stdout_broken = Broken::default();
-    let (output, input) = streams.join(connection, Format::of(tty), false, &stdout_broken);
+    let (output, input) = streams.join(connection, Format::of(tty), Until::Closed, &stdout_broken);
     let (mut output, mut input) = (pin!(output), pin!(input));
     let mut sizing = pin!(set_first_size(async || resize(engine, &exec).await));
     let (mut input_open, mut sized) = (true, !tty);
@@ -320,8 +214,6 @@ async fn send(
 
 #[cfg(test)]
 mod tests {
-    use tokio::io::AsyncWriteExt;
-
     use super::*;
     use crate::engine::fake::{FakeEngine, VERSION};
 
@@ -337,15 +229,5 @@ mod tests {
         let ended = r#"{"Running":false,"ExitCode":7}"#;
         fake.answer("GET /v1.41/exec/e/json", 200, ended);
         assert_eq!(asking.await.unwrap().unwrap(), ExitStatus(7));
-    }
-
-    #[tokio::test]
-    async fn output_without_end_is_not_collected() {
-        let mut capped = Capped::default();
-        let chunk = vec![0; MOST / 2];
-        assert!(capped.write_all(&chunk).await.is_ok());
-        assert!(capped.write_all(&chunk).await.is_ok());
-        assert!(capped.write_all(b"x").await.is_err());
-        assert_eq!(capped.0.len(), MOST);
     }
 }

@@ -11,7 +11,7 @@ use super::command::{Connected, create, exit_status, hijack, resize, start_alone
 use super::connect::Engine;
 use super::containers::{self, ContainerId, ExitStatus, WaitFor};
 use super::signals::{Signal, Signals};
-use super::streams::{Broken, Format, Streams};
+use super::streams::{Broken, Format, Streams, Until};
 use super::terminal::{LEAVE_FULL_SCREEN, RawMode, set_first_size};
 use crate::error::{Error, Result};
 
@@ -93,7 +93,7 @@ where
     let _raw = RawMode::enter()?;
 
     let stdout_broken = Broken::default();
-    let (output, input) = streams.join(connection, Format::Raw, false, &stdout_broken);
+    let (output, input) = streams.join(connection, Format::Raw, Until::Closed, &stdout_broken);
     let (mut output, mut input) = (pin!(output), pin!(input));
     let mut sizing = pin!(set_first_size(async || resize(engine, exec).await));
     let (mut input_open, mut sized) = (true, false);

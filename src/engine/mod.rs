@@ -21,6 +21,7 @@ pub mod images;
 pub mod info;
 pub mod limits;
 pub mod ports;
+pub mod question;
 mod request;
 pub mod signals;
 mod ssh;

@@ -3,9 +3,11 @@
 
 use std::io::ErrorKind;
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::Notify;
+use tokio::time::timeout;
 
 use super::frames::{Demultiplexer, Output};
 use crate::error::{Error, Result};
@@ -36,7 +38,7 @@ where
         self,
         connection: impl AsyncRead + AsyncWrite,
         format: Format,
-        until_nul: bool,
+        until: Until,
         broken: &Broken,
     ) -> (
         impl Future<Output = Result<OutputEnd>>,
@@ -44,7 +46,7 @@ where
     ) {
         let (source, sink) = tokio::io::split(connection);
         let outputs = Outputs::new(self.stdout, self.stderr, broken);
-        let output = outputs.copy_from(source, format, until_nul);
+        let output = outputs.copy_from(source, format, until);
         (output, copy_input(self.stdin, sink))
     }
 }
@@ -65,6 +67,17 @@ impl Format {
     }
 }
 
+/// What ends the copying of output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Until {
+    /// Only the other side, which closes it.
+    Closed,
+    /// A NUL byte on stderr, too.
+    Nul,
+    /// Also when nothing comes for this long. A reader who takes his time does not count.
+    Silent(Duration),
+}
+
 /// Why copying of output ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum OutputEnd {
@@ -72,6 +85,8 @@ pub(super) enum OutputEnd {
     Closed,
     /// A NUL byte came on stderr, and was asked for.
     Nul,
+    /// Nothing came for as long as was said.
+    Silent,
 }
 
 /// That stdout takes no more, and why.
@@ -147,17 +162,24 @@ impl<'a, O: AsyncWrite + Unpin, E: AsyncWrite + Unpin> Outputs<'a, O, E> {
         self.write(Output::Stderr, b"").await;
     }
 
-    /// Copies until the other side closes it or, if `until_nul`, a NUL byte comes on stderr.
+    /// Copies until the other side closes it, or what `until` names happens.
     async fn copy_from(
         mut self,
         mut source: impl AsyncRead + Unpin,
         format: Format,
-        until_nul: bool,
+        until: Until,
     ) -> Result<OutputEnd> {
         let mut buffer = vec![0; CHUNK];
         let mut frames = Demultiplexer::default();
+        let silence = match until {
+            Until::Silent(limit) => limit,
+            Until::Closed | Until::Nul => Duration::MAX,
+        };
         loop {
-            let count = source.read(&mut buffer).await.map_err(|e| {
+            let Ok(read) = timeout(silence, source.read(&mut buffer)).await else {
+                return Ok(OutputEnd::Silent);
+            };
+            let count = read.map_err(|e| {
                 Error::failed("lost the connection to what runs in the container").because(e)
             })?;
             if count == 0 {
@@ -171,7 +193,7 @@ impl<'a, O: AsyncWrite + Unpin, E: AsyncWrite + Unpin> Outputs<'a, O, E> {
                 continue;
             }
             while let Some((output, piece)) = frames.next_piece(&mut bytes)? {
-                let nul = (until_nul && output == Output::Stderr)
+                let nul = (until == Until::Nul && output == Output::Stderr)
                     .then(|| piece.iter().position(|byte| *byte == 0))
                     .flatten();
                 self.write(output, &piece[..nul.unwrap_or(piece.len())])
@@ -239,7 +261,9 @@ mod tests {
         let mut stderr = Vec::new();
         let outputs = Outputs::new(closed(), &mut stderr, &broken);
         let source = b"\x01\0\0\0\0\0\0\x01a\x02\0\0\0\0\0\0\x01b\x01\0\0\0\0\0\0\x01c";
-        let end = outputs.copy_from(&source[..], Format::Frames, false).await;
+        let end = outputs
+            .copy_from(&source[..], Format::Frames, Until::Closed)
+            .await;
         assert_eq!(end, Ok(OutputEnd::Closed));
         assert_eq!(stderr, b"b");
         broken.notified().await;
@@ -271,7 +295,9 @@ mod tests {
     async fn output_that_a_full_disk_does_not_take_is_missed() {
         let broken = Broken::default();
         let outputs = Outputs::new(Full, tokio::io::sink(), &broken);
-        let end = outputs.copy_from(&b"a"[..], Format::Raw, false).await;
+        let end = outputs
+            .copy_from(&b"a"[..], Format::Raw, Until::Closed)
+            .await;
         assert_eq!(end, Ok(OutputEnd::Closed));
         broken.notified().await;
         assert!(broken.check().is_err());
@@ -282,7 +308,9 @@ mod tests {
         let broken = Broken::default();
         let stdout = tokio::io::BufWriter::new(closed());
         let outputs = Outputs::new(stdout, tokio::io::sink(), &broken);
-        let end = outputs.copy_from(&b"a"[..], Format::Raw, false).await;
+        let end = outputs
+            .copy_from(&b"a"[..], Format::Raw, Until::Closed)
+            .await;
         assert_eq!(end, Ok(OutputEnd::Closed));
         broken.notified().await;
     }
@@ -290,17 +318,36 @@ mod tests {
     #[tokio::test]
     async fn copying_stops_at_nul_only_on_stderr_and_only_if_asked_to() {
         let source = b"\x01\0\0\0\0\0\0\x01\0\x02\0\0\0\0\0\0\x03a\0b";
-        for (until_nul, end, errors) in [
-            (true, OutputEnd::Nul, &b"a"[..]),
-            (false, OutputEnd::Closed, b"a\0b"),
+        for (until, end, errors) in [
+            (Until::Nul, OutputEnd::Nul, &b"a"[..]),
+            (Until::Closed, OutputEnd::Closed, b"a\0b"),
         ] {
             let broken = Broken::default();
             let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
             let outputs = Outputs::new(&mut stdout, &mut stderr, &broken);
-            let ended = outputs.copy_from(&source[..], Format::Frames, until_nul);
+            let ended = outputs.copy_from(&source[..], Format::Frames, until);
             assert_eq!(ended.await, Ok(end));
             assert_eq!((stdout, stderr.as_slice()), (b"\0".to_vec(), errors));
         }
+    }
+
+    #[tokio::test]
+    async fn silence_ends_it_but_a_slow_reader_does_not() {
+        let limit = Duration::from_millis(200);
+        let broken = Broken::default();
+        let (slow, mut reader) = tokio::io::duplex(1);
+        let (mut far, near) = tokio::io::duplex(64);
+        let outputs = Outputs::new(slow, tokio::io::sink(), &broken);
+        let copying = outputs.copy_from(near, Format::Raw, Until::Silent(limit));
+        let reading = async {
+            far.write_all(b"abc").await.unwrap();
+            tokio::time::sleep(3 * limit).await;
+            let mut read = [0; 3];
+            reader.read_exact(&mut read).await.unwrap();
+            read
+        };
+        let (end, read) = tokio::join!(copying, reading);
+        assert_eq!((end, &read), (Ok(OutputEnd::Silent), b"abc"));
     }
 
     #[tokio::test]

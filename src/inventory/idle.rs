@@ -1,14 +1,17 @@
 //! Which containers can go: those that have ended and hold nothing that is nowhere else.
 
 use chrono::{DateTime, TimeDelta, Utc};
+use futures_util::future::join_all;
 
 use super::plan::Leave;
-use crate::engine::{Engine, ListedContainer};
+use crate::engine::ListedContainer;
 use crate::image::labels::REPO_PATH;
 use crate::start::labels::{KEEP, WORK_BRANCH};
 use crate::work::look::{held_by, held_by_one};
-use crate::work::{Held, Keep};
+use crate::work::{Held, Keep, Probe};
 
+/// So many containers are asked at a time: some have to be started for it.
+const AT_ONCE: usize = 4;
 /// A container that never ran may be about to, unless it is older.
 const STARTING: TimeDelta = TimeDelta::hours(1);
 
@@ -35,35 +38,48 @@ pub struct Staying {
 /// Sorts out the containers among `containers` that have ended. With `look`, none is started to be
 /// asked; with `force`, nothing that they hold keeps them.
 pub async fn idle(
-    engine: &Engine,
+    probe: &Probe<'_>,
     containers: &[ListedContainer],
     leave: &Leave<'_>,
     look: bool,
     force: bool,
 ) -> Idle {
-    let ended = containers
-        .iter()
-        .filter(|container| has_ended(container, leave, Utc::now()));
+    let ended = containers.iter();
+    let ended: Vec<&ListedContainer> = ended
+        .filter(|container| has_ended(container, leave, Utc::now()))
+        .collect();
     let mut idle = Idle::default();
-    for container in ended {
-        let keep = container.labels.get(KEEP);
-        let asked_for = keep.map(|word| Keep::of(word)) == Some(Keep::Always);
-        let reason = match asked_for {
-            _ if force => None,
-            true => Some("it was started with `--keep always`".to_owned()),
-            // One of `--rm` would be gone if it had ended by itself.
-            false => reason(engine, container, look).await,
-        };
-        match reason {
-            None => idle.going.push(container.clone()),
-            Some(reason) => idle.staying.push(Staying {
-                container: container.clone(),
-                reason,
-                holds_work: !asked_for,
-            }),
+    for some in ended.chunks(AT_ONCE) {
+        let asked = some.iter().map(|container| async {
+            match force {
+                true => None,
+                false => staying(probe, container, look).await,
+            }
+        });
+        for (container, staying) in some.iter().zip(join_all(asked).await) {
+            match staying {
+                None => idle.going.push((*container).clone()),
+                Some(staying) => idle.staying.push(staying),
+            }
         }
     }
     idle
+}
+
+/// Whether a container stays, and why.
+async fn staying(probe: &Probe<'_>, container: &ListedContainer, look: bool) -> Option<Staying> {
+    let keep = container.labels.get(KEEP);
+    let asked_for = keep.map(|word| Keep::of(word)) == Some(Keep::Always);
+    let reason = match asked_for {
+        true => "it was started with `--keep always`".to_owned(),
+        // One of `--rm` would be gone if it had ended by itself.
+        false => reason(probe, container, look).await?,
+    };
+    Some(Staying {
+        container: container.clone(),
+        reason,
+        holds_work: !asked_for,
+    })
 }
 
 /// Whether a container is dkr's, has ended, and is none of those that are to be left.
@@ -82,12 +98,12 @@ fn has_ended(container: &ListedContainer, leave: &Leave<'_>, now: DateTime<Utc>)
 }
 
 /// Why a container stays, if it does.
-async fn reason(engine: &Engine, container: &ListedContainer, look: bool) -> Option<String> {
+async fn reason(probe: &Probe<'_>, container: &ListedContainer, look: bool) -> Option<String> {
     let held = if look {
-        let held = held_by(engine, &[container]).await.pop().flatten();
+        let held = held_by(probe, &[container]).await.pop().flatten();
         held.ok_or_else(|| "it does not say what it holds".to_owned())
     } else {
-        let held = held_by_one(engine, container).await;
+        let held = held_by_one(probe, container).await;
         held.map_err(|error| error.causes.first().unwrap_or(&error.message).clone())
     };
     match held {

@@ -4,9 +4,9 @@ use crate::bake::Context;
 use crate::engine::Engine;
 use crate::engine::containers::{self, ContainerId};
 use crate::error::{Kind, Result, quoted};
-use crate::work::Keep;
 use crate::work::ask::ended_by_itself;
 use crate::work::look::held_in;
+use crate::work::{Keep, Probe};
 
 use super::labels::WORK_BRANCH;
 use super::run::keep_of;
@@ -33,7 +33,7 @@ pub async fn end(
         }
         Keep::Auto => {
             let waiting = cx.ui.waiting("look for work in the container");
-            let held = held_in(engine, id).await;
+            let held = held_in(&Probe::new(engine, cx)?, id).await;
             if let Ok(held) = &held
                 && held.only_there.is_empty()
             {

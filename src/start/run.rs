@@ -7,7 +7,6 @@ use super::labels::{COMMAND, KEEP, RUNS};
 use crate::bake::Context;
 use crate::engine::Engine;
 use crate::engine::attach::{Outcome, Start, attach_to_running, run_attached, start_until_ready};
-use crate::engine::command::output;
 use crate::engine::containers::{self, ContainerId, ContainerSpec, ContainerState, ExitStatus};
 use crate::engine::exec::{TmuxEnd, attach_tmux};
 use crate::engine::stdin::Stdin;
@@ -15,8 +14,8 @@ use crate::engine::streams::Streams;
 use crate::env::Env;
 use crate::error::{Error, Result, quoted};
 use crate::ui::spoken::UntilSpoken;
-use crate::work::Keep;
 use crate::work::ask::{Purpose, set_purpose};
+use crate::work::{Keep, Probe};
 
 /// What is waited for until a container speaks.
 const STARTING: &str = "start the container";
@@ -100,13 +99,14 @@ pub async fn come_back(
 ) -> Result<u8> {
     let (engine, id) = (target.engine, target.id);
     let is_command = state.labels.get(RUNS).is_some_and(|runs| runs == COMMAND);
+    let probe = Probe::new(engine, cx)?;
     let has_session = async || {
         // One of a command that was come back to has a session, too.
-        let asked = output(engine, id, &["tmux", "has-session"]).await;
-        !is_command || asked.is_ok_and(|ended| ended.status == ExitStatus(0))
+        let asked = probe.output(id, &["tmux", "has-session"]).await;
+        asked.is_ok_and(|answer| answer.status == ExitStatus(0))
     };
     let waiting = cx.ui.waiting("look into the container");
-    let to_command = state.running && !has_session().await;
+    let to_command = state.running && is_command && !has_session().await;
     drop(waiting);
     if to_command {
         if state.tty && !terminal {

@@ -2,18 +2,22 @@
 //!
 //! One that runs is asked by a command. One that has ended left a report, which the archive API
 //! reads; one that was killed did not, and is started for it: a file that the archive API writes
-//! tells its entrypoint to do nothing but wait while dkr looks.
+//! tells its entrypoint to do nothing but wait while dkr looks. Each question has limits: the answer is
+//! somebody else's.
 
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use tokio::time::timeout;
+use tokio::io::{AsyncRead, AsyncWrite};
 
+use super::awake::{Note, while_awake};
 use super::report::Report;
+use crate::bake::Context;
+use crate::conf::Key;
 use crate::engine::archive::{read_file, write_file};
-use crate::engine::command::output;
-use crate::engine::containers::{self, ContainerId, ExitStatus, WaitFor};
-use crate::engine::signals::Signal;
+use crate::engine::containers::{self, ContainerId, ExitStatus};
+use crate::engine::question::{self, Answer, Patience};
+use crate::engine::streams::Streams;
 use crate::engine::{Engine, ListedContainer};
 use crate::error::{Error, Kind, Result};
 
@@ -29,12 +33,12 @@ const ENDED: &str = "/workspace/.git/dkr-ended";
 const STARTED: &str = "/workspace/.git/dkr-started";
 /// The file in it that says what the next start is for.
 const NEXT: &str = "dkr-next";
-/// The largest report: each of a thousand commits and as many branches has a line.
-const LARGEST: u64 = 4 << 20;
+/// The largest report (bytes): each of a thousand commits and every branch has a line.
+const LARGEST: u64 = 32 << 20;
 /// How long a container may take for an answer that is only shown.
-const PATIENCE: Duration = Duration::from_secs(20);
-/// How long a container may take to run.
-const START: Duration = Duration::from_secs(20);
+const GLANCE: Duration = Duration::from_secs(20);
+/// How much longer than it may be silent a container may take for all of its answer.
+const TALK: u32 = 30;
 /// How long the entrypoint may take: its fetch has 120 s (DKR_FETCH_TIMEOUT in entrypoint.sh).
 const PREPARING: TimeDelta = TimeDelta::seconds(150);
 /// How often it is looked at meanwhile.
@@ -47,6 +51,201 @@ pub enum Purpose {
     Rest,
     /// A tmux session.
     Session,
+}
+
+/// Asks the containers of an engine, each within limits.
+pub struct Probe<'a> {
+    /// The engine.
+    pub engine: &'a Engine,
+    cx: &'a Context,
+    silence: Duration,
+}
+
+impl<'a> Probe<'a> {
+    /// A probe with the user's limit (`container_timeout`).
+    ///
+    /// # Errors
+    /// When the setting has a value that it cannot have.
+    pub fn new(engine: &'a Engine, cx: &'a Context) -> Result<Self> {
+        let seconds = cx.settings.number(Key::ContainerTimeout, None)?;
+        let silence = Duration::from_secs(seconds.map_or(0, |seconds| seconds.value));
+        Ok(Probe {
+            engine,
+            cx,
+            silence,
+        })
+    }
+
+    fn within(&self, silence: Duration, total: Option<Duration>) -> Patience {
+        Patience {
+            silence,
+            total,
+            interrupt: self.cx.interrupt.clone(),
+        }
+    }
+
+    /// What is known of the work in a container without starting it; nothing if it was killed.
+    ///
+    /// # Errors
+    /// When it cannot be asked.
+    pub async fn look(&self, container: &ListedContainer) -> Result<Option<Report>> {
+        let id = &container.id;
+        match &*container.state {
+            "running" => {
+                let glance = GLANCE.min(self.silence);
+                let patience = self.within(glance, Some(glance));
+                self.report(id, &[], &patience).await.map(Some)
+            }
+            "paused" => Err(Error::failed(format!("container `{id}` is paused"))),
+            _ => saved(self.engine, id).await,
+        }
+    }
+
+    /// What is known of the work in a container, which is started if need be. With `tree`, the
+    /// uncommitted state is weighed too.
+    ///
+    /// # Errors
+    /// When it cannot be asked.
+    pub async fn ask(&self, id: &ContainerId, tree: bool) -> Result<Report> {
+        let state = containers::inspect(self.engine, &id.0).await?;
+        let enough = |report: &Report| !tree || !report.is_dirty() || report.tree.is_some();
+        if !state.running
+            && let Some(report) = saved(self.engine, id).await?.filter(enough)
+        {
+            return Ok(report);
+        }
+        let mut options = Vec::new();
+        options.extend((!state.running).then_some("save"));
+        options.extend(tree.then_some("tree"));
+        let patience = self.within(self.silence, Some(self.silence));
+        self.awake(id, async || self.report(id, &options, &patience).await)
+            .await
+    }
+
+    async fn report(
+        &self,
+        id: &ContainerId,
+        options: &[&str],
+        patience: &Patience,
+    ) -> Result<Report> {
+        let command = [&[SCRIPT, "report"], options].concat();
+        let attempt = format!("cannot learn what work container `{id}` holds");
+        self.run_script(id, &command, attempt, patience).await
+    }
+
+    /// The report that the script prints of work that it saves with `command`.
+    ///
+    /// # Errors
+    /// When it fails; `attempt` is what it was run for.
+    pub async fn save(
+        &self,
+        id: &ContainerId,
+        command: &[&str],
+        attempt: String,
+    ) -> Result<Report> {
+        let patience = self.within(self.silence, Some(self.silence * TALK));
+        self.run_script(id, command, attempt, &patience).await
+    }
+
+    async fn run_script(
+        &self,
+        id: &ContainerId,
+        command: &[&str],
+        attempt: String,
+        patience: &Patience,
+    ) -> Result<Report> {
+        match question::output(self.engine, id, command, patience).await {
+            Ok(answer) if answer.status == ExitStatus(0) => {
+                Report::parse(&String::from_utf8_lossy(&answer.stdout))
+            }
+            Ok(answer) => {
+                let error = Error::failed(attempt).cause(answer.reason());
+                Err(script_failed(self.engine, id, error).await)
+            }
+            Err(error) if error.kind == Kind::Interrupted => Err(error),
+            Err(error) => Err(script_failed(self.engine, id, error).await),
+        }
+    }
+
+    /// What a command prints in a container that runs.
+    ///
+    /// # Errors
+    /// As [`question::output`].
+    pub async fn output(&self, id: &ContainerId, command: &[&str]) -> Result<Answer> {
+        let patience = self.within(self.silence, Some(self.silence));
+        question::output(self.engine, id, command, &patience).await
+    }
+
+    /// Runs a command in a container that runs, between these streams; without a limit for all of it
+    /// if a person `reads` along.
+    ///
+    /// # Errors
+    /// As [`question::pipe`].
+    pub async fn pipe<I, O, E>(
+        &self,
+        id: &ContainerId,
+        command: &[&str],
+        streams: Streams<I, O, E>,
+        reads: bool,
+    ) -> Result<ExitStatus>
+    where
+        I: AsyncRead + Unpin,
+        O: AsyncWrite + Unpin,
+        E: AsyncWrite + Unpin,
+    {
+        let total = (!reads).then(|| self.silence * TALK);
+        let patience = self.within(self.silence, total);
+        question::pipe(self.engine, id, command, streams, &patience).await
+    }
+
+    /// Waits until no other dkr has a stopped container started in order to look into it.
+    ///
+    /// # Errors
+    /// When that takes too long.
+    pub async fn until_left_alone(&self, id: &ContainerId) -> Result<()> {
+        let note = Note::take(&self.cx.env, id, self.silence).await?;
+        if let Some(note) = note {
+            note.remove();
+        }
+        Ok(())
+    }
+
+    /// Does `work` with a container that runs: one that does not is started at rest, and stopped
+    /// again.
+    ///
+    /// # Errors
+    /// When it cannot be started, and whatever `work` fails with.
+    pub async fn awake<T>(
+        &self,
+        id: &ContainerId,
+        work: impl AsyncFnOnce() -> Result<T>,
+    ) -> Result<T> {
+        let note = Note::take(&self.cx.env, id, self.silence).await?;
+        let state = containers::inspect(self.engine, &id.0).await?;
+        if state.running {
+            if let Some(note) = note {
+                note.remove();
+            }
+            return work().await;
+        }
+        let start = async || {
+            set_purpose(self.engine, id, Purpose::Rest).await?;
+            containers::start(self.engine, id).await?;
+            self.until_runs(id).await
+        };
+        while_awake(self.engine, &state, note, start, work).await
+    }
+
+    /// Waits until the entrypoint has read what its start is for.
+    async fn until_runs(&self, id: &ContainerId) -> Result<()> {
+        let note = format!("{GIT_DIR}/{NEXT}");
+        let wait = r#"while [ -e "$0" ]; do sleep 0.05 || sleep 1; done"#;
+        let failed = || Error::failed(format!("container `{id}` does not start"));
+        match self.output(id, &["sh", "-c", wait, &note]).await? {
+            answer if answer.status == ExitStatus(0) => Ok(()),
+            answer => Err(failed().cause(answer.reason())),
+        }
+    }
 }
 
 /// Says what the next start of a stopped container is for.
@@ -100,42 +299,6 @@ pub async fn script_failed(engine: &Engine, id: &ContainerId, error: Error) -> E
     }
 }
 
-/// What is known of the work in a container without starting it; nothing if it was killed.
-///
-/// # Errors
-/// When it cannot be asked.
-pub async fn look(engine: &Engine, container: &ListedContainer) -> Result<Option<Report>> {
-    let id = &container.id;
-    match &*container.state {
-        "running" => {
-            let asked = timeout(PATIENCE, report(engine, id, &[])).await;
-            let late = |_| Error::failed(format!("container `{id}` does not answer"));
-            asked.map_err(late)?.map(Some)
-        }
-        "paused" => Err(Error::failed(format!("container `{id}` is paused"))),
-        _ => saved(engine, id).await,
-    }
-}
-
-/// What is known of the work in a container, which is started if need be. With `tree`, the
-/// uncommitted state is weighed too.
-///
-/// # Errors
-/// When it cannot be asked.
-pub async fn ask(engine: &Engine, id: &ContainerId, tree: bool) -> Result<Report> {
-    let state = containers::inspect(engine, &id.0).await?;
-    if state.running {
-        let options: &[&str] = if tree { &["tree"] } else { &[] };
-        return report(engine, id, options).await;
-    }
-    let enough = |report: &Report| !tree || !report.is_dirty() || report.tree.is_some();
-    if let Some(report) = saved(engine, id).await?.filter(enough) {
-        return Ok(report);
-    }
-    let options: &[&str] = if tree { &["save", "tree"] } else { &["save"] };
-    awake(engine, id, async || report(engine, id, options).await).await
-}
-
 /// Whether a container has ever run: one that has not holds no work.
 ///
 /// # Errors
@@ -153,40 +316,6 @@ pub async fn has_run(engine: &Engine, id: &ContainerId) -> Result<bool> {
 pub async fn ended_by_itself(engine: &Engine, id: &ContainerId) -> Result<bool> {
     let found = read_file(engine, id, ENDED, LARGEST).await?;
     Ok(found.is_some())
-}
-
-/// Does `work` with a container that runs: one that does not is started at rest, and stopped again.
-///
-/// # Errors
-/// When it cannot be started, and whatever `work` fails with.
-pub async fn awake<T>(
-    engine: &Engine,
-    id: &ContainerId,
-    work: impl AsyncFnOnce() -> Result<T>,
-) -> Result<T> {
-    if containers::inspect(engine, &id.0).await?.running {
-        return work().await;
-    }
-    set_purpose(engine, id, Purpose::Rest).await?;
-    containers::start(engine, id).await?;
-    let done = match until_runs(engine, id).await {
-        Ok(()) => work().await,
-        Err(error) => Err(error),
-    };
-    let stopped = put_to_sleep(engine, id).await;
-    done.and_then(|done| stopped.map(|()| done))
-}
-
-/// Waits until the entrypoint has read what its start is for.
-async fn until_runs(engine: &Engine, id: &ContainerId) -> Result<()> {
-    let note = format!("{GIT_DIR}/{NEXT}");
-    let wait = r#"while [ -e "$0" ]; do sleep 0.05; done"#;
-    let failed = || Error::failed(format!("container `{id}` does not start"));
-    let read = timeout(START, output(engine, id, &["sh", "-c", wait, &note])).await;
-    match read.map_err(|_| failed())?? {
-        ended if ended.status == ExitStatus(0) => Ok(()),
-        ended => Err(failed().cause(ended.reason())),
-    }
 }
 
 /// Waits until the entrypoint of a container that began to run at `began` (RFC 3339) has made the
@@ -209,40 +338,6 @@ pub async fn until_prepared(engine: &Engine, id: &ContainerId, began: &str) {
             return;
         }
         tokio::time::sleep(POLL).await;
-    }
-}
-
-async fn put_to_sleep(engine: &Engine, id: &ContainerId) -> Result<()> {
-    containers::kill(engine, id, Signal::Kill).await?;
-    let exit = containers::wait(engine, id, WaitFor::NotRunning).await?;
-    exit.status().await.map(drop)
-}
-
-async fn report(engine: &Engine, id: &ContainerId, options: &[&str]) -> Result<Report> {
-    let command = [&[SCRIPT, "report"], options].concat();
-    let attempt = format!("cannot learn what work container `{id}` holds");
-    run_script(engine, id, &command, attempt).await
-}
-
-/// The report that the script prints.
-///
-/// # Errors
-/// When it fails; `attempt` is what it was run for.
-pub async fn run_script(
-    engine: &Engine,
-    id: &ContainerId,
-    command: &[&str],
-    attempt: String,
-) -> Result<Report> {
-    match output(engine, id, command).await {
-        Ok(ended) if ended.status == ExitStatus(0) => {
-            Report::parse(&String::from_utf8_lossy(&ended.stdout))
-        }
-        Ok(ended) => {
-            let error = Error::failed(attempt).cause(ended.reason());
-            Err(script_failed(engine, id, error).await)
-        }
-        Err(error) => Err(script_failed(engine, id, error).await),
     }
 }
 

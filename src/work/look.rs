@@ -4,12 +4,12 @@ use std::collections::HashMap;
 
 use futures_util::future::join_all;
 
-use super::ask::{ask, has_run, look};
+use super::ask::{Probe, has_run};
 use super::host::{Places, needs_tree, on_host, repository};
 use super::report::Report;
 use super::safety::OnlyThere;
+use crate::engine::ListedContainer;
 use crate::engine::containers::ContainerId;
-use crate::engine::{Engine, ListedContainer};
 use crate::error::Result;
 use crate::git::{COMPARE_LIMIT, Comparison, Repository};
 use crate::image::labels::{REF, REPO_PATH};
@@ -27,9 +27,9 @@ pub struct Held {
 }
 
 /// What each of the containers holds, without starting any; nothing for one that does not say.
-pub async fn held_by(engine: &Engine, containers: &[&ListedContainer]) -> Vec<Option<Held>> {
+pub async fn held_by(probe: &Probe<'_>, containers: &[&ListedContainer]) -> Vec<Option<Held>> {
     let reports = containers.iter().map(|container| async {
-        match look(engine, container).await {
+        match probe.look(container).await {
             Ok(None) if container.state == "created" => Some(None),
             Ok(report) => report.map(Some),
             Err(_) => None,
@@ -43,7 +43,7 @@ pub async fn held_by(engine: &Engine, containers: &[&ListedContainer]) -> Vec<Op
         held.push(match report {
             None => None,
             Some(None) => Some(Held::default()),
-            Some(Some(report)) => Some(weigh(engine, container, report, repo.as_ref()).await),
+            Some(Some(report)) => Some(weigh(probe, container, report, repo.as_ref()).await),
         });
     }
     held
@@ -53,15 +53,15 @@ pub async fn held_by(engine: &Engine, containers: &[&ListedContainer]) -> Vec<Op
 ///
 /// # Errors
 /// When it cannot be asked.
-pub async fn held_by_one(engine: &Engine, container: &ListedContainer) -> Result<Held> {
-    if !has_run(engine, &container.id).await? {
+pub async fn held_by_one(probe: &Probe<'_>, container: &ListedContainer) -> Result<Held> {
+    if !has_run(probe.engine, &container.id).await? {
         return Ok(Held::default());
     }
     let repo = repository(container);
     let places = Places::of(container);
-    let mut report = ask(engine, &container.id, false).await?;
+    let mut report = probe.ask(&container.id, false).await?;
     if needs_tree(repo.as_ref(), &places, &report) {
-        report = ask(engine, &container.id, true).await?;
+        report = probe.ask(&container.id, true).await?;
     }
     Ok(hold(container, report, repo.as_ref()))
 }
@@ -70,24 +70,24 @@ pub async fn held_by_one(engine: &Engine, container: &ListedContainer) -> Result
 ///
 /// # Errors
 /// As [`held_by_one`]; `NotFound` if it is gone.
-pub async fn held_in(engine: &Engine, id: &ContainerId) -> Result<Held> {
-    let containers = engine.containers().await?;
+pub async fn held_in(probe: &Probe<'_>, id: &ContainerId) -> Result<Held> {
+    let containers = probe.engine.containers().await?;
     match containers.iter().find(|container| container.id == *id) {
-        Some(container) => held_by_one(engine, container).await,
+        Some(container) => held_by_one(probe, container).await,
         None => Ok(Held::default()),
     }
 }
 
 /// The same for a listing: a container that does not run is not started for it.
 async fn weigh(
-    engine: &Engine,
+    probe: &Probe<'_>,
     container: &ListedContainer,
     mut report: Report,
     repo: Option<&Repository>,
 ) -> Held {
     if container.state == "running"
         && needs_tree(repo, &Places::of(container), &report)
-        && let Ok(weighed) = ask(engine, &container.id, true).await
+        && let Ok(weighed) = probe.ask(&container.id, true).await
     {
         report = weighed;
     }

@@ -2,10 +2,11 @@
 //! host's repository.
 //!
 //! It stands beside `inventory` and `start`. `report`, `safety` and `names` are functions from
-//! values to values; `ask` asks a container, `look` many of them, `host` the repository, and `take`
-//! brings the work there. Nothing here asks the user or prints.
+//! values to values; `ask` asks a container, which `awake` starts if need be, `look` many of them, `host` the
+//! repository, and `take` brings the work there. Nothing here asks the user or prints.
 
 pub mod ask;
+pub mod awake;
 pub mod host;
 pub mod keep;
 pub mod look;
@@ -14,6 +15,7 @@ pub mod report;
 pub mod safety;
 pub mod take;
 
+pub use ask::Probe;
 pub use keep::Keep;
 pub use look::Held;
 pub use report::Report;

@@ -7,14 +7,14 @@ use std::collections::BTreeSet;
 
 use tokio::io::AsyncWriteExt;
 
-use super::ask::{SCRIPT, awake, run_script};
+use super::ask::{Probe, SCRIPT};
 use super::host::{Places, on_host};
 use super::report::Report;
 use super::safety::OnlyThere;
-use crate::engine::command::pipe;
+use crate::engine::ListedContainer;
 use crate::engine::containers::ExitStatus;
+use crate::engine::question::{Tail, UNREAD};
 use crate::engine::streams::Streams;
-use crate::engine::{Engine, ListedContainer};
 use crate::env::Env;
 use crate::error::{Error, Result, quoted};
 use crate::git::service::{Program, RefUpdate, Service};
@@ -66,26 +66,24 @@ pub struct Outcome {
 /// # Errors
 /// When the container cannot be asked, or git refuses: nothing was taken then.
 pub async fn take(
-    engine: &Engine,
+    probe: &Probe<'_>,
     container: &ListedContainer,
     repo: &Repository,
     force: bool,
     env: &Env,
 ) -> Result<Outcome> {
-    awake(engine, &container.id, async || {
-        take_awake(engine, container, repo, force, env).await
-    })
-    .await
+    let take = async || take_awake(probe, container, repo, force, env).await;
+    probe.awake(&container.id, take).await
 }
 
 async fn take_awake(
-    engine: &Engine,
+    probe: &Probe<'_>,
     container: &ListedContainer,
     repo: &Repository,
     force: bool,
     env: &Env,
 ) -> Result<Outcome> {
-    let report = snapshot(engine, container).await?;
+    let report = snapshot(probe, container).await?;
     let places = Places::of(container);
     let safe = repo.on_some_ref(&report.ends().collect::<Vec<_>>());
     let taken = repo.commits_below(&places.all_taken());
@@ -99,17 +97,17 @@ async fn take_awake(
     };
     let taken = plan.make();
     if !taken.is_empty() {
-        let delivered = deliver(engine, container, repo, &report, &taken, force, env).await;
+        let delivered = deliver(probe, container, repo, &report, &taken, force, env).await;
         delivered.map_err(|error| refused(error, container, &places))?;
     }
     let left = OnlyThere::of(&report, &on_host(Some(repo), &places, &report));
     Ok(Outcome { taken, left })
 }
 
-async fn snapshot(engine: &Engine, container: &ListedContainer) -> Result<Report> {
+async fn snapshot(probe: &Probe<'_>, container: &ListedContainer) -> Result<Report> {
     let id = &container.id;
     let attempt = format!("cannot save the work in container `{id}`");
-    run_script(engine, id, &[SCRIPT, "take", &id.0], attempt).await
+    probe.save(id, &[SCRIPT, "take", &id.0], attempt).await
 }
 
 /// Adds what helps to git's words.
@@ -235,7 +233,7 @@ fn describe(name: &str) -> String {
 }
 
 async fn deliver(
-    engine: &Engine,
+    probe: &Probe<'_>,
     container: &ListedContainer,
     repo: &Repository,
     report: &Report,
@@ -248,32 +246,28 @@ async fn deliver(
     let service = Service::new(repo.git_dir(), Program::Deliver { refs, force })?;
     let revisions = revisions(repo, report, &updates);
     let (mut far, near) = tokio::io::duplex(BUFFER);
-    let mut errors = Vec::new();
+    let mut errors = Tail::default();
     let packing = async {
         let streams = Streams {
             stdin: Some(revisions.as_bytes()),
             stdout: &mut far,
             stderr: &mut errors,
         };
-        let packed = pipe(engine, &container.id, &PACK, streams).await;
-        let closed = far.shutdown().await;
+        let packed = probe.pipe(&container.id, &PACK, streams, false).await;
+        // A reader that has gone says why itself.
+        let _ = far.shutdown().await;
         drop(far);
-        packed.and_then(|status| {
-            closed
-                .map(|()| status)
-                .map_err(|e| Error::bug("a pipe").because(e))
-        })
+        packed
     };
     let (packed, delivered) = tokio::join!(packing, service.deliver(&updates, near, env));
-    let words = String::from_utf8_lossy(&errors).trim().to_owned();
-    if packed? != ExitStatus(0) {
-        let error = Error::failed(format!(
-            "cannot pack the work in container `{}`",
-            container.id
-        ));
-        return Err(error.cause(words));
+    match packed? {
+        ExitStatus(0) | UNREAD => delivered,
+        status => {
+            let id = &container.id;
+            let error = Error::failed(format!("cannot pack the work in container `{id}`"));
+            Err(error.cause(errors.reason(status)))
+        }
     }
-    delivered
 }
 
 /// What is packed, and what the host has of it already.

@@ -22,6 +22,7 @@ mod networks;
 mod odd_repositories;
 mod packs;
 mod prune;
+mod silent;
 mod staleness;
 mod start_image;
 mod status;

@@ -88,6 +88,7 @@ settings! {
     PidsLimit, "pids_limit", Kind::Text, None, "processes that a container may have";
     Gpus, "gpus", Kind::Text, None, "graphics processors that a container has";
     Keep, "keep", Kind::Choice(&["auto", "always", "never"]), Some("auto"), "whether a container is kept when it has ended";
+    ContainerTimeout, "container_timeout", Kind::Number { min: 1, max: 86_400 }, Some("60"), "seconds that a container may take to answer dkr";
 }
 
 impl Key {

@@ -1,0 +1,300 @@
+//! What dkr itself runs in a container to learn or to fetch something.
+//!
+//! The answer is somebody else's: it may never come, or never end. So each question has limits, and
+//! what does not end within them is killed, with all that it started.
+
+use std::future::pending;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+use super::command::{Connected, create, exit_status, hijack, start_alone};
+use super::connect::Engine;
+use super::containers::{ContainerId, ExitStatus};
+use super::request::Hijacked;
+use super::streams::{Broken, Format, OutputEnd, Streams, Until};
+use crate::error::{Error, Result};
+
+/// Marks the processes of one question: all that a process starts inherits its environment.
+const MARK: &str = "DKR_QUESTION";
+
+/// Kills the processes that are marked with $0.
+const KILL: &str = r#"for process in /proc/[0-9]*; do
+    ! grep -qs "DKR_QUESTION=$0" "$process/environ" || kill -s KILL "${process#/proc/}"
+done"#;
+
+/// How long the engine may take for a kill: who asked waits for it.
+const KILL_TIME: Duration = Duration::from_secs(5);
+
+/// The status of a command whose output nobody reads any more: 128 and the number of SIGPIPE.
+pub const UNREAD: ExitStatus = ExitStatus(141);
+
+/// How long a container may take for an answer.
+#[derive(Debug, Clone)]
+pub struct Patience {
+    /// Without a word.
+    pub silence: Duration,
+    /// In all; without a limit where a person reads along.
+    pub total: Option<Duration>,
+    /// The user wants dkr to end.
+    pub interrupt: CancellationToken,
+}
+
+/// What a command that dkr itself runs wrote, and how it ended.
+#[derive(Debug)]
+pub struct Answer {
+    /// Its status.
+    pub status: ExitStatus,
+    /// Its output.
+    pub stdout: Vec<u8>,
+    /// Its last errors.
+    pub stderr: Tail,
+}
+
+impl Answer {
+    /// Why it failed: its own words, if it has any.
+    pub fn reason(&self) -> String {
+        self.stderr.reason(self.status)
+    }
+}
+
+/// Runs a command to its end and collects what it writes.
+///
+/// # Errors
+/// When the container does not run, the connection is lost, or a limit is reached.
+pub async fn output(
+    engine: &Engine,
+    id: &ContainerId,
+    command: &[&str],
+    patience: &Patience,
+) -> Result<Answer> {
+    let (mut stdout, mut stderr) = (Capped::default(), Tail::default());
+    let streams = Streams {
+        stdin: None::<tokio::io::Empty>,
+        stdout: &mut stdout,
+        stderr: &mut stderr,
+    };
+    let status = pipe(engine, id, command, streams, patience).await?;
+    Ok(Answer {
+        status,
+        stdout: stdout.0,
+        stderr,
+    })
+}
+
+/// Runs a command to its end between these streams. When nobody takes its output any more it is
+/// killed, and its status is that of a command that SIGPIPE ended.
+///
+/// # Errors
+/// As [`output`].
+pub async fn pipe<I, O, E>(
+    engine: &Engine,
+    id: &ContainerId,
+    command: &[&str],
+    streams: Streams<I, O, E>,
+    patience: &Patience,
+) -> Result<ExitStatus>
+where
+    I: AsyncRead + Unpin,
+    O: AsyncWrite + Unpin,
+    E: AsyncWrite + Unpin,
+{
+    let attempt = format!("cannot run `{}` in container `{id}`", command.join(" "));
+    let token = format!("{:016x}", rand::random::<u64>());
+    let stdin = streams.stdin.is_some();
+    let words = command.iter().map(|word| (*word).to_owned()).collect();
+    let begun = async {
+        let mark = vec![format!("{MARK}={token}")];
+        let exec = create(engine, id, words, mark, Connected::Streams { stdin }).await?;
+        let connection = hijack(engine, &exec, false, &attempt).await?;
+        Ok((exec, connection))
+    };
+    let ended = match timeout(patience.silence, begun).await {
+        Err(_) => Ok(End::Late(patience.silence)),
+        Ok(Err(error)) => return Err(error),
+        Ok(Ok((exec, connection))) => match copy(connection, streams, patience).await {
+            Ok(End::Closed) => match exit_status(engine, &exec).await {
+                Ok(status) => return Ok(status),
+                Err(error) => Err(error),
+            },
+            other => other,
+        },
+    };
+    kill(engine, id, &token).await;
+    match ended? {
+        End::Closed | End::Unread => Ok(UNREAD),
+        End::Late(limit) => Err(late(&attempt, limit)),
+        End::Interrupted => Err(Error::interrupted()),
+    }
+}
+
+/// Why copying between a command and its streams ended.
+enum End {
+    /// The command closed its output.
+    Closed,
+    /// Nobody takes its output any more.
+    Unread,
+    /// It was silent, or at it, for this long.
+    Late(Duration),
+    /// The user wants dkr to end.
+    Interrupted,
+}
+
+async fn copy<I, O, E>(
+    connection: Hijacked,
+    streams: Streams<I, O, E>,
+    patience: &Patience,
+) -> Result<End>
+where
+    I: AsyncRead + Unpin,
+    O: AsyncWrite + Unpin,
+    E: AsyncWrite + Unpin,
+{
+    let broken = Broken::default();
+    let until = Until::Silent(patience.silence);
+    let (output, input) = streams.join(connection, Format::Frames, until, &broken);
+    let (mut output, mut input) = (pin!(output), pin!(input));
+    let mut total = pin!(async {
+        match patience.total {
+            Some(limit) => {
+                sleep(limit).await;
+                limit
+            }
+            None => pending().await,
+        }
+    });
+    let mut input_open = true;
+    let end = loop {
+        tokio::select! {
+            end = &mut output => break match end? {
+                OutputEnd::Silent => End::Late(patience.silence),
+                OutputEnd::Closed | OutputEnd::Nul => End::Closed,
+            },
+            () = &mut input, if input_open => input_open = false,
+            () = broken.notified() => break End::Unread,
+            limit = &mut total => break End::Late(limit),
+            () = patience.interrupt.cancelled() => break End::Interrupted,
+        }
+    };
+    broken.check()?;
+    Ok(end)
+}
+
+fn late(attempt: &str, limit: Duration) -> Error {
+    let seconds = limit.as_secs();
+    Error::failed(attempt)
+        .cause(format!("no answer from the container within {seconds} s"))
+        .hint("`DKR_CONTAINER_TIMEOUT=SECONDS` waits longer")
+}
+
+/// Kills what a question started. A container that has ended has no processes, and one that hides
+/// them is not dkr's to clean.
+async fn kill(engine: &Engine, id: &ContainerId, token: &str) {
+    let command = ["sh", "-c", KILL, token].map(str::to_owned).to_vec();
+    let killing = async {
+        let exec = create(engine, id, command, Vec::new(), Connected::Nothing).await?;
+        start_alone(engine, &exec, "cannot end a command in the container").await
+    };
+    let _ = timeout(KILL_TIME, killing).await;
+}
+
+/// The most that is collected of an answer (bytes): a container may write without end.
+const MOST: usize = 32 << 20;
+/// The most that is kept of what a command complains of (bytes).
+const LAST_WORDS: usize = 4096;
+
+/// What was written, as long as it is not too much.
+#[derive(Debug, Default)]
+struct Capped(Vec<u8>);
+
+impl Capped {
+    fn take(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        if self.0.len() + bytes.len() > MOST {
+            let excess = format!("it is more than {} MiB", MOST >> 20);
+            return Err(std::io::Error::other(excess));
+        }
+        self.0.extend_from_slice(bytes);
+        Ok(())
+    }
+}
+
+/// The end of what was written.
+#[derive(Debug, Default)]
+pub struct Tail(Vec<u8>);
+
+impl Tail {
+    /// Why a command with this status failed: its last words, if it had any.
+    pub fn reason(&self, status: ExitStatus) -> String {
+        match String::from_utf8_lossy(&self.0).trim() {
+            "" => format!("exit status {}", status.0),
+            words => words.to_owned(),
+        }
+    }
+
+    fn take(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        self.0.extend_from_slice(bytes);
+        let excess = self.0.len().saturating_sub(LAST_WORDS);
+        self.0.drain(..excess);
+        Ok(())
+    }
+}
+
+/// Both take what is written at once.
+macro_rules! collects {
+    ($collector:ty) => {
+        impl AsyncWrite for $collector {
+            fn poll_write(
+                mut self: Pin<&mut Self>,
+                _: &mut Context<'_>,
+                bytes: &[u8],
+            ) -> Poll<std::io::Result<usize>> {
+                Poll::Ready(self.take(bytes).map(|()| bytes.len()))
+            }
+
+            fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+                Poll::Ready(Ok(()))
+            }
+
+            fn poll_shutdown(
+                self: Pin<&mut Self>,
+                _: &mut Context<'_>,
+            ) -> Poll<std::io::Result<()>> {
+                Poll::Ready(Ok(()))
+            }
+        }
+    };
+}
+collects!(Capped);
+collects!(Tail);
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncWriteExt;
+
+    use super::*;
+
+    #[test]
+    fn what_kills_looks_for_the_mark() {
+        assert!(KILL.contains(&format!("\"{MARK}=$0\"")));
+    }
+
+    #[tokio::test]
+    async fn output_without_end_is_not_collected() {
+        let mut capped = Capped::default();
+        let chunk = vec![0; MOST / 2];
+        assert!(capped.write_all(&chunk).await.is_ok());
+        assert!(capped.write_all(&chunk).await.is_ok());
+        assert!(capped.write_all(b"x").await.is_err());
+        assert_eq!(capped.0.len(), MOST);
+        let mut tail = Tail::default();
+        tail.write_all(&chunk).await.unwrap();
+        tail.write_all(b"the end\n").await.unwrap();
+        assert_eq!(tail.0.len(), LAST_WORDS);
+        assert!(tail.reason(ExitStatus(1)).ends_with("the end"));
+        assert_eq!(Tail::default().reason(ExitStatus(3)), "exit status 3");
+    }
+}
