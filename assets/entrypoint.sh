@@ -418,6 +418,7 @@ run() {
     fi
     $undo_ignore "$@" <&3 3<&- &
     child=$!
+    [ -z "$pending" ] || pass_on "$pending"
     wait_for_child
 }
 
@@ -438,11 +439,27 @@ wait_for_child() {
 pass_on() {
     passed=yes
     case $1 in TERM | INT | QUIT) told=yes ;; esac
-    [ -z "$child" ] || kill "-$1" "$child" 2>/dev/null
+    # What comes before there is a child is for it all the same.
+    pending=$1
+    [ -n "$child" ] || return
+    pending=
+    wait_until_heard
+    kill "-$1" "$child" 2>/dev/null
 }
 
+# Until `env` has undone it, the child ignores SIGINT and SIGQUIT. One that ignores SIGINT by itself
+# gets its signals a second later.
+wait_until_heard() {
+    for _ in 1 2 3 4 5 6 7 8 9 10; do
+        mask=
+        while read -r name mask _ && [ "$name" != SigIgn: ]; do :; done <"/proc/$child/status"
+        # The last digit holds signals 1 to 4.
+        case $mask in *[2367abef]) sleep 0.1 || return ;; *) return ;; esac
+    done
+} 2>/dev/null
+
 pass_signals_on() {
-    child=
+    child='' pending=
     for signal in HUP TERM USR1 USR2 PIPE; do
         # shellcheck disable=SC2064 # the name is wanted now
         trap "pass_on $signal" "$signal"

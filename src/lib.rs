@@ -53,15 +53,12 @@ pub mod ui;
 pub mod work;
 
 use std::ffi::OsString;
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
-
-use tokio_util::sync::CancellationToken;
 
 use crate::bake::Context;
 use crate::cli::{Cli, Instead};
 use crate::conf::{Key, Settings};
+use crate::engine::signals::Router;
 use crate::env::Env;
 use crate::error::{Error, Kind, Result};
 use crate::ui::progress::ProgressMode;
@@ -129,8 +126,7 @@ fn context(cli: &Cli, env: Env) -> Result<Context> {
     };
     Ok(Context {
         ui: Ui::new(&env, options),
-        interrupt: CancellationToken::new(),
-        signals_handed_over: Arc::default(),
+        signals: Router::default(),
         settings,
         env,
     })
@@ -146,22 +142,10 @@ fn start_runtime() -> Result<tokio::runtime::Runtime> {
 /// The first Ctrl-C (or request to terminate) lets the command end what it began; a second one
 /// ends the process at once.
 async fn interruptible(cli: &Cli, context: &Context) -> Result<u8> {
-    let interrupt = context.interrupt.clone();
-    let handed_over = context.signals_handed_over.clone();
-    let watching = tokio::spawn(async move {
-        let ours = async || loop {
-            interrupted().await;
-            if !handed_over.load(Ordering::Relaxed) {
-                break;
-            }
-        };
-        ours().await;
-        interrupt.cancel();
-        ours().await;
-        std::process::exit(i32::from(Kind::Interrupted.exit_code()));
-    });
+    let at_once = || std::process::exit(i32::from(Kind::Interrupted.exit_code()));
+    let watching = tokio::spawn(context.signals.clone().run(at_once));
     let overdue = async {
-        context.interrupt.cancelled().await;
+        context.signals.interrupt().cancelled().await;
         tokio::time::sleep(GRACE).await;
     };
     let ended = tokio::select! {
@@ -170,21 +154,4 @@ async fn interruptible(cli: &Cli, context: &Context) -> Result<u8> {
     };
     watching.abort();
     ended
-}
-
-async fn interrupted() {
-    use tokio::signal::unix::{SignalKind, signal};
-    let listen = |kind| async move {
-        match signal(kind) {
-            Ok(mut signal) => {
-                signal.recv().await;
-            }
-            Err(_) => std::future::pending().await,
-        }
-    };
-    tokio::select! {
-        () = listen(SignalKind::interrupt()) => (),
-        () = listen(SignalKind::terminate()) => (),
-        () = listen(SignalKind::hangup()) => (),
-    }
 }

@@ -24,12 +24,8 @@ pub mod ssh;
 pub mod update;
 pub mod url;
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-
-use tokio_util::sync::CancellationToken;
-
 use crate::conf::Settings;
+use crate::engine::signals::Router;
 use crate::env::Env;
 use crate::ui::Ui;
 
@@ -41,15 +37,6 @@ pub struct Context {
     pub settings: Settings,
     /// How to speak to the user.
     pub ui: Ui,
-    /// The user wants dkr to end.
-    pub interrupt: CancellationToken,
-    /// Signals belong to a container's command now.
-    pub signals_handed_over: Arc<AtomicBool>,
-}
-
-impl Context {
-    /// From now on signals are for the command in a container, and end dkr no more.
-    pub fn hand_over_signals(&self) {
-        self.signals_handed_over.store(true, Ordering::Relaxed);
-    }
+    /// Whom a signal is for; at first dkr itself.
+    pub signals: Router,
 }

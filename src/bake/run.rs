@@ -133,7 +133,7 @@ impl Build<'_> {
             waiting.take();
             progress.show(&event);
         };
-        let cancel = context.interrupt.cancelled();
+        let cancel = context.signals.interrupt().cancelled();
         match crate::build::build(engine, &context.env, request, &mut show, cancel).await {
             Ok(image) => Ok(image.to_string()),
             Err(BuildFailure::Step(mut step)) => {

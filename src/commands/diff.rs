@@ -42,7 +42,7 @@ pub async fn run(cx: &Context, args: &DiffArgs) -> Result<()> {
             None => show(&probe, &container.id, command, tokio::io::stdout()).await,
             Some(program) => {
                 // Ctrl-C is the pager's.
-                cx.hand_over_signals();
+                let _signals = cx.signals.hand_over()?;
                 let mut pager = Pager::start(&program, &cx.ui)?;
                 let shown = show(&probe, &container.id, command, pager.input()).await;
                 pager.wait().await?;

@@ -79,8 +79,8 @@ async fn image(cx: &Context, args: &DoctorArgs, engine: &Engine) -> Result<Optio
     let stock = Stock::read(engine).await?;
     let image = find(&stock.images, name)?;
     // Its container is removed whatever the user presses.
-    cx.hand_over_signals();
-    Ok(Some(git_status::check(engine, image).await))
+    let mut signals = cx.signals.hand_over()?;
+    Ok(Some(git_status::check(engine, image, &mut signals).await))
 }
 
 /// A line for each check; on a narrow terminal more, with the message below the name.

@@ -55,7 +55,8 @@ pub async fn run(cx: &Context, args: &ExecArgs) -> Result<u8> {
         stderr: stderr(),
     };
     drop(waiting);
-    cx.hand_over_signals();
-    let ended = command::run(&engine, id, &args.command, env, terminal, streams).await?;
+    let mut signals = cx.signals.hand_over()?;
+    let command = &args.command;
+    let ended = command::run(&engine, id, command, env, terminal, streams, &mut signals).await?;
     Ok(ended.0)
 }

@@ -10,6 +10,7 @@ use super::{Check, Status};
 use crate::engine::Engine;
 use crate::engine::attach::{Outcome, run_attached};
 use crate::engine::containers::{self, ContainerSpec, ExitStatus};
+use crate::engine::signals::Signals;
 use crate::engine::streams::Streams;
 use crate::error::{Error, Result};
 use crate::inventory::Stocked;
@@ -24,8 +25,8 @@ const LIMIT: Duration = Duration::from_secs(10 * 60);
 const SLOW: Duration = Duration::from_secs(2);
 
 /// Times `git status` twice in a new container without network, which is removed afterwards.
-pub async fn check(engine: &Engine, image: &Stocked) -> Check {
-    match time(engine, image).await {
+pub async fn check(engine: &Engine, image: &Stocked, signals: &mut Signals) -> Check {
+    match time(engine, image, signals).await {
         Ok((first, second)) => judge(image.name(), first, second),
         Err(error) => Check::error("git status", Status::Fail, &error),
     }
@@ -44,7 +45,11 @@ fn judge(name: &str, first: Duration, second: Duration) -> Check {
     Check::ok("git status", found)
 }
 
-async fn time(engine: &Engine, image: &Stocked) -> Result<(Duration, Duration)> {
+async fn time(
+    engine: &Engine,
+    image: &Stocked,
+    signals: &mut Signals,
+) -> Result<(Duration, Duration)> {
     let spec = ContainerSpec {
         image: image.image.id.clone(),
         command: ["sh", "-c", SCRIPT].map(str::to_owned).to_vec(),
@@ -58,7 +63,7 @@ async fn time(engine: &Engine, image: &Stocked) -> Result<(Duration, Duration)> 
         stdout: sink(),
         stderr: &mut said,
     };
-    let ended = timeout(LIMIT, run_attached(engine, &id, false, streams)).await;
+    let ended = timeout(LIMIT, run_attached(engine, &id, false, streams, signals)).await;
     // However it ended: it may run on, and nobody wants it.
     containers::force_remove(engine, &id).await?;
     let said = String::from_utf8_lossy(&said);

@@ -28,6 +28,10 @@ const ASKED_ENOUGH: usize = 3;
 /// Ctrl-\ are no signals there.
 pub(super) const GRACE: Duration = Duration::from_secs(2);
 
+/// How long after its start a container may hear no signal: the kernel drops what PID 1 has no handler
+/// for yet (pid_namespaces(7)), and the engine's init has none at its very beginning.
+const DEAF: Duration = Duration::from_millis(300);
+
 /// How attaching ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
@@ -56,13 +60,15 @@ pub async fn run_attached<I, O, E>(
     id: &ContainerId,
     tty: bool,
     streams: Streams<I, O, E>,
+    signals: &mut Signals,
 ) -> Result<Outcome>
 where
     I: AsyncRead + Unpin,
     O: AsyncWrite + Unpin,
     E: AsyncWrite + Unpin,
 {
-    outcome(run(engine, id, tty, streams, Until::End(WaitFor::NextExit)).await?)
+    let until = Until::End(WaitFor::NextExit);
+    outcome(run(engine, id, tty, streams, until, signals).await?)
 }
 
 /// The same with a container that runs already; what it wrote before comes first. Without stdin it
@@ -75,13 +81,15 @@ pub async fn attach_to_running<I, O, E>(
     id: &ContainerId,
     tty: bool,
     streams: Streams<I, O, E>,
+    signals: &mut Signals,
 ) -> Result<Outcome>
 where
     I: AsyncRead + Unpin,
     O: AsyncWrite + Unpin,
     E: AsyncWrite + Unpin,
 {
-    outcome(run(engine, id, tty, streams, Until::End(WaitFor::NotRunning)).await?)
+    let until = Until::End(WaitFor::NotRunning);
+    outcome(run(engine, id, tty, streams, until, signals).await?)
 }
 
 fn outcome(start: Start) -> Result<Outcome> {
@@ -105,7 +113,12 @@ enum Until {
 ///
 /// # Errors
 /// When it cannot be started, or the engine is gone before.
-pub async fn start_until_ready<E>(engine: &Engine, id: &ContainerId, stderr: E) -> Result<Start>
+pub async fn start_until_ready<E>(
+    engine: &Engine,
+    id: &ContainerId,
+    stderr: E,
+    signals: &mut Signals,
+) -> Result<Start>
 where
     E: AsyncWrite + Unpin,
 {
@@ -114,7 +127,7 @@ where
         stdout: tokio::io::sink(),
         stderr,
     };
-    run(engine, id, false, streams, Until::Ready).await
+    run(engine, id, false, streams, Until::Ready, signals).await
 }
 
 async fn run<I, O, E>(
@@ -123,13 +136,13 @@ async fn run<I, O, E>(
     tty: bool,
     streams: Streams<I, O, E>,
     until: Until,
+    signals: &mut Signals,
 ) -> Result<Start>
 where
     I: AsyncRead + Unpin,
     O: AsyncWrite + Unpin,
     E: AsyncWrite + Unpin,
 {
-    let mut signals = Signals::listen()?;
     let stdin = u8::from(streams.stdin.is_some());
     let runs = until == Until::End(WaitFor::NotRunning);
     let logs = u8::from(runs);
@@ -152,8 +165,10 @@ where
         ),
     )?;
     if !runs {
+        signals.check()?;
         containers::start(engine, id).await?;
     }
+    let hears = Instant::now() + if runs { Duration::ZERO } else { DEAF };
     let _raw = tty.then(RawMode::enter).transpose()?;
 
     let stdout_broken = Broken::default();
@@ -193,6 +208,7 @@ where
                 if runs && stdin == 0 && signal.ends() {
                     return Ok(Start::Failed(Outcome::LeftRunning(signal)));
                 }
+                tokio::time::sleep_until(hears).await;
                 containers::kill(engine, id, signal).await?;
                 if patience.ends_after(signal) {
                     return Ok(Start::Failed(Outcome::LeftRunning(signal)));

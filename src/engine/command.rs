@@ -136,13 +136,13 @@ pub async fn run<I, O, E>(
     env: Vec<String>,
     tty: bool,
     streams: Streams<I, O, E>,
+    signals: &mut Signals,
 ) -> Result<ExitStatus>
 where
     I: AsyncRead + Unpin,
     O: AsyncWrite + Unpin,
     E: AsyncWrite + Unpin,
 {
-    let mut signals = Signals::listen()?;
     let attempt = format!("cannot run `{}` in container `{id}`", command.join(" "));
     let file = format!("/tmp/.dkr-exec-{:016x}", rand::random::<u64>());
     let findable = ["sh", "-c", FINDABLE, &file].map(str::to_owned);

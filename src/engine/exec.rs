@@ -46,6 +46,7 @@ pub async fn attach_tmux<I, O>(
     env: Vec<String>,
     stdin: I,
     mut stdout: O,
+    signals: &mut Signals,
 ) -> Result<TmuxEnd>
 where
     I: AsyncRead + Unpin,
@@ -60,7 +61,7 @@ where
         stdout: &mut stdout,
         stderr: tokio::io::sink(),
     };
-    match run_on_terminal(engine, id, &exec, &client, streams).await {
+    match run_on_terminal(engine, id, &exec, &client, streams, signals).await {
         Ok(Some(signal)) => Ok(TmuxEnd::HungUp(signal)),
         Ok(None) => match exit_status(engine, &exec).await {
             Ok(DETACHED) => Ok(TmuxEnd::Detached),
@@ -81,13 +82,13 @@ async fn run_on_terminal<I, O, E>(
     exec: &str,
     client: &str,
     streams: Streams<I, O, E>,
+    signals: &mut Signals,
 ) -> Result<Option<Signal>>
 where
     I: AsyncRead + Unpin,
     O: AsyncWrite + Unpin,
     E: AsyncWrite + Unpin,
 {
-    let mut signals = Signals::listen()?;
     let attempt = format!("cannot attach to tmux in container `{id}`");
     let connection = hijack(engine, exec, true, &attempt).await?;
     let _raw = RawMode::enter()?;

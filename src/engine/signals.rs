@@ -1,8 +1,12 @@
-//! The signals that dkr passes on to what it runs, as `docker run --sig-proxy` does.
+//! The signals that reach dkr: which end it, and which it passes on to what it runs, as
+//! `docker run --sig-proxy` does.
 
 use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::signal::unix::{self, SignalKind};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio_util::sync::CancellationToken;
 
 use crate::error::{Error, Result};
 
@@ -67,46 +71,168 @@ impl Signal {
     }
 }
 
-/// Listens to the signals. None of them ends this process any more, until it exits.
-#[derive(Debug)]
-pub(super) struct Signals {
+/// Decides whom a signal that asks to end is for: dkr itself, or what it runs as long as that runs.
+/// Each such signal has exactly one addressee, whenever it comes.
+#[derive(Debug, Clone, Default)]
+pub struct Router {
+    addressee: Arc<Mutex<Option<UnboundedSender<Signal>>>>,
+    interrupt: CancellationToken,
+}
+
+impl Router {
+    /// Is cancelled when dkr itself is asked to end.
+    pub fn interrupt(&self) -> &CancellationToken {
+        &self.interrupt
+    }
+
+    /// Hands the signals over: they are for the owner of the result, as long as that lives.
+    ///
+    /// # Errors
+    /// `Interrupted` if dkr has been asked to end already; when signals cannot be listened to.
+    pub fn hand_over(&self) -> Result<Signals> {
+        let (sender, ends) = unbounded_channel();
+        let signals = Signals::listen(ends)?;
+        let mut addressee = self.addressee();
+        if self.interrupt.is_cancelled() {
+            return Err(Error::interrupted());
+        }
+        *addressee = Some(sender);
+        Ok(signals)
+    }
+
+    /// Passes on all signals that ask to end, for ever. `insisted` is called when dkr itself is asked
+    /// once more.
+    pub async fn run(self, insisted: impl Fn()) {
+        let Ok(mut source) = EndSignals::listen() else {
+            return;
+        };
+        loop {
+            let signal = source.next().await;
+            if !self.deliver(signal) {
+                insisted();
+            }
+        }
+    }
+
+    /// Whether the signal said something new.
+    fn deliver(&self, signal: Signal) -> bool {
+        let addressee = self.addressee();
+        // Once what dkr ran has ended, dkr itself is meant again.
+        if addressee.as_ref().is_some_and(|to| to.send(signal).is_ok()) {
+            return true;
+        }
+        let first = !self.interrupt.is_cancelled();
+        self.interrupt.cancel();
+        first
+    }
+
+    fn addressee(&self) -> MutexGuard<'_, Option<UnboundedSender<Signal>>> {
+        let addressee = self.addressee.lock();
+        addressee.unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The signals that ask a process to end, and that a terminal or another process sends any program.
+struct EndSignals {
     hangup: unix::Signal,
     interrupt: unix::Signal,
-    quit: unix::Signal,
     terminate: unix::Signal,
+}
+
+impl EndSignals {
+    fn listen() -> io::Result<Self> {
+        Ok(EndSignals {
+            hangup: unix::signal(SignalKind::hangup())?,
+            interrupt: unix::signal(SignalKind::interrupt())?,
+            terminate: unix::signal(SignalKind::terminate())?,
+        })
+    }
+
+    async fn next(&mut self) -> Signal {
+        tokio::select! {
+            _ = self.hangup.recv() => Signal::Hangup,
+            _ = self.interrupt.recv() => Signal::Interrupt,
+            _ = self.terminate.recv() => Signal::Terminate,
+        }
+    }
+}
+
+/// The signals that are for what dkr runs. None of them ends this process meanwhile.
+#[derive(Debug)]
+pub struct Signals {
+    ends: UnboundedReceiver<Signal>,
+    quit: unix::Signal,
     user1: unix::Signal,
     user2: unix::Signal,
     window_change: unix::Signal,
 }
 
 impl Signals {
-    pub(super) fn listen() -> Result<Self> {
-        let signals = Self::listen_to_all();
-        signals.map_err(|e| Error::failed("cannot listen to signals").because(e))
-    }
-
-    fn listen_to_all() -> io::Result<Self> {
+    fn listen(ends: UnboundedReceiver<Signal>) -> Result<Self> {
+        let others = || -> io::Result<[unix::Signal; 4]> {
+            Ok([
+                unix::signal(SignalKind::quit())?,
+                unix::signal(SignalKind::user_defined1())?,
+                unix::signal(SignalKind::user_defined2())?,
+                unix::signal(SignalKind::window_change())?,
+            ])
+        };
+        let others = others().map_err(|e| Error::failed("cannot listen to signals").because(e))?;
+        let [quit, user1, user2, window_change] = others;
         Ok(Signals {
-            hangup: unix::signal(SignalKind::hangup())?,
-            interrupt: unix::signal(SignalKind::interrupt())?,
-            quit: unix::signal(SignalKind::quit())?,
-            terminate: unix::signal(SignalKind::terminate())?,
-            user1: unix::signal(SignalKind::user_defined1())?,
-            user2: unix::signal(SignalKind::user_defined2())?,
-            window_change: unix::signal(SignalKind::window_change())?,
+            ends,
+            quit,
+            user1,
+            user2,
+            window_change,
         })
     }
 
     /// The next signal. Cancelling loses none.
     pub(super) async fn next(&mut self) -> Signal {
         tokio::select! {
-            _ = self.hangup.recv() => Signal::Hangup,
-            _ = self.interrupt.recv() => Signal::Interrupt,
+            Some(signal) = self.ends.recv() => signal,
             _ = self.quit.recv() => Signal::Quit,
-            _ = self.terminate.recv() => Signal::Terminate,
             _ = self.user1.recv() => Signal::User1,
             _ = self.user2.recv() => Signal::User2,
             _ = self.window_change.recv() => Signal::WindowChange,
         }
+    }
+
+    /// Fails if an end was asked for before there is anything to pass that on to.
+    ///
+    /// # Errors
+    /// `Interrupted`.
+    pub(super) fn check(&mut self) -> Result<()> {
+        match self.ends.try_recv() {
+            Ok(_) => Err(Error::interrupted()),
+            Err(_) => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Kind;
+
+    #[tokio::test]
+    async fn a_request_to_end_has_one_addressee_whenever_it_comes() {
+        let router = Router::default();
+        let mut signals = router.hand_over().unwrap();
+        assert!(router.deliver(Signal::Interrupt) && router.deliver(Signal::Terminate));
+        assert!(!router.interrupt().is_cancelled());
+        assert_eq!(signals.next().await, Signal::Interrupt);
+        assert_eq!(signals.check().unwrap_err().kind, Kind::Interrupted);
+        assert!(signals.check().is_ok());
+        drop(signals);
+        assert!(router.deliver(Signal::Interrupt));
+        assert!(router.interrupt().is_cancelled());
+
+        let router = Router::default();
+        assert!(router.deliver(Signal::Interrupt));
+        assert!(!router.deliver(Signal::Interrupt));
+        assert!(router.interrupt().is_cancelled());
+        assert_eq!(router.hand_over().unwrap_err().kind, Kind::Interrupted);
     }
 }

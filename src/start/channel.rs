@@ -122,7 +122,7 @@ pub async fn sweep(engine: &Engine, cx: &Context) {
 /// When the channel cannot be served; when the engine cannot be asked in the end.
 pub async fn serve(root: &Path, cx: &Context) -> Result<()> {
     // Signals are the channel's: it has to take its sockets away.
-    cx.hand_over_signals();
+    let _signals = cx.signals.hand_over()?;
     let folder = Folder::open(root)?;
     let id = ContainerId(folder.channel()?.container);
     let before = before(&Engine::connect(&cx.env).await?, &id).await?;

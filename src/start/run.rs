@@ -9,6 +9,7 @@ use crate::engine::Engine;
 use crate::engine::attach::{Outcome, Start, attach_to_running, run_attached, start_until_ready};
 use crate::engine::containers::{self, ContainerId, ContainerSpec, ContainerState, ExitStatus};
 use crate::engine::exec::{TmuxEnd, attach_tmux};
+use crate::engine::signals::Signals;
 use crate::engine::stdin::Stdin;
 use crate::engine::streams::Streams;
 use crate::env::Env;
@@ -39,13 +40,14 @@ pub struct Target<'a> {
 /// # Errors
 /// When it cannot be started, or the engine is gone before its end.
 pub async fn run(target: &Target<'_>, spec: &ContainerSpec, cx: &Context) -> Result<u8> {
-    cx.hand_over_signals();
-    let ended = if spec.command.is_empty() {
-        run_session(target, cx).await
-    } else {
-        run_command(target, spec.tty, cx).await
+    let attended = async {
+        let mut signals = cx.signals.hand_over()?;
+        match spec.command.is_empty() {
+            true => run_session(target, &mut signals, cx).await,
+            false => run_command(target, spec.tty, &mut signals, cx).await,
+        }
     };
-    match ended {
+    match attended.await {
         Ok(status) => settle(target, status, cx).await,
         Err(error) => {
             forget_unused(target).await?;
@@ -61,11 +63,14 @@ pub async fn run(target: &Target<'_>, spec: &ContainerSpec, cx: &Context) -> Res
 pub async fn run_detached(target: &Target<'_>, session: bool, cx: &Context) -> Result<u8> {
     let (engine, id, name) = (target.engine, target.id, target.name);
     let spoken = starting(cx);
-    let started = if session {
-        start_until_ready(engine, id, spoken.stream(stderr())).await
-    } else {
-        containers::start(engine, id).await.map(|()| Start::Ready)
+    let started = async {
+        let mut signals = cx.signals.hand_over()?;
+        match session {
+            true => start_until_ready(engine, id, spoken.stream(stderr()), &mut signals).await,
+            false => containers::start(engine, id).await.map(|()| Start::Ready),
+        }
     };
+    let started = started.await;
     drop(spoken);
     match started {
         Ok(Start::Ready) => {
@@ -112,16 +117,17 @@ pub async fn come_back(
         if state.tty && !terminal {
             return Err(without_terminal("the command in it has a terminal"));
         }
-        cx.hand_over_signals();
-        let ended = attach_command(target, state, cx).await?;
+        let mut signals = cx.signals.hand_over()?;
+        let ended = attach_command(target, state, &mut signals, cx).await?;
+        drop(signals);
         return settle(target, ended, cx).await;
     }
     if !terminal {
         return Err(without_terminal("its session is tmux"));
     }
-    cx.hand_over_signals();
+    let mut signals = cx.signals.hand_over()?;
     let ended = if state.running {
-        attach(target, cx).await?
+        attach(target, &mut signals, cx).await?
     } else {
         let waiting = cx.ui.waiting(STARTING);
         if is_command {
@@ -130,12 +136,13 @@ pub async fn come_back(
         if state.tty {
             containers::start(engine, id).await?;
             drop(waiting);
-            attach(target, cx).await?
+            attach(target, &mut signals, cx).await?
         } else {
             drop(waiting);
-            run_session(target, cx).await?
+            run_session(target, &mut signals, cx).await?
         }
     };
+    drop(signals);
     settle(target, ended, cx).await
 }
 
@@ -195,7 +202,12 @@ fn starting(cx: &Context) -> UntilSpoken {
     UntilSpoken::new(cx.ui.waiting(STARTING))
 }
 
-async fn run_command(target: &Target<'_>, tty: bool, cx: &Context) -> Result<Option<ExitStatus>> {
+async fn run_command(
+    target: &Target<'_>,
+    tty: bool,
+    signals: &mut Signals,
+    cx: &Context,
+) -> Result<Option<ExitStatus>> {
     let spoken = starting(cx);
     let streams = Streams {
         stdin: Some(stdin()?),
@@ -203,13 +215,14 @@ async fn run_command(target: &Target<'_>, tty: bool, cx: &Context) -> Result<Opt
         stderr: spoken.stream(stderr()),
     };
     drop(spoken);
-    let outcome = run_attached(target.engine, target.id, tty, streams).await?;
+    let outcome = run_attached(target.engine, target.id, tty, streams, signals).await?;
     Ok(status_of(outcome, target, cx))
 }
 
 async fn attach_command(
     target: &Target<'_>,
     state: &ContainerState,
+    signals: &mut Signals,
     cx: &Context,
 ) -> Result<Option<ExitStatus>> {
     let streams = Streams {
@@ -217,7 +230,7 @@ async fn attach_command(
         stdout: stdout(),
         stderr: stderr(),
     };
-    let outcome = attach_to_running(target.engine, target.id, state.tty, streams).await?;
+    let outcome = attach_to_running(target.engine, target.id, state.tty, streams, signals).await?;
     if !state.stdin && matches!(outcome, Outcome::LeftRunning(_)) {
         say_that_it_goes_on(target, cx);
         return Ok(None);
@@ -225,18 +238,27 @@ async fn attach_command(
     Ok(status_of(outcome, target, cx))
 }
 
-async fn run_session(target: &Target<'_>, cx: &Context) -> Result<Option<ExitStatus>> {
+async fn run_session(
+    target: &Target<'_>,
+    signals: &mut Signals,
+    cx: &Context,
+) -> Result<Option<ExitStatus>> {
     let stderr = starting(cx).stream(stderr());
-    match start_until_ready(target.engine, target.id, stderr).await? {
-        Start::Ready => attach(target, cx).await,
+    match start_until_ready(target.engine, target.id, stderr, signals).await? {
+        Start::Ready => attach(target, signals, cx).await,
         Start::Failed(outcome) => Ok(status_of(outcome, target, cx)),
     }
 }
 
-async fn attach(target: &Target<'_>, cx: &Context) -> Result<Option<ExitStatus>> {
+async fn attach(
+    target: &Target<'_>,
+    signals: &mut Signals,
+    cx: &Context,
+) -> Result<Option<ExitStatus>> {
     let variables = terminal_variables(&cx.env);
-    let end = attach_tmux(target.engine, target.id, variables, stdin()?, stdout()).await?;
-    match end {
+    let (engine, id) = (target.engine, target.id);
+    let end = attach_tmux(engine, id, variables, stdin()?, stdout(), signals).await;
+    match end? {
         TmuxEnd::Ended(status) => Ok(Some(status)),
         TmuxEnd::Detached | TmuxEnd::HungUp(_) => {
             say_that_it_goes_on(target, cx);

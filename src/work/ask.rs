@@ -80,7 +80,7 @@ impl<'a> Probe<'a> {
         Patience {
             silence,
             total,
-            interrupt: self.cx.interrupt.clone(),
+            interrupt: self.cx.signals.interrupt().clone(),
         }
     }
 

@@ -22,6 +22,7 @@ mod networks;
 mod odd_repositories;
 mod packs;
 mod prune;
+mod signals;
 mod silent;
 mod staleness;
 mod start_image;

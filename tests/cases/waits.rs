@@ -73,7 +73,7 @@ const WAITS: &[(&[&str], &str, &str)] = &[
     (
         &["prune", "--dry-run"],
         "GET /containers/json",
-        "look into the images",
+        "look for work in the containers",
     ),
     (
         &["attach", "fix/parser"],
