@@ -19,7 +19,7 @@ use crate::image::BakedImage;
 pub struct Site<'a> {
     /// The engine.
     pub engine: &'a Engine,
-    /// The images that were there when the lock was taken.
+    /// dkr's own images that were there when the lock was taken.
     pub images: Vec<BakedImage>,
     /// The way to the repository.
     pub access: Access,
@@ -51,7 +51,7 @@ impl<'a> Site<'a> {
         let lock = BakeLock::acquire(&cx.env, &name, repo.root(), on_wait).await?;
         Ok(Site {
             engine,
-            images: list(engine).await?,
+            images: list(engine).await?.own,
             access,
             origin,
             _lock: lock,

@@ -15,7 +15,7 @@ use crate::dockerfile::Dockerfile;
 use crate::engine::Engine;
 use crate::error::Result;
 use crate::git::Target;
-use crate::image::{BakedImage, Labels};
+use crate::image::{BakedImage, Images, Labels};
 use crate::ui::size::size;
 use crate::ui::time::duration;
 
@@ -116,7 +116,7 @@ pub(super) fn ssh_flags(args: &SshArgs) -> SshFlags {
 async fn show(cx: &Context, create: &Create<'_>) -> Result<()> {
     let waiting = cx.ui.waiting("look into the images");
     let images = match Engine::connect(&cx.env).await {
-        Ok(engine) => list(&engine).await?,
+        Ok(engine) => list(&engine).await?.own,
         Err(error) => {
             cx.ui.warning(&error.message);
             Vec::new()
@@ -131,6 +131,7 @@ async fn show(cx: &Context, create: &Create<'_>) -> Result<()> {
 pub(super) async fn show_update(
     cx: &Context,
     create: &Create<'_>,
+    images: &Images,
     answer: DriftAnswer,
     engine: &Engine,
 ) -> Result<()> {
@@ -139,14 +140,13 @@ pub(super) async fn show_update(
         given => given,
     };
     let waiting = cx.ui.waiting("look into the images");
-    let images = list(engine).await?;
-    let update = newest_update(create, &images)?;
-    let (dockerfiles, labels) = match choose(update, &images, answer, engine, cx).await? {
+    let update = newest_update(create, images)?;
+    let (dockerfiles, labels) = match choose(update, &images.own, answer, engine, cx).await? {
         Some((update, dockerfile)) => (vec![dockerfile], update.labels()),
-        None => create.plan(&images),
+        None => create.plan(&images.own),
     };
     drop(waiting);
-    print_plan(cx, create, &dockerfiles, &labels, &images)
+    print_plan(cx, create, &dockerfiles, &labels, &images.own)
 }
 
 fn print_plan(

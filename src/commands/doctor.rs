@@ -77,7 +77,7 @@ async fn image(cx: &Context, args: &DoctorArgs, engine: &Engine) -> Result<Optio
     };
     let _waiting = cx.ui.waiting("time `git status` in a container");
     let stock = Stock::read(engine).await?;
-    let image = find(&stock.images, name)?;
+    let image = find(&stock, name)?;
     // Its container is removed whatever the user presses.
     cx.hand_over_signals();
     Ok(Some(git_status::check(engine, image).await))

@@ -7,12 +7,14 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::remove_image::remove_and_say;
 use crate::bake::Context;
+use crate::bake::images::warn_of;
 use crate::bake::lock::BakeLock;
 use crate::cli::PruneArgs;
 use crate::conf::Key;
 use crate::engine::Engine;
 use crate::error::{Result, quoted};
 use crate::git::Repository;
+use crate::image::Query;
 use crate::image::labels::REPO_NAME;
 use crate::inventory::idle::{Idle, Staying, idle};
 use crate::inventory::plan::{Leave, prunable};
@@ -49,6 +51,11 @@ pub async fn run(cx: &Context, args: &PruneArgs) -> Result<()> {
     let engine = Engine::connect(&cx.env).await?;
     drop(waiting);
     let (mut stock, locks) = read(cx, &engine, path, dry_run).await?;
+    let query = Query {
+        repo_path: path,
+        ..Query::default()
+    };
+    warn_of(&stock.listed.rivals(query), &stock.listed, &cx.ui);
     let idle = {
         let _waiting = cx.ui.waiting("look for work in the containers");
         idle(&engine, &stock.containers, &leave, dry_run, args.force).await

@@ -21,7 +21,7 @@ pub async fn run(cx: &Context, args: &RemoveImageArgs) -> Result<()> {
     let stock = Stock::read(&engine).await?;
     let mut images: Vec<&Stocked> = Vec::new();
     for name in &args.names {
-        let image = find(&stock.images, name)?;
+        let image = find(&stock, name)?;
         if !images.contains(&image) {
             images.push(image);
         }

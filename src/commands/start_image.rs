@@ -4,7 +4,7 @@ use super::come_back::{existing, go_back};
 use super::create_image::ssh_flags;
 use crate::bake::access::{self, Reach};
 use crate::bake::create::{CloneMode, Create};
-use crate::bake::images::list;
+use crate::bake::images::{list, warn_of};
 use crate::bake::missing::no_image;
 use crate::bake::refresh::{DriftAnswer, refresh};
 use crate::bake::ssh::{Mounted, SshSettings};
@@ -270,10 +270,13 @@ async fn choose(cx: &Context, args: &StartImageArgs, engine: &Engine) -> Result<
         reference,
         ref_name: full_name.as_deref(),
     };
-    let image = best(&images, query);
+    let image = best(&images.own, query);
     let image = image.ok_or_else(|| no_image(&images, repo.as_ref(), reference))?;
+    let mut rivals = images.rivals(query);
+    rivals.retain(|rival| rival.image.labels.created_at >= image.labels.created_at);
+    warn_of(&rivals, &images, &cx.ui);
     if let (Some(repo), None) = (&repo, reference) {
-        say_which(repo, &images, image, cx);
+        say_which(repo, &images.own, image, cx);
     }
     Ok(image.clone())
 }
@@ -327,8 +330,18 @@ async fn update(
         clone: CloneMode::choose(&cx.settings, None)?,
         force: false,
     };
-    refresh(&create, DriftAnswer::Ask, false, engine, &reach, cx).await?;
     let images = list(engine).await?;
+    refresh(
+        &create,
+        &images,
+        DriftAnswer::Ask,
+        false,
+        engine,
+        &reach,
+        cx,
+    )
+    .await?;
+    let images = list(engine).await?.own;
     let newest = newest_of_exact_ref(&images, repo.root(), &target.ref_name);
     newest
         .cloned()

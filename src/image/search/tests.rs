@@ -11,6 +11,8 @@ fn image(id: &str, ref_name: &str, branch: &str, from: &str, second: i64) -> Bak
         id: id.into(),
         tags: vec![],
         size: 1,
+        made: second,
+        of_containers: BTreeMap::new(),
         labels: Labels {
             ref_name: ref_name.into(),
             branch: branch.into(),
@@ -163,7 +165,24 @@ fn an_image_is_shown_under_its_moving_tag_else_its_own_else_any() {
         image.tags.push(added.into());
         assert_eq!(Row::from(&image).tag, shown);
     }
+    assert!(image.has_given_name());
+    image.tags.retain(|tag| tag != "a:mine");
+    assert!(!image.has_given_name());
+    image.tags.push("dkr:mine".into());
+    assert!(image.has_given_name());
     assert_eq!(image.own_tag(), Some("dkr:linux-main-00ff00"));
+}
+
+#[test]
+fn labels_of_a_container_are_kept_apart() {
+    let mut map = sample().to_map();
+    for (name, value) in [("dkr.keep", "never"), ("vendor", "me")] {
+        map.insert(name.into(), value.into());
+    }
+    let image = BakedImage::new("i", vec![], 1, 2, &map).unwrap();
+    assert_eq!(image.labels, sample());
+    let keep = ("dkr.keep".to_owned(), "never".to_owned());
+    assert_eq!(image.of_containers, BTreeMap::from([keep]));
 }
 
 #[test]
