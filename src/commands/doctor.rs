@@ -76,7 +76,7 @@ async fn image(cx: &Context, args: &DoctorArgs, engine: &Engine) -> Result<Optio
         return Ok(None);
     };
     let _waiting = cx.ui.waiting("time `git status` in a container");
-    let stock = Stock::read(engine).await?;
+    let stock = Stock::read(engine, &cx.env).await?;
     let image = find(&stock, name)?;
     // Its container is removed whatever the user presses.
     cx.hand_over_signals();

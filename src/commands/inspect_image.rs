@@ -33,7 +33,7 @@ use crate::ui::time::ago;
 pub async fn run(cx: &Context, args: &InspectImageArgs) -> Result<()> {
     let waiting = cx.ui.waiting("look into the images");
     let engine = Engine::connect(&cx.env).await?;
-    let stock = Stock::read(&engine).await?;
+    let stock = Stock::read(&engine, &cx.env).await?;
     let image = choose(&stock, args, &cx.ui)?;
     let mut freshness = Freshness::default();
     let staleness = freshness.staleness(&image.image);

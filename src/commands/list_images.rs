@@ -56,7 +56,7 @@ pub async fn run(cx: &Context, args: &ListImagesArgs) -> Result<()> {
         let ids = found.iter().map(|image| format!("{}\n", image.id));
         return cx.ui.data(&ids.collect::<String>());
     }
-    let stock = Stock::overview(&engine).await?;
+    let stock = Stock::overview(&engine, &cx.env).await?;
     let by_id = stock
         .images
         .iter()

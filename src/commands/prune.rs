@@ -175,7 +175,7 @@ async fn read(
 ) -> Result<(Stock, BTreeMap<String, BakeLock>)> {
     let stock = {
         let _waiting = cx.ui.waiting("look into the images");
-        Stock::read(engine).await?
+        Stock::read(engine, &cx.env).await?
     };
     if look {
         return Ok((stock, BTreeMap::new()));
@@ -198,7 +198,7 @@ async fn read(
         locks.insert(path.to_owned(), lock);
     }
     let _waiting = cx.ui.waiting("look into the images");
-    Ok((Stock::read(engine).await?, locks))
+    Ok((Stock::read(engine, &cx.env).await?, locks))
 }
 
 fn table(stock: &Stock, images: &[&Stocked]) -> Table {

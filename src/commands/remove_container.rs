@@ -1,6 +1,6 @@
 //! `dkr remove-container`: removes containers, but not with work that is nowhere else.
 
-use super::containers::{choose_all, list};
+use super::containers::choose_all;
 use crate::bake::Context;
 use crate::cli::RemoveContainerArgs;
 use crate::engine::containers::{self, force_remove};
@@ -9,6 +9,7 @@ use crate::error::{Error, Kind, Result, quoted};
 use crate::start::channel;
 use crate::start::end::remove;
 use crate::start::labels::working_branch;
+use crate::work::Containers;
 use crate::work::look::held_by_one;
 
 /// Runs the command.
@@ -19,7 +20,7 @@ use crate::work::look::held_by_one;
 pub async fn run(cx: &Context, args: &RemoveContainerArgs) -> Result<()> {
     let waiting = cx.ui.waiting("look for work in the containers");
     let engine = Engine::connect(&cx.env).await?;
-    let containers = list(&engine).await?;
+    let containers = Containers::read(&engine, &cx.env).await?;
     let chosen = choose_all(&containers, &args.names)?;
     let mut holds = Vec::new();
     for container in &chosen {

@@ -28,8 +28,9 @@ use crate::start::channel;
 use crate::start::container::{Surroundings, Way, Wishes, specify};
 use crate::start::run::{Target, run as run_container, run_detached, terminal_variables};
 use crate::start::stale::{Decision, StaleAnswer, compare, decide};
-use crate::work::Keep;
+use crate::work::host::prefix_of_this_machine;
 use crate::work::names::branches_of;
+use crate::work::{Containers, Keep};
 
 /// Hex digits of a shortened commit.
 const SHORT_COMMIT: usize = 10;
@@ -61,27 +62,27 @@ pub async fn run(cx: &Context, args: &StartImageArgs) -> Result<u8> {
     let waiting = cx.ui.waiting("look for the image");
     let engine = Engine::connect(&cx.env).await?;
     // With a name they come first; else beside the rest.
-    let listed = match args.name {
-        Some(_) => Some(engine.containers().await?),
-        None => None,
+    let containers = match args.name {
+        Some(_) => Containers::read(&engine, &cx.env).await?,
+        None => Containers::default(),
     };
-    if let Some(state) = existing(args, &engine, listed.as_deref().unwrap_or_default()).await? {
+    if let Some(state) = existing(args, &engine, &containers).await? {
         drop(waiting);
         return go_back(cx, args, terminal, &engine, &state).await;
     }
     let others = async {
-        match listed {
-            Some(listed) => Ok(listed),
+        match args.name {
+            Some(_) => Ok(Vec::new()),
             None => engine.containers().await,
         }
     };
     let (mut image, location, others) =
         tokio::try_join!(choose(cx, args, &engine), engine.location(), others)?;
-    let prefix = PushPrefix::of_hostname(&hostname());
-    let repo = Repository::discover(image.labels.repo_path.as_ref());
+    let prefix = prefix_of_this_machine();
+    let repo = Repository::at(&image.labels.repo_path);
     if let Some(name) = &args.name {
         check_working_branch(name, &image.labels.branch)?;
-        check_beside(name, &branches_of(&others, &image.labels.repo_path))?;
+        check_beside(name, &branches_of(&containers.own, &image.labels.repo_path))?;
         if let Ok(repo) = &repo {
             repo.check_push_target(prefix.as_str(), name)?;
         }
@@ -120,7 +121,7 @@ pub async fn run(cx: &Context, args: &StartImageArgs) -> Result<u8> {
     let served = repo.as_ref().ok().filter(|_| !by_ssh);
     let folder = match served {
         Some(_) => Some(channel::prepare(&location, cx)?),
-        None => channel::prepare_watch(&location, cx),
+        None => channel::prepare_watch(cx),
     };
     let source = folder.as_ref().map(Folder::mount_source);
     around.way = match (&mounted, served, &source) {
@@ -368,11 +369,4 @@ fn tip(repo: &Repository, image: &BakedImage) -> Option<String> {
     let located = repo.locate(Some(&image.labels.ref_name)).ok()?;
     let target = repo.resolve(located).ok()?;
     Some(target.commit.to_string())
-}
-
-fn hostname() -> String {
-    rustix::system::uname()
-        .nodename()
-        .to_string_lossy()
-        .into_owned()
 }

@@ -40,7 +40,7 @@ pub async fn run(cx: &Context, args: &StatusArgs) -> Result<()> {
     let repo = source::open(args.repo.as_deref(), &cx.ui)?;
     let waiting = cx.ui.waiting("look into the images and containers");
     let engine = Engine::connect(&cx.env).await?;
-    let stock = Stock::read(&engine).await?;
+    let stock = Stock::read(&engine, &cx.env).await?;
     let query = Query {
         repo_path: Some(repo.root()),
         ..Query::default()

@@ -1,12 +1,13 @@
 //! `dkr stop`: ends what runs in containers, which stay.
 
-use super::containers::{choose_all, list};
+use super::containers::choose_all;
 use crate::bake::Context;
 use crate::cli::StopArgs;
 use crate::engine::{Engine, containers};
 use crate::error::{Kind, Result, quoted};
 use crate::start::labels::working_branch;
 use crate::ui::text::count;
+use crate::work::Containers;
 use crate::work::look::held_by_one;
 
 /// Runs the command.
@@ -16,7 +17,7 @@ use crate::work::look::held_by_one;
 pub async fn run(cx: &Context, args: &StopArgs) -> Result<()> {
     let waiting = cx.ui.waiting("look for the containers");
     let engine = Engine::connect(&cx.env).await?;
-    let containers = list(&engine).await?;
+    let containers = Containers::read(&engine, &cx.env).await?;
     let chosen = choose_all(&containers, &args.names)?;
     drop(waiting);
     for container in chosen {

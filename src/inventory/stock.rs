@@ -8,8 +8,10 @@ use super::layers::{Layers, bytes_only_in};
 use crate::bake::images::list;
 use crate::conf::ConfLabel;
 use crate::engine::{Engine, ImageDetails, ListedContainer};
+use crate::env::Env;
 use crate::error::{Kind, Result};
 use crate::image::{BakedImage, Images};
+use crate::work::Containers;
 
 /// How many images are asked about at once.
 const AT_ONCE: usize = 8;
@@ -35,14 +37,14 @@ impl Stocked {
     }
 }
 
-/// All of dkr's images of an engine, and all of its containers.
+/// All of dkr's images and containers of an engine.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Stock {
     /// The images as they were listed, and those that only look like dkr's.
     pub listed: Images,
     /// dkr's images, object images included.
     pub images: Vec<Stocked>,
-    /// The containers, of any image.
+    /// Its containers.
     pub containers: Vec<ListedContainer>,
     /// The layers of the base images that the images name and that are still there.
     bases: Vec<Vec<String>>,
@@ -53,7 +55,7 @@ impl Stock {
     ///
     /// # Errors
     /// When it does not answer.
-    pub async fn read(engine: &Engine) -> Result<Self> {
+    pub async fn read(engine: &Engine, env: &Env) -> Result<Self> {
         let mut stock = Stock::default();
         let listed = list(engine).await?;
         let names: BTreeSet<String> = listed.own.iter().filter_map(base_image).collect();
@@ -65,7 +67,8 @@ impl Stock {
             let base = existing(engine.image(&name).await)?;
             stock.bases.extend(base.map(|base| base.layer_digests));
         }
-        stock.containers = engine.containers().await?;
+        let containers = engine.containers().await?;
+        stock.containers = Containers::tell_apart(containers, &listed.own, env).own;
         stock.listed = listed;
         Ok(stock)
     }
@@ -75,7 +78,7 @@ impl Stock {
     ///
     /// # Errors
     /// As [`Stock::read`].
-    pub async fn overview(engine: &Engine) -> Result<Self> {
+    pub async fn overview(engine: &Engine, env: &Env) -> Result<Self> {
         let (listed, containers) = tokio::try_join!(list(engine), engine.containers())?;
         let names: BTreeSet<String> = listed.own.iter().filter_map(base_image).collect();
         let mut below = HashMap::new();
@@ -106,11 +109,11 @@ impl Stock {
         match listed.own.iter().map(stocked).collect() {
             Some(images) => Ok(Stock {
                 images,
-                containers,
+                containers: Containers::tell_apart(containers, &listed.own, env).own,
                 bases: Vec::new(),
                 listed,
             }),
-            None => Stock::read(engine).await,
+            None => Stock::read(engine, env).await,
         }
     }
 

@@ -4,12 +4,14 @@ use std::collections::HashMap;
 
 use futures_util::future::join_all;
 
+use super::Containers;
 use super::ask::{ask, has_run, look};
 use super::host::{Places, needs_tree, on_host, repository};
 use super::report::Report;
 use super::safety::OnlyThere;
 use crate::engine::containers::ContainerId;
 use crate::engine::{Engine, ListedContainer};
+use crate::env::Env;
 use crate::error::Result;
 use crate::git::{COMPARE_LIMIT, Comparison, Repository};
 use crate::image::labels::{REF, REPO_PATH};
@@ -70,10 +72,10 @@ pub async fn held_by_one(engine: &Engine, container: &ListedContainer) -> Result
 ///
 /// # Errors
 /// As [`held_by_one`]; `NotFound` if it is gone.
-pub async fn held_in(engine: &Engine, id: &ContainerId) -> Result<Held> {
-    let containers = engine.containers().await?;
-    match containers.iter().find(|container| container.id == *id) {
-        Some(container) => held_by_one(engine, container).await,
+pub async fn held_in(engine: &Engine, id: &ContainerId, env: &Env) -> Result<Held> {
+    let containers = Containers::read(engine, env).await?;
+    match containers.any(id) {
+        Some(container) => held_by_one(engine, &container).await,
         None => Ok(Held::default()),
     }
 }

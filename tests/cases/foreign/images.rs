@@ -186,6 +186,18 @@ fn a_base_image_with_dkrs_labels_decides_nothing() {
         ("base".into(), "1".into())
     );
 
+    // A container that dkr did not start has nothing of what the image says of containers.
+    let name = t.unique("run");
+    let body = json!({"Image": image.id(), "Cmd": ["true"], "Labels": {SANDBOX_LABEL: t.path()}});
+    super::run(&Api::of_machine(), &name, &body);
+    let ps = t.dkr(["ps", "--json", "."]).in_dir(&repo).success();
+    let row = &parsed(&ps.stdout)[0];
+    assert_eq!(
+        (&row["name"], &row["keep"], &row["runs"]),
+        (&json!(name), &Value::Null, &Value::Null)
+    );
+    let pruned = t.dkr(["prune", ".", "--force"]).in_dir(&repo).success();
+    assert_eq!(pruned.stdout, "", "{pruned}");
     // One that dkr starts is what was asked for.
     let start = ["start-image", ".", "main", "--keep", "always", "--", "true"];
     t.dkr(start).in_dir(&repo).success().stderr_has("is kept");

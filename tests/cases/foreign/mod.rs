@@ -1,6 +1,7 @@
 //! Images and containers that have dkr's labels and are not dkr's: whatever they say, nothing is started
 //! from them, built on them, counted, removed, or written because of them.
 
+mod containers;
 mod images;
 
 use serde_json::{Value, json};
