@@ -61,13 +61,13 @@ async fn clocks(engine: &Engine, id: &str) -> Result<Clocks> {
     })
 }
 
-/// Which repository and ref hold each tag.
-pub fn holders(images: &[BakedImage]) -> HashMap<&str, (String, String)> {
+/// Which repository and ref hold each tag of dkr's own images.
+pub fn holders(images: &Images) -> HashMap<&str, (String, String)> {
     let holder = |image: &BakedImage| {
         let labels = &image.labels;
         (labels.repo_path.clone(), labels.ref_name.clone())
     };
-    let tags = images.iter().flat_map(|image| {
+    let tags = images.own.iter().flat_map(|image| {
         let tags = image.tags.iter();
         tags.map(move |tag| (tag.as_str(), holder(image)))
     });
@@ -89,7 +89,7 @@ pub fn warn_of(rivals: &[&Foreign], images: &Images, ui: &Ui) {
 pub fn way_out(foreign: &Foreign, images: &Images) -> String {
     let image = &foreign.image;
     let (path, reference) = (&image.labels.repo_path, &image.labels.ref_name);
-    let newest = newest_of_exact_ref(&images.own, path, reference);
+    let newest = newest_of_exact_ref(images, path, reference);
     match (image.moving_tag(), newest.and_then(BakedImage::own_tag)) {
         (Some(tag), Some(own)) => {
             format!("`docker tag {own} {tag}` gives the tag back to the newest image of the branch")

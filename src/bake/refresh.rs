@@ -66,7 +66,7 @@ pub async fn refresh(
     if update.is_current() && !force {
         return Ok(Refreshed::Current(shown(image)));
     }
-    let chosen = choose(update, &images.own, answer, engine, cx).await?;
+    let chosen = choose(update, images, answer, engine, cx).await?;
     drop(waiting);
     let baked = match chosen {
         Some((update, dockerfile)) => update.run(&dockerfile, engine, reach, cx).await?,
@@ -82,7 +82,7 @@ pub async fn refresh(
 /// `Stale` if the configuration drifted and that is to fail; when the engine does not answer.
 pub async fn choose<'a>(
     update: Update<'a>,
-    images: &'a [BakedImage],
+    images: &'a Images,
     answer: DriftAnswer,
     engine: &Engine,
     cx: &Context,
@@ -99,7 +99,7 @@ pub async fn choose<'a>(
 /// `NotFound` if there is none.
 pub fn newest_update<'a>(create: &'a Create<'a>, images: &'a Images) -> Result<Update<'a>> {
     let (path, reference) = (create.repo.root(), &create.target.ref_name);
-    let image = newest_of_exact_ref(&images.own, path, reference).ok_or_else(|| {
+    let image = newest_of_exact_ref(images, path, reference).ok_or_else(|| {
         let typed = &create.target.branch_from;
         no_image(images, Some(create.repo), Some(typed))
     })?;

@@ -91,7 +91,7 @@ fn choose<'a>(stock: &'a Stock, args: &InspectImageArgs, ui: &Ui) -> Result<&'a 
         ref_name: full_name.as_deref(),
     };
     let images = &stock.listed;
-    let image = best(&images.own, query).and_then(|image| stock.image(&image.id));
+    let image = best(images, query).and_then(|image| stock.image(&image.id));
     let image = image.ok_or_else(|| no_image(images, Some(&repo), reference))?;
     warn_of(&images.rivals(query), images, ui);
     Ok(image)

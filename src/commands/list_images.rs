@@ -13,7 +13,7 @@ use crate::engine::Engine;
 use crate::error::Result;
 use crate::git::Repository;
 use crate::image::search::find;
-use crate::image::{BakedImage, Query, Staleness};
+use crate::image::{Images, Query, Staleness};
 use crate::inventory::freshness::in_short;
 use crate::inventory::rows::ImageRow;
 use crate::inventory::{Freshness, Stock, Stocked};
@@ -49,9 +49,9 @@ pub async fn run(cx: &Context, args: &ListImagesArgs) -> Result<()> {
         let images = list(&engine).await?;
         drop(waiting);
         warn_of(&images.rivals(query), &images, &cx.ui);
-        let found = find(&images.own, query);
+        let found = find(&images, query);
         if found.is_empty() {
-            say_nothing_found(cx, &images.own, repo.as_ref(), reference);
+            say_nothing_found(cx, &images, repo.as_ref(), reference);
         }
         let ids = found.iter().map(|image| format!("{}\n", image.id));
         return cx.ui.data(&ids.collect::<String>());
@@ -62,7 +62,7 @@ pub async fn run(cx: &Context, args: &ListImagesArgs) -> Result<()> {
         .iter()
         .map(|stocked| (&stocked.image.id, stocked));
     let by_id: HashMap<&String, &Stocked> = by_id.collect();
-    let images = find(&stock.listed.own, query).into_iter();
+    let images = find(&stock.listed, query).into_iter();
     let images = images.filter_map(|image| by_id.get(&image.id).copied());
     let images: Vec<&Stocked> = images.collect();
     let mut freshness = Freshness::default();
@@ -81,7 +81,7 @@ pub async fn run(cx: &Context, args: &ListImagesArgs) -> Result<()> {
         return cx.ui.data(&to_json(&rows.collect::<Vec<_>>())?);
     }
     if compared.is_empty() {
-        say_nothing_found(cx, &stock.listed.own, repo.as_ref(), reference);
+        say_nothing_found(cx, &stock.listed, repo.as_ref(), reference);
         return Ok(());
     }
     cx.ui.table(&table(&stock, images(), args))
@@ -90,7 +90,7 @@ pub async fn run(cx: &Context, args: &ListImagesArgs) -> Result<()> {
 /// An empty list is no failure, but what is missing is said.
 fn say_nothing_found(
     cx: &Context,
-    images: &[BakedImage],
+    images: &Images,
     repo: Option<&Repository>,
     reference: Option<&str>,
 ) {

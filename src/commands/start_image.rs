@@ -22,7 +22,7 @@ use crate::git::working_branch::{check_beside, check_working_branch};
 use crate::git::{Repository, TargetKind};
 use crate::image::names::random_name;
 use crate::image::search::{best, newest_of_exact_ref};
-use crate::image::{BakedImage, Query};
+use crate::image::{BakedImage, Images, Query};
 use crate::start::agent::ForwardedAgent;
 use crate::start::channel;
 use crate::start::container::{Surroundings, Way, Wishes, specify};
@@ -271,19 +271,19 @@ async fn choose(cx: &Context, args: &StartImageArgs, engine: &Engine) -> Result<
         reference,
         ref_name: full_name.as_deref(),
     };
-    let image = best(&images.own, query);
+    let image = best(&images, query);
     let image = image.ok_or_else(|| no_image(&images, repo.as_ref(), reference))?;
     let mut rivals = images.rivals(query);
     rivals.retain(|rival| rival.image.labels.created_at >= image.labels.created_at);
     warn_of(&rivals, &images, &cx.ui);
     if let (Some(repo), None) = (&repo, reference) {
-        say_which(repo, &images.own, image, cx);
+        say_which(repo, &images, image, cx);
     }
     Ok(image.clone())
 }
 
 /// Without REF the newest image of the repository is taken: says so if it is not of what HEAD is on.
-fn say_which(repo: &Repository, images: &[BakedImage], image: &BakedImage, cx: &Context) {
+fn say_which(repo: &Repository, images: &Images, image: &BakedImage, cx: &Context) {
     let Ok(head) = repo.locate(None) else {
         return;
     };
@@ -342,7 +342,7 @@ async fn update(
         cx,
     )
     .await?;
-    let images = list(engine).await?.own;
+    let images = list(engine).await?;
     let newest = newest_of_exact_ref(&images, repo.root(), &target.ref_name);
     newest
         .cloned()

@@ -118,7 +118,7 @@ fn describe(repo: &Repository) -> RepositoryRow<'_> {
 /// The images that `query` describes, the newest first, compared.
 fn compare<'a>(query: Query<'_>, stock: &'a Stock) -> Vec<Compared<'a>> {
     let mut freshness = Freshness::default();
-    let found = find(&stock.listed.own, query).into_iter();
+    let found = find(&stock.listed, query).into_iter();
     let found = found.filter_map(|image| stock.image(&image.id));
     let compared = found.map(|image| {
         let staleness = freshness.staleness(&image.image);

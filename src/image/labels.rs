@@ -100,9 +100,9 @@ pub struct Labels {
     pub repo_path: String,
     /// [`REPO_NAME`]
     pub repo_name: String,
-    /// [`BRANCH`]
+    /// [`BRANCH`]; empty if it holds control characters, which git does not take
     pub branch: String,
-    /// [`BRANCH_FROM`]
+    /// [`BRANCH_FROM`]; that of the branch if it holds control characters
     pub branch_from: String,
     /// [`REF`]; empty if it is neither the full name of a ref nor a commit
     pub ref_name: String,
@@ -158,12 +158,13 @@ impl Labels {
         if get(SCHEMA).is_some_and(|schema| schema != SCHEMA_VERSION) {
             return None;
         }
+        let name = |key| get(key).filter(|text| !text.contains(|c: char| c.is_ascii_control()));
         let image_type = ImageType::parse(&get(TYPE)?)?;
-        let branch = get(BRANCH).unwrap_or_default();
+        let branch = name(BRANCH).unwrap_or_default();
         Some(Labels {
             repo_path: get(REPO_PATH).filter(|path| path.starts_with('/'))?,
             repo_name: get(REPO_NAME).unwrap_or_default(),
-            branch_from: get(BRANCH_FROM).unwrap_or_else(|| branch.clone()),
+            branch_from: name(BRANCH_FROM).unwrap_or_else(|| branch.clone()),
             branch,
             ref_name: get(REF)
                 .filter(|name| is_ref(name) || is_commit(name))
@@ -337,6 +338,15 @@ pub(crate) mod tests {
         ] {
             assert_eq!(read(name, name), (String::new(), String::new()), "{name}");
         }
+        let odd = [
+            (TYPE, "base"),
+            (REPO_PATH, "/r"),
+            (BRANCH, "a\u{1b}[2J"),
+            (BRANCH_FROM, "a\nb"),
+        ];
+        let odd = odd.map(|(key, value)| (key.to_owned(), value.to_owned()));
+        let labels = Labels::from_map(&odd.into()).unwrap();
+        assert_eq!((&*labels.branch, &*labels.branch_from), ("", ""));
         assert_eq!(
             read(&id[1..], &id.to_uppercase()),
             (String::new(), String::new())
@@ -347,7 +357,7 @@ pub(crate) mod tests {
         #[test]
         fn labels_survive_the_way_there_and_back(
             repo_path in "/.{1,20}",
-            texts in proptest::array::uniform3(".{1,20}"),
+            texts in proptest::array::uniform3("\\PC{1,20}"),
             ref_name in "refs/heads/[a-z]{1,9}",
             commit in "[0-9a-f]{40}",
             millis in 0i64..4_000_000_000_000,

@@ -64,7 +64,9 @@ impl Images {
     fn sign(&self, image: &BakedImage) -> Option<Sign> {
         let labels = &image.labels;
         let is_known = labels.created_at != DateTime::UNIX_EPOCH;
-        let is_copy = |other: &BakedImage| is_known && other.labels == *labels;
+        let is_copy = |other: &BakedImage| {
+            is_known && other.labels.created_at == labels.created_at && other.labels == *labels
+        };
         match image.own_tag() {
             None => Some(Sign::NoOwnTag),
             Some(_) if self.own.iter().any(is_copy) => Some(Sign::Copy),

@@ -1,5 +1,4 @@
-//! Which image of a listing is meant, and how a listing shows it (pure). The images to choose from are
-//! dkr's own: see [`Images`](super::Images).
+//! Which image of a listing is meant, and how a listing shows it (pure). Only dkr's own are ever meant.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -8,6 +7,7 @@ use chrono::SecondsFormat;
 use serde::Serialize;
 
 use super::labels::{ImageType, Labels, OF_IMAGES};
+use super::own::Images;
 use super::reference::{is_own_tag, moving_tag, moving_tag_disambiguated, objects_tag};
 
 /// An image with dkr's labels, as the engine lists it.
@@ -130,8 +130,8 @@ pub struct Query<'a> {
 }
 
 /// The images that `query` describes, the newest first. Object images are never among them.
-pub fn find<'i>(images: &'i [BakedImage], query: Query<'_>) -> Vec<&'i BakedImage> {
-    let meant = images.iter().filter(|image| image.is_meant(query));
+pub fn find<'i>(images: &'i Images, query: Query<'_>) -> Vec<&'i BakedImage> {
+    let meant = images.own.iter().filter(|image| image.is_meant(query));
     let mut found: Vec<&BakedImage> = meant.collect();
     found.sort_by_key(|image| (Reverse(image.labels.created_at), &image.id));
     found
@@ -139,7 +139,7 @@ pub fn find<'i>(images: &'i [BakedImage], query: Query<'_>) -> Vec<&'i BakedImag
 
 /// The image to take for `query`: the newest whose `dkr.ref` is exactly the one that it names, else
 /// the newest of all that it describes.
-pub fn best<'i>(images: &'i [BakedImage], query: Query<'_>) -> Option<&'i BakedImage> {
+pub fn best<'i>(images: &'i Images, query: Query<'_>) -> Option<&'i BakedImage> {
     let found = find(images, query);
     let exact = found
         .iter()
@@ -149,7 +149,7 @@ pub fn best<'i>(images: &'i [BakedImage], query: Query<'_>) -> Option<&'i BakedI
 
 /// The newest image of exactly this ref of this repository: what an update may stack on.
 pub fn newest_of_exact_ref<'i>(
-    images: &'i [BakedImage],
+    images: &'i Images,
     repo_path: &str,
     ref_name: &str,
 ) -> Option<&'i BakedImage> {
@@ -162,8 +162,9 @@ pub fn newest_of_exact_ref<'i>(
 }
 
 /// The object images of a repository, the newest first.
-pub fn object_images<'i>(images: &'i [BakedImage], repo_path: &str) -> Vec<&'i BakedImage> {
+pub fn object_images<'i>(images: &'i Images, repo_path: &str) -> Vec<&'i BakedImage> {
     let mut found: Vec<&BakedImage> = images
+        .own
         .iter()
         .filter(|image| image.labels.image_type == ImageType::Objects)
         .filter(|image| image.labels.repo_path == repo_path)
