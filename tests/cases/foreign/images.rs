@@ -122,6 +122,8 @@ fn no_image_but_dkrs_own_is_the_newest_whatever_its_labels_say() {
     let updated = t.dkr(["update-image"]).in_dir(&repo).success();
     assert_eq!(updated.stdout.trim(), moving);
     updated.stderr_has(&format!("taking the tag `{moving}` from image `"));
+    let untagged = api.find(&format!("/images/{}/json", foreign.id()));
+    assert!(untagged.is_some(), "what has lost its tag is still there");
     let newest = t.image_named(&moving);
     assert_eq!(
         (newest.label("dkr.parent"), newest.label("dkr.commit")),
