@@ -29,7 +29,8 @@
 //!   build context, a build argument, or JSON.
 //! - A private key is used by an agent inside this process while one step runs; it reaches no
 //!   disk, layer, label, environment or log.
-//! - There is no database beside the images' labels.
+//! - There is no database of images: a tag of its own makes an image dkr's, its labels say what it is, and
+//!   what anybody else can label decides nothing. Each start leaves a record in the user's state folder.
 //!
 //! # Deliberately absent
 //! A docker client, buildx, a daemon of dkr's own, and any change to the user's configuration.

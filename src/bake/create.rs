@@ -19,7 +19,7 @@ use crate::engine::Engine;
 use crate::error::Result;
 use crate::git::{Repository, Target};
 use crate::image::reference::{choose_moving_tag, objects_tag, own_tag};
-use crate::image::{BakedImage, ImageType, Labels};
+use crate::image::{ImageType, Images, Labels};
 
 /// What is to be baked, and how.
 pub struct Create<'a> {
@@ -84,7 +84,7 @@ impl Create<'_> {
 
     /// What would be built with `images` there: the Dockerfile of the object image, if one has to
     /// be made, that of the branch image, and its labels.
-    pub fn plan(&self, images: &[BakedImage]) -> (Vec<Dockerfile>, Labels) {
+    pub fn plan(&self, images: &Images) -> (Vec<Dockerfile>, Labels) {
         if self.clone == CloneMode::Full || self.repo.packs().is_err() {
             return (vec![self.dockerfile()], self.labels());
         }
@@ -123,7 +123,7 @@ impl Create<'_> {
     }
 
     /// The moving tag, where `images` are those that exist.
-    pub fn moving_tag(&self, images: &[BakedImage]) -> String {
+    pub fn moving_tag(&self, images: &Images) -> String {
         let holders = holders(images);
         choose_moving_tag(
             self.repo.name(),
@@ -172,7 +172,7 @@ impl Create<'_> {
         };
         let build = self.prepare(site, &dockerfile, labels)?;
         Ok(match build.run_or_give_way(site.engine, cx).await? {
-            Ended::Built(id) => Ok(self.tagged(id, site.engine).await?),
+            Ended::Built(id) => Ok(self.tagged(id, site.engine, cx).await?),
             Ended::Changed(reason) | Ended::Unusable(reason) => Err(reason),
         })
     }
@@ -187,13 +187,21 @@ impl Create<'_> {
     ) -> Result<Baked> {
         let build = self.prepare(site, dockerfile, labels)?;
         let id = build.run(site.engine, cx).await?;
-        self.tagged(id, site.engine).await
+        self.tagged(id, site.engine, cx).await
     }
 
     /// Moves the branch's tag to a new image. Not part of the build: another repository of that name
     /// may have taken the tag meanwhile.
-    async fn tagged(&self, id: String, engine: &Engine) -> Result<Baked> {
-        let tag = self.moving_tag(&list(engine).await?);
+    async fn tagged(&self, id: String, engine: &Engine, cx: &Context) -> Result<Baked> {
+        let images = list(engine).await?;
+        let tag = self.moving_tag(&images);
+        let mut foreign = images.foreign.iter();
+        if let Some(other) = foreign.find(|other| other.image.tags.contains(&tag)) {
+            cx.ui.message(&format!(
+                "taking the tag `{tag}` from image `{}`, which dkr did not make",
+                other.short_id()
+            ));
+        }
         engine.tag_image(&id, &tag).await?;
         Ok(Baked { id, tag })
     }

@@ -6,7 +6,7 @@ use super::update::Update;
 use crate::dockerfile::Dockerfile;
 use crate::engine::Engine;
 use crate::error::{Kind, Result};
-use crate::image::{BakedImage, ImageType};
+use crate::image::{BakedImage, ImageType, Images};
 
 /// The most layers that an image may have: engines run at most 127 (moby, `layer/layer_store.go`).
 pub const MOST_LAYERS: usize = 100;
@@ -62,7 +62,7 @@ impl Chain {
 /// When the engine does not answer.
 pub async fn choose<'a>(
     update: Update<'a>,
-    images: &'a [BakedImage],
+    images: &'a Images,
     engine: &Engine,
     cx: &Context,
 ) -> Result<Option<(Update<'a>, Dockerfile)>> {
@@ -111,14 +111,14 @@ pub async fn choose<'a>(
 async fn branch_image<'a>(
     update: &Update<'a>,
     newest: &[String],
-    images: &'a [BakedImage],
+    images: &'a Images,
     engine: &Engine,
 ) -> Result<Option<(&'a BakedImage, usize)>> {
     let labels = &update.image.labels;
     if labels.image_type != ImageType::Update {
         return Ok(None);
     }
-    let of_branch = images.iter().filter(|image| {
+    let of_branch = images.own.iter().filter(|image| {
         image.labels.image_type == ImageType::Base
             && image.labels.repo_path == labels.repo_path
             && image.labels.ref_name == labels.ref_name

@@ -1,31 +1,102 @@
-//! The images that dkr made, as the engine lists them.
+//! The images that dkr made, as the engine lists them, and those that only look like it.
 
 use std::collections::HashMap;
 
-use crate::engine::Engine;
-use crate::error::Result;
-use crate::image::{BakedImage, labels};
+use chrono::Utc;
+use futures_util::future::try_join_all;
 
-/// Lists every image that dkr made, in one call.
+use crate::engine::Engine;
+use crate::error::{Kind, Result};
+use crate::image::own::Clocks;
+use crate::image::search::newest_of_exact_ref;
+use crate::image::{BakedImage, Foreign, Images, labels};
+use crate::ui::Ui;
+use crate::ui::text::count;
+
+/// How many images the engine is asked about at once.
+const AT_ONCE: usize = 8;
+/// How many foreign images a warning names.
+const NAMED: usize = 3;
+
+/// Lists every image with dkr's labels and tells dkr's own apart, in one call; only about images that
+/// say that they come from the future the engine is asked one by one.
 ///
 /// # Errors
 /// When the engine cannot be asked.
-pub async fn list(engine: &Engine) -> Result<Vec<BakedImage>> {
-    let images = engine.images(labels::TYPE).await?.into_iter();
-    let baked =
-        images.filter_map(|image| BakedImage::new(image.id, image.tags, image.size, &image.labels));
-    Ok(baked.collect())
+pub async fn list(engine: &Engine) -> Result<Images> {
+    let listed = engine.images(labels::TYPE).await?.into_iter();
+    let labelled = listed.filter_map(|image| {
+        BakedImage::new(
+            image.id,
+            image.tags,
+            image.size,
+            image.created,
+            &image.labels,
+        )
+    });
+    let mut images = Images::tell_apart(labelled.collect());
+    let now = Utc::now();
+    let future = images.own.iter();
+    let future = future.filter(|image| image.labels.created_at > now);
+    let future: Vec<String> = future.map(|image| image.id.clone()).collect();
+    for ids in future.chunks(AT_ONCE) {
+        let clocks = try_join_all(ids.iter().map(|id| clocks(engine, id))).await?;
+        for (id, clocks) in ids.iter().zip(clocks) {
+            images.settle(id, clocks);
+        }
+    }
+    Ok(images)
 }
 
-/// Which repository and ref hold each tag.
-pub fn holders(images: &[BakedImage]) -> HashMap<&str, (String, String)> {
+async fn clocks(engine: &Engine, id: &str) -> Result<Clocks> {
+    let tagged_at = match engine.image(id).await {
+        Ok(details) => details.tagged_at,
+        // It was removed meanwhile.
+        Err(error) if error.kind == Kind::NotFound => None,
+        Err(error) => return Err(error),
+    };
+    Ok(Clocks {
+        tagged_at,
+        engine: engine.info().await?.clock,
+    })
+}
+
+/// Which repository and ref hold each tag of dkr's own images.
+pub fn holders(images: &Images) -> HashMap<&str, (String, String)> {
     let holder = |image: &BakedImage| {
         let labels = &image.labels;
         (labels.repo_path.clone(), labels.ref_name.clone())
     };
-    let tags = images.iter().flat_map(|image| {
+    let tags = images.own.iter().flat_map(|image| {
         let tags = image.tags.iter();
         tags.map(move |tag| (tag.as_str(), holder(image)))
     });
     tags.collect()
+}
+
+/// Warns of foreign images that would have been taken for dkr's by their labels.
+pub fn warn_of(rivals: &[&Foreign], images: &Images, ui: &Ui) {
+    for rival in rivals.iter().take(NAMED) {
+        ui.warning(&format!("{}: it is not used", rival.describe()));
+        ui.hint(&way_out(rival, images));
+    }
+    if let Some(more) = rivals.len().checked_sub(NAMED).filter(|more| *more > 0) {
+        ui.warning(&format!("{} more like that", count(more as u64, "image")));
+    }
+}
+
+/// What to do about a foreign image.
+pub fn way_out(foreign: &Foreign, images: &Images) -> String {
+    let image = &foreign.image;
+    let (path, reference) = (&image.labels.repo_path, &image.labels.ref_name);
+    let newest = newest_of_exact_ref(images, path, reference);
+    match (image.moving_tag(), newest.and_then(BakedImage::own_tag)) {
+        (Some(tag), Some(own)) => {
+            format!("`docker tag {own} {tag}` gives the tag back to the newest image of the branch")
+        }
+        _ => format!(
+            "`docker rmi {}` removes it, if nobody needs it",
+            foreign.name()
+        ),
+    }
 }

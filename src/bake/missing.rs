@@ -1,17 +1,32 @@
 //! What there is to say when no image is what the user asked for.
 
+use super::images::way_out;
 use crate::error::{Error, quoted, suggestion};
 use crate::git::Repository;
 use crate::image::search::find;
-use crate::image::{BakedImage, Query};
+use crate::image::{Images, Query};
 
-/// The error that among `images` there is none of `repo` and `reference`, with what helps: the
-/// command that bakes one of a ref that exists, or the name that a mistyped one is nearest to.
-pub fn no_image(
-    images: &[BakedImage],
-    repo: Option<&Repository>,
-    reference: Option<&str>,
-) -> Error {
+/// The error that among `images` there is none of dkr's of `repo` and `reference`: as [`none_of`] says
+/// it, and with the image that only looks like one.
+pub fn no_image(images: &Images, repo: Option<&Repository>, reference: Option<&str>) -> Error {
+    let error = none_of(images, repo, reference);
+    let query = Query {
+        repo_path: repo.map(Repository::root),
+        reference,
+        ..Query::default()
+    };
+    match images.rivals(query).first() {
+        Some(rival) => {
+            let hint = way_out(rival, images);
+            error.cause(rival.describe()).hint(hint)
+        }
+        None => error,
+    }
+}
+
+/// The same with what helps alone: the command that bakes an image of a ref that exists, or the name
+/// that a mistyped one is nearest to.
+pub fn none_of(images: &Images, repo: Option<&Repository>, reference: Option<&str>) -> Error {
     let Some(repo) = repo else {
         return Error::not_found("there is no image yet").hint("run `dkr create-image`");
     };
@@ -36,7 +51,7 @@ pub fn no_image(
 }
 
 /// The ref nearest to `reference` that there is an image of.
-fn nearest<'i>(images: &'i [BakedImage], path: &str, reference: &str) -> Option<&'i str> {
+fn nearest<'i>(images: &'i Images, path: &str, reference: &str) -> Option<&'i str> {
     let of_repo = Query {
         repo_path: Some(path),
         ..Query::default()

@@ -23,7 +23,7 @@ use crate::git::exported::{ids, packed_refs};
 use crate::git::packs::Packs;
 use crate::image::reference::{objects_tag, own_tag};
 use crate::image::search::object_images;
-use crate::image::{BakedImage, ImageType, Labels};
+use crate::image::{BakedImage, ImageType, Images, Labels};
 
 /// How often packs are listed and copied while they keep changing on the host.
 const ATTEMPTS: usize = 3;
@@ -116,7 +116,7 @@ impl Found {
 /// The newest object image of the repository on a base image of that name, and its own tag.
 pub fn object_image<'i>(
     create: &Create<'_>,
-    images: &'i [BakedImage],
+    images: &'i Images,
 ) -> Option<(&'i BakedImage, &'i str)> {
     let config = label(create);
     let images = object_images(images, create.repo.root()).into_iter();

@@ -5,14 +5,13 @@ use super::Context;
 use super::access::Reach;
 use super::create::{Baked, Create};
 use super::fold;
-use super::images::list;
 use super::missing::no_image;
 use super::update::Update;
 use crate::dockerfile::Dockerfile;
 use crate::engine::Engine;
 use crate::error::{Error, Kind, Result, quoted};
-use crate::image::BakedImage;
 use crate::image::search::newest_of_exact_ref;
+use crate::image::{BakedImage, Images};
 
 /// What to do when `.dkr.conf` changed so that only a new bake helps (`--drift`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,13 +46,14 @@ pub enum Refreshed {
     Baked(Baked),
 }
 
-/// Brings the newest image of exactly this branch up to date. With `force` even if it is.
+/// Brings the newest of `images` of exactly this branch up to date. With `force` even if it is.
 ///
 /// # Errors
 /// `NotFound` if there is no image yet; `Stale` if the configuration drifted and that is to fail;
 /// as [`Create::run`].
 pub async fn refresh(
     create: &Create<'_>,
+    images: &Images,
     answer: DriftAnswer,
     force: bool,
     engine: &Engine,
@@ -61,13 +61,12 @@ pub async fn refresh(
     cx: &Context,
 ) -> Result<Refreshed> {
     let waiting = cx.ui.waiting("look into the images");
-    let images = list(engine).await?;
-    let update = newest_update(create, &images)?;
+    let update = newest_update(create, images)?;
     let image = update.image;
     if update.is_current() && !force {
         return Ok(Refreshed::Current(shown(image)));
     }
-    let chosen = choose(update, &images, answer, engine, cx).await?;
+    let chosen = choose(update, images, answer, engine, cx).await?;
     drop(waiting);
     let baked = match chosen {
         Some((update, dockerfile)) => update.run(&dockerfile, engine, reach, cx).await?,
@@ -83,7 +82,7 @@ pub async fn refresh(
 /// `Stale` if the configuration drifted and that is to fail; when the engine does not answer.
 pub async fn choose<'a>(
     update: Update<'a>,
-    images: &'a [BakedImage],
+    images: &'a Images,
     answer: DriftAnswer,
     engine: &Engine,
     cx: &Context,
@@ -98,7 +97,7 @@ pub async fn choose<'a>(
 ///
 /// # Errors
 /// `NotFound` if there is none.
-pub fn newest_update<'a>(create: &'a Create<'a>, images: &'a [BakedImage]) -> Result<Update<'a>> {
+pub fn newest_update<'a>(create: &'a Create<'a>, images: &'a Images) -> Result<Update<'a>> {
     let (path, reference) = (create.repo.root(), &create.target.ref_name);
     let image = newest_of_exact_ref(images, path, reference).ok_or_else(|| {
         let typed = &create.target.branch_from;

@@ -13,14 +13,14 @@ use crate::dockerfile::{Dockerfile, SOURCE};
 use crate::engine::Engine;
 use crate::error::Result;
 use crate::git::{Repository, Target};
-use crate::image::BakedImage;
+use crate::image::Images;
 
 /// Where a bake takes place.
 pub struct Site<'a> {
     /// The engine.
     pub engine: &'a Engine,
     /// The images that were there when the lock was taken.
-    pub images: Vec<BakedImage>,
+    pub images: Images,
     /// The way to the repository.
     pub access: Access,
     /// How the repository is reached through it.

@@ -20,7 +20,8 @@ use crate::error::{Error, Result};
 use crate::git::service::PushPrefix;
 
 /// What one channel serves, and to whom; kept in the folder, so that the channel can be brought
-/// back after a reboot.
+/// back after a reboot. It is also the record that dkr started the container, and of where its work
+/// belongs, which no label can change.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Channel {
     /// The container's id.
@@ -28,6 +29,10 @@ pub struct Channel {
     /// Which engine the container is on, in any words that tell engines apart. It need not be the
     /// only name of that engine.
     pub engine: String,
+    /// The repository that the container was started for, as its image names it; none in what earlier
+    /// versions wrote.
+    #[serde(default)]
+    pub repository: Option<String>,
     /// The git directory: the `.git` of the main worktree, or the bare repository. None if the
     /// container reaches it in another way, or not at all: then only its end is waited for.
     pub git_dir: Option<PathBuf>,
@@ -35,6 +40,28 @@ pub struct Channel {
     pub prefix: String,
     /// Remotes whose tracking branches the container sees.
     pub remotes: Vec<String>,
+    /// Whether a process serves the container or waits for its end; none does on an engine elsewhere.
+    #[serde(default = "yes")]
+    pub watched: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+impl Channel {
+    /// The path of the repository that the container was started for.
+    pub fn repository(&self) -> Option<String> {
+        let of_git_dir = || {
+            let git_dir = self.git_dir.as_deref()?;
+            let root = match git_dir.ends_with(".git") {
+                true => git_dir.parent()?,
+                false => git_dir,
+            };
+            root.to_str().map(str::to_owned)
+        };
+        self.repository.clone().or_else(of_git_dir)
+    }
 }
 
 /// The folder of one channel.
@@ -269,6 +296,12 @@ impl Folder {
     }
 }
 
+/// The records of all containers; those that cannot be read are left out.
+pub fn records(env: &Env) -> Vec<Channel> {
+    let folders = all(env).unwrap_or_default().into_iter();
+    folders.filter_map(|folder| folder.channel().ok()).collect()
+}
+
 fn all(env: &Env) -> Result<Vec<Folder>> {
     let Ok(entries) = fs::read_dir(channels(env)?) else {
         return Ok(Vec::new());
@@ -285,4 +318,43 @@ fn channels(env: &Env) -> Result<PathBuf> {
             .hint("set `XDG_STATE_HOME`")
     })?;
     Ok(state.join("channels"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_earlier_version_wrote_names_the_repository_too() {
+        let read = |git_dir: &str| {
+            let text = format!(
+                r#"{{"container":"c","engine":"e","git_dir":{git_dir},"prefix":"box","remotes":[]}}"#
+            );
+            serde_json::from_str::<Channel>(&text).unwrap()
+        };
+        for (git_dir, root) in [
+            (r#""/r/linux/.git""#, Some("/r/linux")),
+            (r#""/r/linux.git""#, Some("/r/linux.git")),
+            ("null", None),
+        ] {
+            let channel = read(git_dir);
+            assert_eq!(channel.repository().as_deref(), root);
+            assert!(channel.watched);
+        }
+        let channel = Channel {
+            repository: Some("/r/link".to_owned()),
+            ..read(r#""/r/linux/.git""#)
+        };
+        assert_eq!(channel.repository().as_deref(), Some("/r/link"));
+    }
+
+    #[test]
+    fn records_that_cannot_be_read_are_left_out() {
+        let state = tempfile::tempdir().unwrap();
+        let env = Env::from_iter([("XDG_STATE_HOME", state.path().to_str().unwrap())]);
+        assert!(records(&env).is_empty() && records(&Env::default()).is_empty());
+        let folder = Folder::create(&env).unwrap();
+        fs::write(folder.description(), "{").unwrap();
+        assert!(records(&env).is_empty());
+    }
 }

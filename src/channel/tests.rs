@@ -34,9 +34,11 @@ fn assigned(sandbox: &Sandbox) -> Folder {
     let channel = Channel {
         container: "c0ffee".into(),
         engine: "local".into(),
+        repository: None,
         git_dir: Some(sandbox.git_dir()),
         prefix: "box".into(),
         remotes: vec!["space".into()],
+        watched: true,
     };
     folder.assign(&channel).unwrap();
     assert_eq!(folder.channel().unwrap(), channel);
@@ -298,9 +300,11 @@ async fn sweeping_takes_only_what_no_container_of_this_engine_needs() {
         let channel = Channel {
             container: container.into(),
             engine: engine.into(),
+            repository: None,
             git_dir: Some(t.git_dir()),
             prefix: "box".into(),
             remotes: Vec::new(),
+            watched: true,
         };
         folder.assign(&channel).unwrap();
         folder

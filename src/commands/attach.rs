@@ -1,14 +1,15 @@
 //! `dkr attach`: comes back to a container.
 
-use super::containers::{choose, list};
+use super::containers::choose;
 use crate::bake::Context;
 use crate::cli::AttachArgs;
-use crate::engine::{Engine, containers};
+use crate::engine::Engine;
 use crate::error::Result;
 use crate::start::channel;
 use crate::start::labels::working_branch;
 use crate::start::run::{Target, come_back, keep_of};
-use crate::work::Probe;
+use crate::work::own::inspect;
+use crate::work::{Containers, Probe};
 
 /// Runs the command; its result is the status of what ran in the container, 0 if that goes on.
 ///
@@ -17,12 +18,12 @@ use crate::work::Probe;
 pub async fn run(cx: &Context, args: &AttachArgs) -> Result<u8> {
     let waiting = cx.ui.waiting("look for the container");
     let engine = Engine::connect(&cx.env).await?;
-    let containers = list(&engine, cx).await?;
+    let containers = Containers::read(&engine, &cx.env).await?;
     let container = choose(&containers, &args.container.name)?;
     let probe = Probe::new(&engine, cx)?;
     probe.until_left_alone(&container.id).await?;
     let _hold = channel::bring_back(&container.id, cx).await?;
-    let state = containers::inspect(&engine, &container.id.0).await?;
+    let state = inspect(&engine, container).await?;
     drop(waiting);
     let target = Target {
         engine: &engine,

@@ -2,8 +2,8 @@
 
 use crate::bake::{Context, source};
 use crate::cli::StartImageArgs;
+use crate::engine::Engine;
 use crate::engine::containers::{self, ContainerState};
-use crate::engine::{Engine, ListedContainer};
 use crate::error::{Error, Result, quoted};
 use crate::git::Repository;
 use crate::image::labels;
@@ -11,8 +11,9 @@ use crate::start::channel;
 use crate::start::container::container_name;
 use crate::start::labels::WORK_BRANCH;
 use crate::start::run::{Target, come_back, come_back_detached, keep_of};
-use crate::work::Probe;
 use crate::work::names::working_on;
+use crate::work::own::inspect;
+use crate::work::{Containers, Probe};
 
 /// The container of the working branch that was asked for, if it exists and can be come back to.
 ///
@@ -21,7 +22,7 @@ use crate::work::names::working_on;
 pub async fn existing(
     args: &StartImageArgs,
     engine: &Engine,
-    others: &[ListedContainer],
+    containers: &Containers,
 ) -> Result<Option<ContainerState>> {
     let Some(name) = &args.name else {
         return Ok(None);
@@ -29,11 +30,18 @@ pub async fn existing(
     let repo = args.target.repo.as_deref();
     let repo = repo.map(Repository::discover).transpose()?;
     let repo_path = repo.as_ref().map(Repository::root);
-    let Some(found) = working_on(others, name, &container_name(name), repo_path) else {
+    let taken = |of: &str| Error::failed(format!("there is a container `{of}` already"));
+    let other_name = "choose another name with `--name`";
+    let on_engine = container_name(name);
+    let Some(found) = working_on(&containers.own, name, &on_engine, repo_path) else {
+        if containers.foreign.iter().any(|one| one.name == on_engine) {
+            let error = taken(&on_engine).cause("dkr did not make it");
+            return Err(error.hint(other_name));
+        }
         return Ok(None);
     };
-    let state = containers::inspect(engine, &found.id.0).await?;
-    let taken = || Error::failed(format!("there is a container `{}` already", state.name));
+    let state = inspect(engine, found).await?;
+    let taken = || taken(&state.name);
     let of_repo = state.labels.get(labels::REPO_PATH).map(String::as_str);
     let is_other = repo_path.is_some_and(|path| Some(path) != of_repo);
     let branch = state.labels.get(WORK_BRANCH);
@@ -42,9 +50,7 @@ pub async fn existing(
             (Some(branch), Some(path)) => format!("it works on branch `{branch}` of `{path}`"),
             _ => "dkr did not make it".to_owned(),
         };
-        return Err(taken()
-            .cause(whose)
-            .hint("choose another name with `--name`"));
+        return Err(taken().cause(whose).hint(other_name));
     }
     let typed = quoted(name);
     let back = format!("`dkr attach {typed}` comes back to it");
@@ -115,7 +121,9 @@ pub async fn go_back(
         .message(&format!("coming back to container `{}`", state.name));
     Probe::new(engine, cx)?.until_left_alone(&state.id).await?;
     let _hold = channel::bring_back(&state.id, cx).await?;
-    let state = &containers::inspect(engine, &state.id.0).await?;
+    let labels = state.labels.clone();
+    let now = containers::inspect(engine, &state.id.0).await?;
+    let state = &ContainerState { labels, ..now };
     let target = Target {
         engine,
         id: &state.id,

@@ -1,31 +1,39 @@
 //! What the commands on containers share: which container a name means.
 
-use crate::bake::Context;
-use crate::engine::{Engine, ListedContainer};
-use crate::error::Result;
-use crate::work::awake::stop_forgotten;
-use crate::work::names::{find, ours};
-
-/// dkr's containers, the newest first. What a dkr that was killed left of looking into one is ended
-/// first.
-///
-/// # Errors
-/// When the engine does not answer.
-pub async fn list(engine: &Engine, cx: &Context) -> Result<Vec<ListedContainer>> {
-    stop_forgotten(engine, &cx.env).await;
-    let all = engine.containers().await?;
-    let mut containers: Vec<ListedContainer> = ours(&all).into_iter().cloned().collect();
-    containers.sort_by_key(|container| std::cmp::Reverse(container.created));
-    Ok(containers)
-}
+use crate::engine::ListedContainer;
+use crate::error::{Error, Kind, Result};
+use crate::image::labels::REPO_PATH;
+use crate::work::Containers;
+use crate::work::names::find;
 
 /// The container that a name means.
 ///
 /// # Errors
-/// `NotFound` if there is none; `Usage` if there are several.
-pub fn choose<'a>(containers: &'a [ListedContainer], name: &str) -> Result<&'a ListedContainer> {
-    let all: Vec<&ListedContainer> = containers.iter().collect();
-    find(&all, name)
+/// `NotFound` if there is none of dkr's; `Usage` if there are several.
+pub fn choose<'a>(containers: &'a Containers, name: &str) -> Result<&'a ListedContainer> {
+    find(&containers.own, name).map_err(|error| match error.kind {
+        Kind::NotFound => explained(error, containers, name),
+        _ => error,
+    })
+}
+
+/// Says why a container that looks like dkr's is not, if that is what was named.
+fn explained(error: Error, containers: &Containers, name: &str) -> Error {
+    let mut foreign = containers.foreign.iter();
+    let labelled = |one: &&ListedContainer| one.labels.contains_key(REPO_PATH);
+    let named = foreign.find(|one| (one.name == name || one.id.0 == name) && labelled(one));
+    let Some(container) = named else {
+        return error;
+    };
+    let id = &container.id;
+    let hint = format!("`docker cp {id}:/workspace FOLDER` copies all that is in it");
+    Error {
+        hints: vec![hint],
+        ..error.cause(format!(
+            "container `{id}` has dkr's labels, but dkr has no record of its start, and its image is gone \
+             or not dkr's own"
+        ))
+    }
 }
 
 /// The containers that names mean, each once.
@@ -33,7 +41,7 @@ pub fn choose<'a>(containers: &'a [ListedContainer], name: &str) -> Result<&'a L
 /// # Errors
 /// As [`choose`].
 pub fn choose_all<'a>(
-    containers: &'a [ListedContainer],
+    containers: &'a Containers,
     names: &[String],
 ) -> Result<Vec<&'a ListedContainer>> {
     let mut chosen: Vec<&ListedContainer> = Vec::new();

@@ -15,7 +15,7 @@ use crate::dockerfile::Dockerfile;
 use crate::engine::Engine;
 use crate::error::Result;
 use crate::git::Target;
-use crate::image::{BakedImage, Labels};
+use crate::image::{Images, Labels};
 use crate::ui::size::size;
 use crate::ui::time::duration;
 
@@ -119,7 +119,7 @@ async fn show(cx: &Context, create: &Create<'_>) -> Result<()> {
         Ok(engine) => list(&engine).await?,
         Err(error) => {
             cx.ui.warning(&error.message);
-            Vec::new()
+            Images::default()
         }
     };
     let (dockerfiles, labels) = create.plan(&images);
@@ -131,6 +131,7 @@ async fn show(cx: &Context, create: &Create<'_>) -> Result<()> {
 pub(super) async fn show_update(
     cx: &Context,
     create: &Create<'_>,
+    images: &Images,
     answer: DriftAnswer,
     engine: &Engine,
 ) -> Result<()> {
@@ -139,14 +140,13 @@ pub(super) async fn show_update(
         given => given,
     };
     let waiting = cx.ui.waiting("look into the images");
-    let images = list(engine).await?;
-    let update = newest_update(create, &images)?;
-    let (dockerfiles, labels) = match choose(update, &images, answer, engine, cx).await? {
+    let update = newest_update(create, images)?;
+    let (dockerfiles, labels) = match choose(update, images, answer, engine, cx).await? {
         Some((update, dockerfile)) => (vec![dockerfile], update.labels()),
-        None => create.plan(&images),
+        None => create.plan(images),
     };
     drop(waiting);
-    print_plan(cx, create, &dockerfiles, &labels, &images)
+    print_plan(cx, create, &dockerfiles, &labels, images)
 }
 
 fn print_plan(
@@ -154,7 +154,7 @@ fn print_plan(
     create: &Create<'_>,
     dockerfiles: &[Dockerfile],
     labels: &Labels,
-    images: &[BakedImage],
+    images: &Images,
 ) -> Result<()> {
     let texts: Vec<&str> = dockerfiles.iter().map(Dockerfile::text).collect();
     let mut text = texts.join("\n# the image of the branch, built on that\n");

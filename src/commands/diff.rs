@@ -2,7 +2,7 @@
 
 use tokio::io::AsyncWrite;
 
-use super::containers::{choose, list};
+use super::containers::choose;
 use crate::bake::Context;
 use crate::cli::DiffArgs;
 use crate::engine::Engine;
@@ -13,8 +13,8 @@ use crate::error::{Error, Result};
 use crate::git::pager;
 use crate::start::channel;
 use crate::ui::pager::Pager;
-use crate::work::Probe;
 use crate::work::ask::{SCRIPT, script_failed};
+use crate::work::{Containers, Probe};
 
 /// Runs the command.
 ///
@@ -23,7 +23,7 @@ use crate::work::ask::{SCRIPT, script_failed};
 pub async fn run(cx: &Context, args: &DiffArgs) -> Result<()> {
     let mut waiting = Some(cx.ui.waiting("look into the container"));
     let engine = Engine::connect(&cx.env).await?;
-    let containers = list(&engine, cx).await?;
+    let containers = Containers::read(&engine, &cx.env).await?;
     let container = choose(&containers, &args.container.name)?;
     let _hold = channel::hold(&container.id, cx).await?;
     let terminal = cx.ui.terminal().stdout;

@@ -76,8 +76,8 @@ async fn image(cx: &Context, args: &DoctorArgs, engine: &Engine) -> Result<Optio
         return Ok(None);
     };
     let _waiting = cx.ui.waiting("time `git status` in a container");
-    let stock = Stock::read(engine).await?;
-    let image = find(&stock.images, name)?;
+    let stock = Stock::read(engine, &cx.env).await?;
+    let image = find(&stock, name)?;
     // Its container is removed whatever the user presses.
     let mut signals = cx.signals.hand_over()?;
     Ok(Some(git_status::check(engine, image, &mut signals).await))

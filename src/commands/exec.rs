@@ -2,7 +2,7 @@
 
 use tokio::io::{stderr, stdout};
 
-use super::containers::{choose, list};
+use super::containers::choose;
 use crate::bake::Context;
 use crate::cli::ExecArgs;
 use crate::engine::command;
@@ -14,8 +14,8 @@ use crate::start::channel;
 use crate::start::container::environment;
 use crate::start::labels::working_branch;
 use crate::start::run::terminal_variables;
-use crate::work::Probe;
 use crate::work::ask::until_prepared;
+use crate::work::{Containers, Probe};
 
 /// Runs the command; its result is the status of the command in the container.
 ///
@@ -25,7 +25,7 @@ pub async fn run(cx: &Context, args: &ExecArgs) -> Result<u8> {
     let own = environment(&args.env, &cx.env)?;
     let waiting = cx.ui.waiting("look for the container");
     let engine = Engine::connect(&cx.env).await?;
-    let containers = list(&engine, cx).await?;
+    let containers = Containers::read(&engine, &cx.env).await?;
     let container = choose(&containers, &args.container.name)?;
     let name = working_branch(container);
     let id = &container.id;

@@ -5,6 +5,7 @@ use std::path::Path;
 use chrono::{DateTime, Utc};
 
 use super::json::to_json;
+use crate::bake::images::warn_of;
 use crate::bake::missing::no_image;
 use crate::bake::{Context, source};
 use crate::cli::InspectImageArgs;
@@ -14,11 +15,12 @@ use crate::error::Result;
 use crate::git::Repository;
 use crate::image::search::best;
 use crate::image::staleness::sentence;
-use crate::image::{BakedImage, Query, Staleness};
+use crate::image::{Query, Staleness};
 use crate::inventory::names::{exactly, find};
 use crate::inventory::rows::ImageReport;
 use crate::inventory::{Freshness, Stock, Stocked};
 use crate::start::labels::working_branch;
+use crate::ui::Ui;
 use crate::ui::size::size;
 use crate::ui::table::{Column, Table};
 use crate::ui::text::count;
@@ -31,8 +33,8 @@ use crate::ui::time::ago;
 pub async fn run(cx: &Context, args: &InspectImageArgs) -> Result<()> {
     let waiting = cx.ui.waiting("look into the images");
     let engine = Engine::connect(&cx.env).await?;
-    let stock = Stock::read(&engine).await?;
-    let image = choose(&stock, args)?;
+    let stock = Stock::read(&engine, &cx.env).await?;
+    let image = choose(&stock, args, &cx.ui)?;
     let mut freshness = Freshness::default();
     let staleness = freshness.staleness(&image.image);
     let drift = freshness.drift(&image.image);
@@ -70,14 +72,14 @@ pub async fn run(cx: &Context, args: &InspectImageArgs) -> Result<()> {
 
 /// The image that was asked for: by its name, or the newest of a repository. What is both is the
 /// path if a REF follows, and else the image if the name is a whole one.
-fn choose<'a>(stock: &'a Stock, args: &InspectImageArgs) -> Result<&'a Stocked> {
+fn choose<'a>(stock: &'a Stock, args: &InspectImageArgs, ui: &Ui) -> Result<&'a Stocked> {
     let name = args.image.as_deref().and_then(Path::to_str);
     if let (Some(name), None) = (name, &args.reference) {
         if let Some(image) = exactly(&stock.images, name) {
             return Ok(image);
         }
         if !Path::new(name).exists() {
-            return find(&stock.images, name);
+            return find(stock, name);
         }
     }
     let repo = Repository::discover(args.image.as_deref().unwrap_or(Path::new(".")))?;
@@ -88,9 +90,11 @@ fn choose<'a>(stock: &'a Stock, args: &InspectImageArgs) -> Result<&'a Stocked> 
         reference,
         ref_name: full_name.as_deref(),
     };
-    let images: Vec<BakedImage> = stock.images.iter().map(|i| i.image.clone()).collect();
-    let image = best(&images, query).and_then(|image| stock.image(&image.id));
-    image.ok_or_else(|| no_image(&images, Some(&repo), reference))
+    let images = &stock.listed;
+    let image = best(images, query).and_then(|image| stock.image(&image.id));
+    let image = image.ok_or_else(|| no_image(images, Some(&repo), reference))?;
+    warn_of(&images.rivals(query), images, ui);
+    Ok(image)
 }
 
 fn facts(stock: &Stock, image: &Stocked, staleness: &Staleness, drift: Option<&Drift>) -> Table {

@@ -2,7 +2,6 @@
 
 use chrono::{DateTime, Utc};
 
-use super::containers::list;
 use super::json::to_json;
 use crate::bake::Context;
 use crate::cli::ListContainersArgs;
@@ -14,9 +13,8 @@ use crate::inventory::rows::WorkRow;
 use crate::start::labels::working_branch;
 use crate::ui::table::{Column, Table};
 use crate::ui::time::ago;
-use crate::work::Held;
-use crate::work::Probe;
 use crate::work::look::held_by;
+use crate::work::{Containers, Held, Probe};
 
 /// Hex digits of a shortened commit.
 const SHORT_COMMIT: usize = 10;
@@ -32,7 +30,7 @@ pub async fn run(cx: &Context, args: &ListContainersArgs) -> Result<()> {
     };
     let waiting = cx.ui.waiting("look into the containers");
     let engine = Engine::connect(&cx.env).await?;
-    let mut containers = list(&engine, cx).await?;
+    let mut containers = Containers::read(&engine, &cx.env).await?.own;
     if let Some(repo) = &repo {
         containers.retain(|container| is_of(container, repo));
     }

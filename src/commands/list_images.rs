@@ -5,15 +5,15 @@ use std::collections::HashMap;
 use chrono::Utc;
 
 use super::json::to_json;
-use crate::bake::images::list;
-use crate::bake::missing::no_image;
+use crate::bake::images::{list, warn_of};
+use crate::bake::missing::none_of;
 use crate::bake::{Context, source};
 use crate::cli::ListImagesArgs;
 use crate::engine::Engine;
 use crate::error::Result;
 use crate::git::Repository;
 use crate::image::search::find;
-use crate::image::{BakedImage, Query, Staleness};
+use crate::image::{Images, Query, Staleness};
 use crate::inventory::freshness::in_short;
 use crate::inventory::rows::ImageRow;
 use crate::inventory::{Freshness, Stock, Stocked};
@@ -48,6 +48,7 @@ pub async fn run(cx: &Context, args: &ListImagesArgs) -> Result<()> {
     if args.quiet {
         let images = list(&engine).await?;
         drop(waiting);
+        warn_of(&images.rivals(query), &images, &cx.ui);
         let found = find(&images, query);
         if found.is_empty() {
             say_nothing_found(cx, &images, repo.as_ref(), reference);
@@ -55,19 +56,20 @@ pub async fn run(cx: &Context, args: &ListImagesArgs) -> Result<()> {
         let ids = found.iter().map(|image| format!("{}\n", image.id));
         return cx.ui.data(&ids.collect::<String>());
     }
-    let stock = Stock::overview(&engine).await?;
-    let all: Vec<BakedImage> = stock.images.iter().map(|i| i.image.clone()).collect();
+    let stock = Stock::overview(&engine, &cx.env).await?;
     let by_id = stock
         .images
         .iter()
         .map(|stocked| (&stocked.image.id, stocked));
     let by_id: HashMap<&String, &Stocked> = by_id.collect();
-    let images = find(&all, query).into_iter();
-    let images: Vec<&Stocked> = images.map(|image| by_id[&image.id]).collect();
+    let images = find(&stock.listed, query).into_iter();
+    let images = images.filter_map(|image| by_id.get(&image.id).copied());
+    let images: Vec<&Stocked> = images.collect();
     let mut freshness = Freshness::default();
     let mut compare = |image: &&Stocked| args.stale.then(|| freshness.staleness(&image.image));
     let compared: Vec<Option<Staleness>> = images.iter().map(&mut compare).collect();
     drop(waiting);
+    warn_of(&stock.listed.rivals(query), &stock.listed, &cx.ui);
     let images = || {
         images
             .iter()
@@ -79,7 +81,7 @@ pub async fn run(cx: &Context, args: &ListImagesArgs) -> Result<()> {
         return cx.ui.data(&to_json(&rows.collect::<Vec<_>>())?);
     }
     if compared.is_empty() {
-        say_nothing_found(cx, &all, repo.as_ref(), reference);
+        say_nothing_found(cx, &stock.listed, repo.as_ref(), reference);
         return Ok(());
     }
     cx.ui.table(&table(&stock, images(), args))
@@ -88,11 +90,11 @@ pub async fn run(cx: &Context, args: &ListImagesArgs) -> Result<()> {
 /// An empty list is no failure, but what is missing is said.
 fn say_nothing_found(
     cx: &Context,
-    images: &[BakedImage],
+    images: &Images,
     repo: Option<&Repository>,
     reference: Option<&str>,
 ) {
-    let error = no_image(images, repo, reference);
+    let error = none_of(images, repo, reference);
     cx.ui.message(&error.message);
     for hint in &error.hints {
         cx.ui.hint(hint);

@@ -5,15 +5,16 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::containers::list;
 use super::remove_image::remove_and_say;
 use crate::bake::Context;
+use crate::bake::images::warn_of;
 use crate::bake::lock::BakeLock;
 use crate::cli::PruneArgs;
 use crate::conf::Key;
 use crate::engine::Engine;
 use crate::error::{Result, quoted};
 use crate::git::Repository;
+use crate::image::Query;
 use crate::image::labels::REPO_NAME;
 use crate::inventory::idle::{Idle, Staying, idle};
 use crate::inventory::plan::{Leave, prunable};
@@ -26,7 +27,7 @@ use crate::ui::size::size;
 use crate::ui::table::{Column, Table};
 use crate::ui::text::count;
 use crate::ui::time::ago;
-use crate::work::Probe;
+use crate::work::{Containers, Probe};
 
 /// Runs the command.
 ///
@@ -53,12 +54,17 @@ pub async fn run(cx: &Context, args: &PruneArgs) -> Result<()> {
     // Before the locks: an answer of a container may take its time.
     let idle = {
         let _waiting = cx.ui.waiting("look for work in the containers");
-        let containers = list(&engine, cx).await?;
+        let containers = Containers::read(&engine, &cx.env).await?.own;
         let probe = Probe::new(&engine, cx)?;
         idle(&probe, &containers, &leave, dry_run, args.force).await
     };
     say_what_stays(cx, &idle);
     let (mut stock, locks) = read(cx, &engine, path, dry_run).await?;
+    let query = Query {
+        repo_path: path,
+        ..Query::default()
+    };
+    warn_of(&stock.listed.rivals(query), &stock.listed, &cx.ui);
     // What they used can go with them.
     stock
         .containers
@@ -173,7 +179,7 @@ async fn read(
 ) -> Result<(Stock, BTreeMap<String, BakeLock>)> {
     let stock = {
         let _waiting = cx.ui.waiting("look into the images");
-        Stock::read(engine).await?
+        Stock::read(engine, &cx.env).await?
     };
     if look {
         return Ok((stock, BTreeMap::new()));
@@ -196,7 +202,7 @@ async fn read(
         locks.insert(path.to_owned(), lock);
     }
     let _waiting = cx.ui.waiting("look into the images");
-    Ok((Stock::read(engine).await?, locks))
+    Ok((Stock::read(engine, &cx.env).await?, locks))
 }
 
 fn table(stock: &Stock, images: &[&Stocked]) -> Table {

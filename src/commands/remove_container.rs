@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use super::containers::{choose_all, list};
+use super::containers::choose_all;
 use crate::bake::Context;
 use crate::cli::RemoveContainerArgs;
 use crate::engine::containers::{self, force_remove};
@@ -13,8 +13,8 @@ use crate::error::{Error, Kind, Result, quoted};
 use crate::start::channel;
 use crate::start::end::remove;
 use crate::start::labels::working_branch;
-use crate::work::Probe;
 use crate::work::look::held_by_one;
+use crate::work::{Containers, Probe};
 
 /// How long a removal by force waits for another dkr that sees to the container's end.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -27,7 +27,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub async fn run(cx: &Context, args: &RemoveContainerArgs) -> Result<()> {
     let waiting = cx.ui.waiting("look for work in the containers");
     let engine = Engine::connect(&cx.env).await?;
-    let containers = list(&engine, cx).await?;
+    let containers = Containers::read(&engine, &cx.env).await?;
     let chosen = choose_all(&containers, &args.names)?;
     let mut holds = Vec::new();
     for container in &chosen {

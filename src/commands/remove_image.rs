@@ -18,10 +18,10 @@ use crate::ui::text::count;
 pub async fn run(cx: &Context, args: &RemoveImageArgs) -> Result<()> {
     let waiting = cx.ui.waiting("look into the images");
     let engine = Engine::connect(&cx.env).await?;
-    let stock = Stock::read(&engine).await?;
+    let stock = Stock::read(&engine, &cx.env).await?;
     let mut images: Vec<&Stocked> = Vec::new();
     for name in &args.names {
-        let image = find(&stock.images, name)?;
+        let image = find(&stock, name)?;
         if !images.contains(&image) {
             images.push(image);
         }

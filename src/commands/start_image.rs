@@ -4,7 +4,7 @@ use super::come_back::{existing, go_back};
 use super::create_image::ssh_flags;
 use crate::bake::access::{self, Reach};
 use crate::bake::create::{CloneMode, Create};
-use crate::bake::images::list;
+use crate::bake::images::{list, warn_of};
 use crate::bake::missing::no_image;
 use crate::bake::refresh::{DriftAnswer, refresh};
 use crate::bake::ssh::{Mounted, SshSettings};
@@ -22,14 +22,15 @@ use crate::git::working_branch::{check_beside, check_working_branch};
 use crate::git::{Repository, TargetKind};
 use crate::image::names::random_name;
 use crate::image::search::{best, newest_of_exact_ref};
-use crate::image::{BakedImage, Query};
+use crate::image::{BakedImage, Images, Query};
 use crate::start::agent::ForwardedAgent;
 use crate::start::channel;
 use crate::start::container::{Surroundings, Way, Wishes, specify};
 use crate::start::run::{Target, run as run_container, run_detached, terminal_variables};
 use crate::start::stale::{Decision, StaleAnswer, compare, decide};
-use crate::work::Keep;
+use crate::work::host::prefix_of_this_machine;
 use crate::work::names::branches_of;
+use crate::work::{Containers, Keep};
 
 /// Hex digits of a shortened commit.
 const SHORT_COMMIT: usize = 10;
@@ -61,27 +62,27 @@ pub async fn run(cx: &Context, args: &StartImageArgs) -> Result<u8> {
     let waiting = cx.ui.waiting("look for the image");
     let engine = Engine::connect(&cx.env).await?;
     // With a name they come first; else beside the rest.
-    let listed = match args.name {
-        Some(_) => Some(engine.containers().await?),
-        None => None,
+    let containers = match args.name {
+        Some(_) => Containers::read(&engine, &cx.env).await?,
+        None => Containers::default(),
     };
-    if let Some(state) = existing(args, &engine, listed.as_deref().unwrap_or_default()).await? {
+    if let Some(state) = existing(args, &engine, &containers).await? {
         drop(waiting);
         return go_back(cx, args, terminal, &engine, &state).await;
     }
     let others = async {
-        match listed {
-            Some(listed) => Ok(listed),
+        match args.name {
+            Some(_) => Ok(Vec::new()),
             None => engine.containers().await,
         }
     };
     let (mut image, location, others) =
         tokio::try_join!(choose(cx, args, &engine), engine.location(), others)?;
-    let prefix = PushPrefix::of_hostname(&hostname());
-    let repo = Repository::discover(image.labels.repo_path.as_ref());
+    let prefix = prefix_of_this_machine();
+    let repo = Repository::at(&image.labels.repo_path);
     if let Some(name) = &args.name {
         check_working_branch(name, &image.labels.branch)?;
-        check_beside(name, &branches_of(&others, &image.labels.repo_path))?;
+        check_beside(name, &branches_of(&containers.own, &image.labels.repo_path))?;
         if let Ok(repo) = &repo {
             repo.check_push_target(prefix.as_str(), name)?;
         }
@@ -120,7 +121,7 @@ pub async fn run(cx: &Context, args: &StartImageArgs) -> Result<u8> {
     let served = repo.as_ref().ok().filter(|_| !by_ssh);
     let folder = match served {
         Some(_) => Some(channel::prepare(&location, cx)?),
-        None => channel::prepare_watch(&location, cx),
+        None => channel::prepare_watch(cx),
     };
     let source = folder.as_ref().map(Folder::mount_source);
     around.way = match (&mounted, served, &source) {
@@ -272,6 +273,9 @@ async fn choose(cx: &Context, args: &StartImageArgs, engine: &Engine) -> Result<
     };
     let image = best(&images, query);
     let image = image.ok_or_else(|| no_image(&images, repo.as_ref(), reference))?;
+    let mut rivals = images.rivals(query);
+    rivals.retain(|rival| rival.image.labels.created_at >= image.labels.created_at);
+    warn_of(&rivals, &images, &cx.ui);
     if let (Some(repo), None) = (&repo, reference) {
         say_which(repo, &images, image, cx);
     }
@@ -279,7 +283,7 @@ async fn choose(cx: &Context, args: &StartImageArgs, engine: &Engine) -> Result<
 }
 
 /// Without REF the newest image of the repository is taken: says so if it is not of what HEAD is on.
-fn say_which(repo: &Repository, images: &[BakedImage], image: &BakedImage, cx: &Context) {
+fn say_which(repo: &Repository, images: &Images, image: &BakedImage, cx: &Context) {
     let Ok(head) = repo.locate(None) else {
         return;
     };
@@ -327,7 +331,17 @@ async fn update(
         clone: CloneMode::choose(&cx.settings, None)?,
         force: false,
     };
-    refresh(&create, DriftAnswer::Ask, false, engine, &reach, cx).await?;
+    let images = list(engine).await?;
+    refresh(
+        &create,
+        &images,
+        DriftAnswer::Ask,
+        false,
+        engine,
+        &reach,
+        cx,
+    )
+    .await?;
     let images = list(engine).await?;
     let newest = newest_of_exact_ref(&images, repo.root(), &target.ref_name);
     newest
@@ -355,11 +369,4 @@ fn tip(repo: &Repository, image: &BakedImage) -> Option<String> {
     let located = repo.locate(Some(&image.labels.ref_name)).ok()?;
     let target = repo.resolve(located).ok()?;
     Some(target.commit.to_string())
-}
-
-fn hostname() -> String {
-    rustix::system::uname()
-        .nodename()
-        .to_string_lossy()
-        .into_owned()
 }

@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 
 use super::json::to_json;
 use super::list_containers::is_of;
+use crate::bake::images::warn_of;
 use crate::bake::{Context, source};
 use crate::cli::StatusArgs;
 use crate::conf::Drift;
@@ -13,7 +14,7 @@ use crate::engine::{Engine, ListedContainer};
 use crate::error::Result;
 use crate::git::Repository;
 use crate::image::search::find;
-use crate::image::{BakedImage, Query, Staleness};
+use crate::image::{Query, Staleness};
 use crate::inventory::freshness::in_short;
 use crate::inventory::rows::{FreshRow, ImageRow, RepositoryReport, RepositoryRow, WorkRow};
 use crate::inventory::{Freshness, Stock, Stocked};
@@ -42,8 +43,12 @@ pub async fn run(cx: &Context, args: &StatusArgs) -> Result<()> {
     let waiting = cx.ui.waiting("look into the images and containers");
     let engine = Engine::connect(&cx.env).await?;
     stop_forgotten(&engine, &cx.env).await;
-    let stock = Stock::read(&engine).await?;
-    let images = compare(&repo, &stock);
+    let stock = Stock::read(&engine, &cx.env).await?;
+    let query = Query {
+        repo_path: Some(repo.root()),
+        ..Query::default()
+    };
+    let images = compare(query, &stock);
     let containers = containers(&repo, &stock);
     let of_repo = stock.images.iter();
     let of_repo = of_repo.filter(|image| image.image.labels.repo_path == repo.root());
@@ -52,6 +57,7 @@ pub async fn run(cx: &Context, args: &StatusArgs) -> Result<()> {
     let held = held_by(&probe, &containers).await;
     let repository = describe(&repo);
     drop(waiting);
+    warn_of(&stock.listed.rivals(query), &stock.listed, &cx.ui);
     if args.json {
         let rows = images.iter().map(|(image, staleness, drift)| {
             FreshRow::new(
@@ -113,15 +119,10 @@ fn describe(repo: &Repository) -> RepositoryRow<'_> {
     }
 }
 
-/// The images of the repository, the newest first, compared.
-fn compare<'a>(repo: &Repository, stock: &'a Stock) -> Vec<Compared<'a>> {
-    let query = Query {
-        repo_path: Some(repo.root()),
-        ..Query::default()
-    };
-    let images: Vec<BakedImage> = stock.images.iter().map(|i| i.image.clone()).collect();
+/// The images that `query` describes, the newest first, compared.
+fn compare<'a>(query: Query<'_>, stock: &'a Stock) -> Vec<Compared<'a>> {
     let mut freshness = Freshness::default();
-    let found = find(&images, query).into_iter();
+    let found = find(&stock.listed, query).into_iter();
     let found = found.filter_map(|image| stock.image(&image.id));
     let compared = found.map(|image| {
         let staleness = freshness.staleness(&image.image);
@@ -130,8 +131,7 @@ fn compare<'a>(repo: &Repository, stock: &'a Stock) -> Vec<Compared<'a>> {
     compared.collect()
 }
 
-/// The containers of the repository's images, even of one that is gone: a container has the labels
-/// of its image.
+/// The containers of the repository, even those whose image is gone.
 fn containers<'a>(repo: &Repository, stock: &'a Stock) -> Vec<&'a ListedContainer> {
     let all = stock.containers.iter();
     let mut containers: Vec<&ListedContainer> =

@@ -1,14 +1,14 @@
 //! `dkr stop`: ends what runs in containers, which stay.
 
-use super::containers::{choose_all, list};
+use super::containers::choose_all;
 use crate::bake::Context;
 use crate::cli::StopArgs;
 use crate::engine::{Engine, ListedContainer, containers};
 use crate::error::{Kind, Result, quoted};
 use crate::start::labels::working_branch;
 use crate::ui::text::count;
-use crate::work::Probe;
 use crate::work::look::held_by;
+use crate::work::{Containers, Probe};
 
 /// Runs the command.
 ///
@@ -18,7 +18,7 @@ pub async fn run(cx: &Context, args: &StopArgs) -> Result<()> {
     let waiting = cx.ui.waiting("look for the containers");
     let engine = Engine::connect(&cx.env).await?;
     let probe = Probe::new(&engine, cx)?;
-    let containers = list(&engine, cx).await?;
+    let containers = Containers::read(&engine, &cx.env).await?;
     let chosen = choose_all(&containers, &args.names)?;
     drop(waiting);
     for container in chosen {

@@ -1,16 +1,16 @@
 //! `dkr take`: brings the work of a container to the host's repository.
 
-use super::containers::{choose, list};
+use super::containers::choose;
 use crate::bake::Context;
 use crate::cli::TakeArgs;
-use crate::engine::Engine;
+use crate::engine::{Engine, ListedContainer};
 use crate::error::{Error, Result, quoted};
 use crate::git::Repository;
 use crate::image::labels::REPO_PATH;
 use crate::start::channel;
 use crate::start::labels::working_branch;
-use crate::work::Probe;
 use crate::work::take::{Taken, take};
+use crate::work::{Containers, Probe};
 
 /// Hex digits of a shortened commit.
 const SHORT_COMMIT: usize = 10;
@@ -23,12 +23,12 @@ const SHORT_COMMIT: usize = 10;
 pub async fn run(cx: &Context, args: &TakeArgs) -> Result<()> {
     let waiting = cx.ui.waiting("take the work of the container");
     let engine = Engine::connect(&cx.env).await?;
-    let containers = list(&engine, cx).await?;
+    let containers = Containers::read(&engine, &cx.env).await?;
     let container = choose(&containers, &args.container.name)?;
     let name = working_branch(container);
     let path = container.labels.get(REPO_PATH);
-    let path = path.ok_or_else(|| Error::bug(format!("container `{name}` is of no repository")))?;
-    let repo = Repository::discover(path.as_ref()).map_err(|error| moved(error, path))?;
+    let path = path.ok_or_else(|| of_no_repository(container))?;
+    let repo = Repository::at(path).map_err(|error| moved(error, path))?;
     let _hold = channel::hold(&container.id, cx).await?;
     let probe = Probe::new(&engine, cx)?;
     let outcome = take(&probe, container, &repo, args.force, &cx.env).await?;
@@ -58,6 +58,16 @@ pub async fn run(cx: &Context, args: &TakeArgs) -> Result<()> {
             .warning(&format!("only container `{name}` still has {what}: {why}"));
     }
     Ok(())
+}
+
+/// What there is to say where neither a record nor an image of dkr's names the repository.
+fn of_no_repository(container: &ListedContainer) -> Error {
+    let (name, id) = (working_branch(container), &container.id);
+    Error::failed(format!("cannot take the work of container `{name}`"))
+        .cause("its image is gone, and dkr has not written down which repository it belongs to")
+        .hint(format!(
+            "`docker cp {id}:/workspace FOLDER` copies all that is in it"
+        ))
 }
 
 /// Says what helps if the repository stands elsewhere now.

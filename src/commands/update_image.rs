@@ -4,12 +4,14 @@ use std::time::Instant;
 
 use super::create_image::{announce, reach};
 use crate::bake::create::{CloneMode, Create};
+use crate::bake::images::{list, warn_of};
 use crate::bake::refresh::{DriftAnswer, Refreshed, refresh};
 use crate::bake::{Context, source};
 use crate::cli::UpdateImageArgs;
 use crate::conf::Key;
 use crate::engine::Engine;
 use crate::error::Result;
+use crate::image::Query;
 
 /// Runs the command.
 ///
@@ -39,12 +41,20 @@ pub async fn run(cx: &Context, args: &UpdateImageArgs) -> Result<()> {
         clone: CloneMode::choose(&cx.settings, build.clone.as_deref())?,
         force: args.force,
     };
-    let engine = {
-        let _waiting = cx.ui.waiting("reach the Docker Engine");
-        Engine::connect(&cx.env).await?
+    let (engine, images) = {
+        let _waiting = cx.ui.waiting("look into the images");
+        let engine = Engine::connect(&cx.env).await?;
+        let images = list(&engine).await?;
+        (engine, images)
     };
+    let query = Query {
+        repo_path: Some(repo.root()),
+        reference: Some(&target.ref_name),
+        ref_name: None,
+    };
+    warn_of(&images.rivals(query), &images, &cx.ui);
     if dry_run {
-        return super::create_image::show_update(cx, &create, answer, &engine).await;
+        return super::create_image::show_update(cx, &create, &images, answer, &engine).await;
     }
     cx.ui.message(&format!(
         "updating the image of `{}` in `{}` to commit {}",
@@ -52,7 +62,7 @@ pub async fn run(cx: &Context, args: &UpdateImageArgs) -> Result<()> {
         repo.root(),
         target.commit.short(),
     ));
-    match refresh(&create, answer, args.force, &engine, &reach, cx).await? {
+    match refresh(&create, &images, answer, args.force, &engine, &reach, cx).await? {
         Refreshed::Current(tag) => {
             cx.ui.message(&format!(
                 "`{tag}` is up to date; `--force` builds all the same"

@@ -85,6 +85,7 @@ fn check_text(text: &str, ssh_mounts: bool) -> std::result::Result<(), Refusal> 
         "COPY" => check_copy(&statement),
         "ADD" => check_add(&statement, ssh_mounts),
         "RUN" => check_run(&statement, ssh_mounts),
+        "LABEL" => check_label(&statement),
         "ONBUILD" => check_onbuild(&statement, ssh_mounts),
         known if KEYWORDS.contains(&known) => Ok(()),
         _ => Err(unknown_keyword(text, &name)),
@@ -147,6 +148,23 @@ fn check_onbuild(statement: &Statement, ssh_mounts: bool) -> std::result::Result
         ));
     }
     check_text(&statement.arguments, ssh_mounts)
+}
+
+/// dkr believes what the labels of its images say.
+fn check_label(statement: &Statement) -> std::result::Result<(), Refusal> {
+    for name in statement.names() {
+        let refused = |instead| {
+            let what = format!("`LABEL {}` is not allowed", shown(&name));
+            Err(Refusal::new(what, instead))
+        };
+        if name.contains('$') {
+            return refused("a variable could become a label of dkr's own, such as `dkr.type`");
+        }
+        if name.to_ascii_lowercase().starts_with("dkr.") {
+            return refused("labels that begin with `dkr.` are dkr's own");
+        }
+    }
+    Ok(())
 }
 
 fn check_run(statement: &Statement, ssh_mounts: bool) -> std::result::Result<(), Refusal> {
@@ -215,147 +233,4 @@ fn values<'a>(flags: &'a [String], name: &'a str) -> impl Iterator<Item = &'a st
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn judge(text: &str, ssh_mounts: bool) -> Result<()> {
-        let instruction = Instruction {
-            keyword: keyword(text).to_ascii_uppercase(),
-            line: 7,
-            text: text.to_owned(),
-        };
-        check(SectionName::PostClone, &instruction, ssh_mounts)
-    }
-
-    #[track_caller]
-    fn refused(text: &str) -> String {
-        judge(text, false).expect_err(text).message
-    }
-
-    #[test]
-    fn ordinary_instructions_pass() {
-        for text in [
-            "RUN cd /workspace && ./setup.sh",
-            "RUN [\"a\", \"--mount=type=ssh\"]",
-            "RUN echo --mount=type=ssh",
-            "RUN --mount=type=cache,target=/root/.cache id",
-            "RUN --mount=type=tmpfs,target=/x --network=none id",
-            "RUN --mount=from=golang:1.22,target=/go go version",
-            "COPY --from=golang:1.22 --chown=0:0 /usr/local/go /usr/local/go",
-            "ADD https://example.com/x.tgz /opt/",
-            "ADD --checksum=sha256:00 https://example.com/$V.tgz /opt/",
-            "ADD [\"https://example.com/a b\", \"/opt/\"]",
-            "ADD git://example.com/x.git /opt/x",
-            "ENV A=1",
-            "env A 1",
-            "ARG BRANCH",
-            "SHELL [\"/bin/bash\", \"-c\"]",
-            "USER x",
-            "HEALTHCHECK CMD true",
-            "ONBUILD RUN id",
-            "VOLUME /x",
-        ] {
-            assert_eq!(judge(text, false), Ok(()), "{text}");
-        }
-    }
-
-    #[test]
-    fn a_second_stage_or_another_entrypoint_is_refused() {
-        assert_eq!(
-            refused("from x"),
-            "`FROM` is not allowed in [post_clone], line 7 of `.dkr.conf`: \
-             the base image is set by the key `base_image`"
-        );
-        for text in ["FROM", "ENTRYPOINT [\"x\"]", "cmd x", "ONBUILD CMD x"] {
-            assert!(refused(text).contains("is not allowed in [post_clone], line 7"));
-        }
-    }
-
-    #[test]
-    fn the_build_context_is_out_of_reach() {
-        for text in [
-            "COPY . /x",
-            "COPY --from= a /x",
-            "COPY --from=$X a /x",
-            "COPY --from=x --from= a /x",
-            "COPY --chown=x a /x",
-            "COPY a --from=x /y",
-            "ADD . /x",
-            "ADD x.tgz https://example.com/a /x",
-            "ADD $URL /x",
-            "ADD [\"a\", \"/x\"]",
-            "ADD HTTPS://example.com/a /x",
-            "ADD git@example.com:a/b.git /x",
-            "ADD ssh://example.com/b.git /x",
-            "ADD https://example.com/a",
-            "RUN --mount=target=/x id",
-            "RUN --mount=type=bind,source=.,target=/x id",
-            "RUN --mount=type=bind,from=,target=/x id",
-            "RUN --mount=type=cache,type=bind,target=/x id",
-            "ONBUILD COPY . /x",
-        ] {
-            assert!(refused(text).contains("build context"), "{text}");
-        }
-    }
-
-    #[test]
-    fn ssh_and_secret_mounts_need_the_users_leave() {
-        for text in [
-            "RUN --mount=type=ssh id",
-            "RUN --mount=type=secret,id=x id",
-            "run --mount=id=x,type=ssh id",
-            "RUN --mount=type=SSH id",
-            "RUN --mount='type=ssh' id",
-            "RUN --mount=\"id=x,type=ssh\" id",
-            "RUN --mount=\\\"type=ssh\\\" id",
-            "RUN --mo'un't=type=s\\sh id",
-            "RUN --mount=TYPE=ssh id",
-            "RUN --mount=type=cache,target=/x --mount=type=ssh id",
-            "RUN --mount=type=cache,target=/à--mount=type=ssh id",
-            "RUN --mount=type=ssh,type=cache id",
-            "RUN\t--mount=type=ssh\tid",
-            "ONBUILD RUN --mount=type=ssh id",
-        ] {
-            assert!(refused(text).contains("`--allow-ssh-mounts`"), "{text}");
-            assert_eq!(judge(text, true), Ok(()), "{text}");
-        }
-        let text = "ADD git@example.com:a/b.git /x";
-        assert_eq!(judge(text, true), Ok(()));
-    }
-
-    #[test]
-    fn what_only_looks_harmless_is_refused_even_with_leave() {
-        for text in [
-            "RUN --mount=type=$X id",
-            "RUN --mount=type=${X:-ssh} id",
-            "RUN --mount=type=npipe id",
-            "RUN --mount id",
-            "RUN --security=insecure id",
-            "RUN --network=host id",
-            "RUN --device=x id",
-            "RUN cat <<EOF",
-            "COPY --from=x <<EOF /y",
-            "ONBUILD RUN cat <<EOF",
-            "ONBUILD ONBUILD RUN id",
-            "ONBUILD --x RUN id",
-            "ONBUILD",
-            "RUN\u{a0}--mount=type=ssh id",
-        ] {
-            judge(text, true).expect_err(text);
-        }
-    }
-
-    #[test]
-    fn an_unknown_instruction_gets_the_nearest_known_one() {
-        assert_eq!(
-            refused("RUNN id"),
-            "unknown instruction `RUNN` in [post_clone], line 7 of `.dkr.conf`: \
-             did you mean `RUN`?"
-        );
-        assert!(
-            refused("packages = x").ends_with("the key `packages` stands above the first section")
-        );
-        assert!(refused("#!").contains("unknown instruction"));
-        assert!(refused("]]] x").ends_with("expected an instruction of a Dockerfile"));
-    }
-}
+mod tests;

@@ -30,6 +30,22 @@ impl Statement {
         }
     }
 
+    /// The names that `LABEL` sets, with quotes and escapes taken away: `NAME=VALUE` words, or one
+    /// name and the rest (BuildKit, `parseNameVal` and `parseWords` of
+    /// `frontend/dockerfile/parser/line_parsers.go`).
+    pub(super) fn names(&self) -> Vec<String> {
+        let words = quoted_words(&self.arguments);
+        let words = match words.split_first() {
+            Some((first, _)) if !first.contains('=') => &words[..1],
+            _ => &words[..],
+        };
+        let name = |word: &String| {
+            let name = word.split('=').next().unwrap_or_default();
+            name.replace(['"', '\'', '\\'], "")
+        };
+        words.iter().map(name).collect()
+    }
+
     /// The arguments of `ADD` or `COPY`: a JSON list or words.
     pub(super) fn words(&self) -> Vec<String> {
         if let Ok(list) = serde_json::from_str::<Vec<String>>(&self.arguments) {
@@ -89,6 +105,34 @@ fn flag_word(line: &[u8], mut position: usize) -> (String, usize) {
         position += 1;
     }
     (word, position.min(line.len()))
+}
+
+/// The words of `text`, which blanks separate unless they are quoted or escaped.
+fn quoted_words(text: &str) -> Vec<String> {
+    let mut words = Vec::new();
+    let mut word = String::new();
+    let mut quote = None;
+    let mut characters = text.chars();
+    while let Some(character) = characters.next() {
+        match (quote, character) {
+            (None, blank) if blank.is_whitespace() => {
+                words.push(std::mem::take(&mut word));
+                continue;
+            }
+            (None, '\'' | '"') => quote = Some(character),
+            (Some(open), _) if character == open => quote = None,
+            (None | Some('"'), '\\') => {
+                word.push(character);
+                word.extend(characters.next());
+                continue;
+            }
+            _ => {}
+        }
+        word.push(character);
+    }
+    words.push(word);
+    words.retain(|word| !word.is_empty());
+    words
 }
 
 /// Whether BuildKit, in any version, could find the start of a here-document in `text`.

@@ -7,6 +7,7 @@ use bollard::models::{ImageInspect, ImageSummary as ApiSummary};
 use bollard::query_parameters::{
     ListImagesOptionsBuilder, RemoveImageOptions, TagImageOptionsBuilder,
 };
+use chrono::{DateTime, Utc};
 
 use super::connect::Engine;
 use super::http::failed;
@@ -55,6 +56,8 @@ pub struct ImageDetails {
     pub architecture: String,
     /// Bytes of all its layers, shared ones included.
     pub size: i64,
+    /// When the engine itself last gave it a tag, by its own clock; none if it never did.
+    pub tagged_at: Option<DateTime<Utc>>,
 }
 
 impl Engine {
@@ -166,6 +169,7 @@ impl From<ImageInspect> for ImageDetails {
     fn from(image: ImageInspect) -> Self {
         let config = image.config.unwrap_or_default();
         let layers = image.root_fs.and_then(|fs| fs.layers).unwrap_or_default();
+        let tagged_at = image.metadata.and_then(|metadata| metadata.last_tag_time);
         ImageDetails {
             id: image.id.unwrap_or_default(),
             tags: real_tags(image.repo_tags.unwrap_or_default()),
@@ -177,8 +181,15 @@ impl From<ImageInspect> for ImageDetails {
             command: config.cmd.unwrap_or_default(),
             architecture: image.architecture.unwrap_or_default(),
             size: image.size.unwrap_or_default(),
+            tagged_at: tagged_at.as_deref().and_then(time),
         }
     }
+}
+
+/// A time of the engine's (RFC 3339). Where it has none it says the year 1.
+pub(super) fn time(text: &str) -> Option<DateTime<Utc>> {
+    let time = DateTime::parse_from_rfc3339(text).ok()?.to_utc();
+    (time > DateTime::UNIX_EPOCH).then_some(time)
 }
 
 fn real_tags(mut tags: Vec<String>) -> Vec<String> {
@@ -223,8 +234,9 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_inspection_counts_layers() {
+    async fn an_inspection_counts_layers_and_says_when_it_was_tagged() {
         let image = r#"{"Id":"sha256:aa","RepoTags":[],"Architecture":"amd64","Size":9,
+            "Metadata":{"LastTagTime":"2026-01-02T03:04:05.678901234+01:00"},
             "Config":{"Env":["A=1"],"Entrypoint":["/e"],"Cmd":null,"Labels":null},
             "RootFS":{"Type":"layers","Layers":["sha256:1","sha256:2"]}}"#;
         let fake = FakeEngine::start([
@@ -239,6 +251,9 @@ mod tests {
             (vec!["A=1".into()], vec!["/e".into()])
         );
         assert!(details.command.is_empty());
+        let tagged_at = details.tagged_at.unwrap();
+        assert_eq!(tagged_at.timestamp_millis(), 1_767_319_445_678);
+        assert_eq!(time("0001-01-01T00:00:00Z"), None);
     }
 
     #[tokio::test]

@@ -1,10 +1,12 @@
 //! What an engine says of itself, and where it runs seen from here.
 
 use bollard::models::SystemInfo;
+use chrono::{DateTime, Utc};
 
 use super::connect::Engine;
 use super::endpoint::Endpoint;
 use super::http::failed;
+use super::images::time;
 use crate::error::Result;
 
 /// What Docker Desktop calls its operating system (`OperatingSystem` of `GET /info`).
@@ -27,6 +29,8 @@ pub struct EngineInfo {
     pub data_root: String,
     /// Whether images are kept in containerd's store.
     pub containerd_store: bool,
+    /// What its clock said.
+    pub clock: Option<DateTime<Utc>>,
 }
 
 /// Where an engine runs, seen from this machine.
@@ -88,6 +92,7 @@ impl From<SystemInfo> for EngineInfo {
             architecture: info.architecture.unwrap_or_default(),
             driver: info.driver.unwrap_or_default(),
             data_root: info.docker_root_dir.unwrap_or_default(),
+            clock: info.system_time.as_deref().and_then(time),
             containerd_store: status
                 .iter()
                 .any(|pair| matches!(&pair[..], [key, value] if key == "driver-type" && value == CONTAINERD_STORE)),
@@ -141,7 +146,8 @@ mod tests {
     #[tokio::test]
     async fn an_engine_is_asked_what_it_is() {
         let info = r#"{"Name":"vm","OperatingSystem":"Docker Desktop","Driver":"overlayfs",
-            "DriverStatus":[["driver-type","io.containerd.snapshotter.v1"]],"DockerRootDir":"/d"}"#;
+            "DriverStatus":[["driver-type","io.containerd.snapshotter.v1"]],"DockerRootDir":"/d",
+            "SystemTime":"2026-01-01T00:00:00.5Z"}"#;
         let fake = FakeEngine::start([
             ("GET /version", 200, VERSION),
             ("GET /v1.41/info", 200, info),
@@ -149,6 +155,7 @@ mod tests {
         let engine = Engine::connect(&fake.env()).await.unwrap();
         let info = engine.info().await.unwrap();
         assert!(info.containerd_store);
+        assert_eq!(info.clock.unwrap().timestamp(), 1_767_225_600);
         assert_eq!(
             (&*info.driver, &*info.data_root, &*info.name),
             ("overlayfs", "/d", "vm")

@@ -13,6 +13,7 @@ mod fetch;
 mod history;
 mod locate;
 mod loose;
+mod named;
 mod pack_index;
 pub mod packs;
 mod pager;

@@ -39,6 +39,22 @@ pub const OCI_CREATED: &str = "org.opencontainers.image.created";
 /// The URL to get the source from, in the same words.
 pub const OCI_SOURCE: &str = "org.opencontainers.image.source";
 
+/// The labels that an image has of dkr's.
+pub const OF_IMAGES: [&str; 12] = [
+    REPO_PATH,
+    REPO_NAME,
+    BRANCH,
+    BRANCH_FROM,
+    REF,
+    COMMIT,
+    CREATED_AT,
+    TYPE,
+    PARENT,
+    CONFIG,
+    VERSION,
+    SCHEMA,
+];
+
 /// The version of the contract that this code writes. It changes only when a reader of the old one
 /// would be misled; labels may be added without it.
 pub const SCHEMA_VERSION: &str = "1";
@@ -84,15 +100,15 @@ pub struct Labels {
     pub repo_path: String,
     /// [`REPO_NAME`]
     pub repo_name: String,
-    /// [`BRANCH`]
+    /// [`BRANCH`]; empty if it holds control characters, which git does not take
     pub branch: String,
-    /// [`BRANCH_FROM`]
+    /// [`BRANCH_FROM`]; that of the branch if it holds control characters
     pub branch_from: String,
-    /// [`REF`]
+    /// [`REF`]; empty if it is neither the full name of a ref nor a commit
     pub ref_name: String,
-    /// [`COMMIT`]
+    /// [`COMMIT`]; empty if it is no full id
     pub commit: String,
-    /// [`CREATED_AT`], to the millisecond
+    /// [`CREATED_AT`], to the millisecond; the start of 1970 if it is not known or not believed
     pub created_at: DateTime<Utc>,
     /// [`TYPE`]
     pub image_type: ImageType,
@@ -134,23 +150,26 @@ impl Labels {
         .collect()
     }
 
-    /// Reads labels back. `None` for an image that is not dkr's: without a known type, without
-    /// a repository, or of another schema. What else is missing or unreadable is left empty, an
+    /// Reads labels back, whoever wrote them. `None` without a known type or the absolute path of a
+    /// repository, and for another schema. What else is missing or unreadable is left empty, an
     /// unreadable time counts as the oldest, and labels that are not known are ignored.
     pub fn from_map(map: &BTreeMap<String, String>) -> Option<Self> {
         let get = |key: &str| map.get(key).filter(|value| !value.is_empty()).cloned();
         if get(SCHEMA).is_some_and(|schema| schema != SCHEMA_VERSION) {
             return None;
         }
+        let name = |key| get(key).filter(|text| !text.contains(|c: char| c.is_ascii_control()));
         let image_type = ImageType::parse(&get(TYPE)?)?;
-        let branch = get(BRANCH).unwrap_or_default();
+        let branch = name(BRANCH).unwrap_or_default();
         Some(Labels {
-            repo_path: get(REPO_PATH)?,
+            repo_path: get(REPO_PATH).filter(|path| path.starts_with('/'))?,
             repo_name: get(REPO_NAME).unwrap_or_default(),
-            branch_from: get(BRANCH_FROM).unwrap_or_else(|| branch.clone()),
+            branch_from: name(BRANCH_FROM).unwrap_or_else(|| branch.clone()),
             branch,
-            ref_name: get(REF).unwrap_or_default(),
-            commit: get(COMMIT).unwrap_or_default(),
+            ref_name: get(REF)
+                .filter(|name| is_ref(name) || is_commit(name))
+                .unwrap_or_default(),
+            commit: get(COMMIT).filter(|id| is_commit(id)).unwrap_or_default(),
             created_at: get(CREATED_AT)
                 .and_then(|text| DateTime::parse_from_rfc3339(&text).ok())
                 .map_or(DateTime::UNIX_EPOCH, |time| time.to_utc()),
@@ -161,6 +180,21 @@ impl Labels {
             source: get(OCI_SOURCE),
         })
     }
+}
+
+/// Whether git takes `name` as the full name of a ref (git-check-ref-format(1)).
+fn is_ref(name: &str) -> bool {
+    let odd = |c: char| c.is_ascii_control() || " ~^:?*[\\".contains(c);
+    let refused = |part: &str| part.is_empty() || part.starts_with('.') || part.ends_with(".lock");
+    name.starts_with("refs/")
+        && !name.contains(odd)
+        && !["..", "@{"].iter().any(|pair| name.contains(pair))
+        && !name.ends_with('.')
+        && !name.split('/').any(refused)
+}
+
+fn is_commit(text: &str) -> bool {
+    matches!(text.len(), 40 | 64) && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 #[cfg(test)]
@@ -256,6 +290,7 @@ pub(crate) mod tests {
         );
         assert_eq!(map(&[(REPO_PATH, "/r")]), None);
         assert_eq!(map(&[(TYPE, "base")]), None);
+        assert_eq!(map(&[(TYPE, "base"), (REPO_PATH, "r")]), None);
         assert_eq!(map(&[(TYPE, "snapshot"), (REPO_PATH, "/r")]), None);
         assert_eq!(
             map(&[(TYPE, "base"), (REPO_PATH, "/r"), (SCHEMA, "2")]),
@@ -263,16 +298,73 @@ pub(crate) mod tests {
         );
     }
 
+    #[test]
+    fn what_is_no_ref_and_no_commit_is_left_out() {
+        let read = |reference: &str, commit: &str| {
+            let map = [
+                (TYPE, "base"),
+                (REPO_PATH, "/r"),
+                (REF, reference),
+                (COMMIT, commit),
+            ];
+            let owned = map.map(|(key, value)| (key.to_owned(), value.to_owned()));
+            let labels = Labels::from_map(&owned.into()).unwrap();
+            (labels.ref_name, labels.commit)
+        };
+        let (id, long) = ("0a".repeat(20), "0a".repeat(32));
+        for name in [
+            "refs/heads/a/b-c",
+            "refs/heads/ü#1\u{9b}",
+            "refs/remotes/x/HEAD",
+            &id,
+            &long,
+        ] {
+            assert_eq!(read(name, &id), (name.to_owned(), id.clone()));
+        }
+        for name in [
+            "HEAD",
+            "main",
+            "--upload-pack=x",
+            "refs/heads/../x",
+            "refs//x",
+            "refs/heads/.x",
+            "refs/heads/x.lock/y",
+            "refs/heads/x.",
+            "refs/heads/x ",
+            "refs/heads/x\u{1b}",
+            "refs/heads/*",
+            "refs/heads/x@{1}",
+            "refs/",
+        ] {
+            assert_eq!(read(name, name), (String::new(), String::new()), "{name}");
+        }
+        let odd = [
+            (TYPE, "base"),
+            (REPO_PATH, "/r"),
+            (BRANCH, "a\u{1b}[2J"),
+            (BRANCH_FROM, "a\nb"),
+        ];
+        let odd = odd.map(|(key, value)| (key.to_owned(), value.to_owned()));
+        let labels = Labels::from_map(&odd.into()).unwrap();
+        assert_eq!((&*labels.branch, &*labels.branch_from), ("", ""));
+        assert_eq!(
+            read(&id[1..], &id.to_uppercase()),
+            (String::new(), String::new())
+        );
+    }
+
     proptest! {
         #[test]
         fn labels_survive_the_way_there_and_back(
             repo_path in "/.{1,20}",
-            texts in proptest::array::uniform5(".{1,20}"),
+            texts in proptest::array::uniform3("\\PC{1,20}"),
+            ref_name in "refs/heads/[a-z]{1,9}",
+            commit in "[0-9a-f]{40}",
             millis in 0i64..4_000_000_000_000,
             parent in proptest::option::of(".{1,9}"),
             kind in 0usize..3,
         ) {
-            let [repo_name, branch, branch_from, ref_name, commit] = texts;
+            let [repo_name, branch, branch_from] = texts;
             let image_type = [ImageType::Base, ImageType::Update, ImageType::Objects][kind];
             let created_at = DateTime::from_timestamp_millis(millis).unwrap();
             let labels = Labels {

@@ -4,11 +4,13 @@
 
 pub mod labels;
 pub mod names;
+pub mod own;
 pub mod reference;
 pub mod runtime;
 pub mod search;
 pub mod staleness;
 
 pub use labels::{ImageType, Labels};
+pub use own::{Foreign, Images};
 pub use search::{BakedImage, Query, Row};
 pub use staleness::{Staleness, Verdict};

@@ -1,4 +1,4 @@
-//! Which image of a listing is meant, and how a listing shows it (pure).
+//! Which image of a listing is meant, and how a listing shows it (pure). Only dkr's own are ever meant.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -6,10 +6,11 @@ use std::collections::BTreeMap;
 use chrono::SecondsFormat;
 use serde::Serialize;
 
-use super::labels::{ImageType, Labels};
+use super::labels::{ImageType, Labels, OF_IMAGES};
+use super::own::Images;
 use super::reference::{is_own_tag, moving_tag, moving_tag_disambiguated, objects_tag};
 
-/// An image of dkr's, as the engine lists it.
+/// An image with dkr's labels, as the engine lists it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BakedImage {
     /// The engine's id.
@@ -18,8 +19,12 @@ pub struct BakedImage {
     pub tags: Vec<String>,
     /// Bytes of all its layers.
     pub size: i64,
+    /// When it was made as the engine says, in seconds since 1970.
+    pub made: i64,
     /// Its labels.
     pub labels: Labels,
+    /// Those of its labels that are a container's: `docker commit` copies them.
+    pub of_containers: BTreeMap<String, String>,
 }
 
 /// The names under which git looks for a short name (`gitrevisions`).
@@ -31,12 +36,17 @@ impl BakedImage {
         id: impl Into<String>,
         tags: Vec<String>,
         size: i64,
+        made: i64,
         labels: &BTreeMap<String, String>,
     ) -> Option<Self> {
+        let of_dkr = labels.iter().filter(|(name, _)| name.starts_with("dkr."));
+        let others = of_dkr.filter(|(name, _)| !OF_IMAGES.contains(&name.as_str()));
         Some(BakedImage {
             id: id.into(),
             tags,
             size,
+            made,
+            of_containers: others.map(|(k, v)| (k.clone(), v.clone())).collect(),
             labels: Labels::from_map(labels)?,
         })
     }
@@ -51,6 +61,16 @@ impl BakedImage {
     pub fn own_tag(&self) -> Option<&str> {
         let possible = self.possible_moving_tags();
         self.tag(|tag| possible.iter().any(|moving| is_own_tag(tag, moving)))
+    }
+
+    /// Whether it has a tag that dkr does not give it: somebody else's name for it.
+    pub fn has_given_name(&self) -> bool {
+        let possible = self.possible_moving_tags();
+        let of_dkr = |tag: &str| {
+            let mut possible = possible.iter();
+            possible.any(|moving| tag == moving || is_own_tag(tag, moving))
+        };
+        !self.tags.iter().all(|tag| of_dkr(tag))
     }
 
     /// The tag to show: the moving tag, else the own tag, else any other.
@@ -74,6 +94,15 @@ impl BakedImage {
                 moving_tag_disambiguated(&l.repo_name, &l.branch, &l.repo_path, &l.ref_name),
             ],
         }
+    }
+
+    /// Whether it is an image of a branch that `query` describes.
+    pub(super) fn is_meant(&self, query: Query<'_>) -> bool {
+        let l = &self.labels;
+        let is_exact = || query.ref_name == Some(&l.ref_name);
+        l.image_type != ImageType::Objects
+            && query.repo_path.is_none_or(|path| l.repo_path == path)
+            && (is_exact() || query.reference.is_none_or(|name| self.is_of(name)))
     }
 
     fn is_of(&self, reference: &str) -> bool {
@@ -101,28 +130,16 @@ pub struct Query<'a> {
 }
 
 /// The images that `query` describes, the newest first. Object images are never among them.
-pub fn find<'i>(images: &'i [BakedImage], query: Query<'_>) -> Vec<&'i BakedImage> {
-    let mut found: Vec<&BakedImage> = images
-        .iter()
-        .filter(|image| image.labels.image_type != ImageType::Objects)
-        .filter(|image| {
-            query
-                .repo_path
-                .is_none_or(|path| image.labels.repo_path == path)
-        })
-        .filter(|image| {
-            let is_exact = query.ref_name == Some(&image.labels.ref_name);
-            let mut reference = query.reference.iter();
-            is_exact || reference.all(|reference| image.is_of(reference))
-        })
-        .collect();
+pub fn find<'i>(images: &'i Images, query: Query<'_>) -> Vec<&'i BakedImage> {
+    let meant = images.own.iter().filter(|image| image.is_meant(query));
+    let mut found: Vec<&BakedImage> = meant.collect();
     found.sort_by_key(|image| (Reverse(image.labels.created_at), &image.id));
     found
 }
 
 /// The image to take for `query`: the newest whose `dkr.ref` is exactly the one that it names, else
 /// the newest of all that it describes.
-pub fn best<'i>(images: &'i [BakedImage], query: Query<'_>) -> Option<&'i BakedImage> {
+pub fn best<'i>(images: &'i Images, query: Query<'_>) -> Option<&'i BakedImage> {
     let found = find(images, query);
     let exact = found
         .iter()
@@ -132,7 +149,7 @@ pub fn best<'i>(images: &'i [BakedImage], query: Query<'_>) -> Option<&'i BakedI
 
 /// The newest image of exactly this ref of this repository: what an update may stack on.
 pub fn newest_of_exact_ref<'i>(
-    images: &'i [BakedImage],
+    images: &'i Images,
     repo_path: &str,
     ref_name: &str,
 ) -> Option<&'i BakedImage> {
@@ -145,8 +162,9 @@ pub fn newest_of_exact_ref<'i>(
 }
 
 /// The object images of a repository, the newest first.
-pub fn object_images<'i>(images: &'i [BakedImage], repo_path: &str) -> Vec<&'i BakedImage> {
+pub fn object_images<'i>(images: &'i Images, repo_path: &str) -> Vec<&'i BakedImage> {
     let mut found: Vec<&BakedImage> = images
+        .own
         .iter()
         .filter(|image| image.labels.image_type == ImageType::Objects)
         .filter(|image| image.labels.repo_path == repo_path)

@@ -40,7 +40,7 @@ impl Freshness {
 
     fn repo(&mut self, path: &str) -> &Result<Repository> {
         let opened = self.repos.entry(path.to_owned());
-        opened.or_insert_with(|| Repository::discover(path.as_ref()))
+        opened.or_insert_with(|| Repository::at(path))
     }
 }
 

@@ -21,12 +21,12 @@ pub struct Leave<'a> {
 }
 
 /// The images that `prune` removes, the oldest first. An image stays if a container uses it, if
-/// one that stays was built on it, or if it is not dkr's alone.
+/// one that stays was built on it, or if somebody gave it a name.
 pub fn prunable<'a>(stock: &'a Stock, leave: &Leave<'_>) -> Vec<&'a Stocked> {
     let newest = newest_of_branches(stock, leave.newest);
     let stays = |image: &&Stocked| {
         let labels = &image.image.labels;
-        !image.is_ours()
+        image.image.has_given_name()
             || leave
                 .other_than
                 .is_some_and(|path| labels.repo_path != path)
@@ -46,12 +46,12 @@ pub fn prunable<'a>(stock: &'a Stock, leave: &Leave<'_>) -> Vec<&'a Stocked> {
     going
 }
 
-/// The newest images of each branch that have a tag. Object images are of no branch.
+/// The newest images of each branch. Object images are of no branch.
 fn newest_of_branches(stock: &Stock, count: usize) -> Vec<&Stocked> {
     let mut branches: BTreeMap<(&str, &str), Vec<&Stocked>> = BTreeMap::new();
     for image in &stock.images {
         let labels = &image.image.labels;
-        if labels.image_type != ImageType::Objects && !image.image.tags.is_empty() {
+        if labels.image_type != ImageType::Objects {
             let branch = (&*labels.repo_path, &*labels.ref_name);
             branches.entry(branch).or_default().push(image);
         }
@@ -121,11 +121,17 @@ mod tests {
     use super::*;
     use chrono::TimeDelta;
 
-    /// `names` are images of `main`, the oldest first; each is tagged `dkr:NAME`.
+    /// The own tag of the image `id`.
+    fn tag(id: &str) -> String {
+        let number: u32 = id.bytes().map(u32::from).sum();
+        format!("dkr:linux-main-{number:06x}")
+    }
+
+    /// `names` are images of `main`, the oldest first, each with its own tag.
     fn stock(names: &[&str]) -> Stock {
         let mut stock = Stock::default();
         for (age, name) in names.iter().rev().enumerate() {
-            let mut image = image(name, &[&format!("dkr:{name}")]);
+            let mut image = image(name, &[&tag(name)]);
             image.image.labels.created_at -= TimeDelta::hours(i64::try_from(age).unwrap());
             stock.images.insert(0, image);
         }
@@ -138,7 +144,9 @@ mod tests {
     }
 
     fn built_on(stock: &mut Stock, id: &str, parent: &str) {
-        let parent = Some(format!("dkr:{parent}"));
+        let mut images = stock.images.iter();
+        let parent = images.find(|image| image.image.id == parent).unwrap();
+        let parent = parent.image.own_tag().map(str::to_owned);
         set(stock, id, |image| image.image.labels.parent = parent);
     }
 
@@ -182,7 +190,8 @@ mod tests {
         let mut stock = stock(&["objects", "old", "unused", "a", "b"]);
         for id in ["objects", "unused"] {
             set(&mut stock, id, |image| {
-                image.image.labels.image_type = ImageType::Objects
+                image.image.labels.image_type = ImageType::Objects;
+                image.image.tags = vec![tag(id).replace("main", "objects")];
             });
         }
         built_on(&mut stock, "old", "unused");
@@ -191,16 +200,12 @@ mod tests {
     }
 
     #[test]
-    fn a_dangling_image_goes_and_what_is_not_of_dkr_alone_stays() {
+    fn what_somebody_gave_a_name_stays() {
         let mut stock = stock(&["a", "b", "c", "d"]);
-        set(&mut stock, "d", |image| image.image.tags.clear());
-        set(&mut stock, "a", |image| {
-            image.image.tags.push("mine:1".into())
-        });
-        assert_eq!(gone(&stock, 1), ["b", "d"]);
-        // `docker commit` hands the labels on.
-        set(&mut stock, "d", |image| image.is_built = false);
-        assert_eq!(gone(&stock, 1), ["b"]);
+        for (id, name) in [("a", "mine:1"), ("b", "dkr:mine")] {
+            set(&mut stock, id, |image| image.image.tags.push(name.into()));
+        }
+        assert_eq!(gone(&stock, 1), ["c"]);
     }
 
     #[test]
@@ -231,13 +236,16 @@ mod tests {
         assert_eq!(
             error.causes,
             [
-                "the stopped container `stopped` uses `dkr:a`",
-                "`dkr:b` was built on `dkr:a`"
+                "the stopped container `stopped` uses `dkr:linux-main-000061`",
+                "`dkr:linux-main-000062` was built on `dkr:linux-main-000061`"
             ]
         );
         assert_eq!(check_removal(&stock, &[a], true), Ok(()));
         let error = check_removal(&stock, &[a, b], true).unwrap_err();
-        assert_eq!(error.causes, ["container `busy` runs on `dkr:b`"]);
+        assert_eq!(
+            error.causes,
+            ["container `busy` runs on `dkr:linux-main-000062`"]
+        );
         let error = check_removal(&stock, &[a, b], false).unwrap_err();
         assert_eq!(error.causes.len(), 2);
         assert_eq!(error.hints.len(), 2);

@@ -109,8 +109,6 @@ fn successor<'a>(stock: &'a Stock, going: &[&Stocked], image: &Stocked) -> Optio
         others.repo_path == labels.repo_path
             && others.ref_name == labels.ref_name
             && others.image_type != crate::image::ImageType::Objects
-            && other.is_ours()
-            && !other.image.tags.is_empty()
             && !going.contains(other)
     });
     staying.max_by_key(|other| other.image.labels.created_at)

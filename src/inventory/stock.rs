@@ -8,8 +8,10 @@ use super::layers::{Layers, bytes_only_in};
 use crate::bake::images::list;
 use crate::conf::ConfLabel;
 use crate::engine::{Engine, ImageDetails, ListedContainer};
+use crate::env::Env;
 use crate::error::{Kind, Result};
-use crate::image::BakedImage;
+use crate::image::{BakedImage, Images};
+use crate::work::Containers;
 
 /// How many images are asked about at once.
 const AT_ONCE: usize = 8;
@@ -23,9 +25,6 @@ pub struct Stocked {
     pub layers: Layers,
     /// Its architecture as Go names it, e.g. `amd64`.
     pub architecture: String,
-    /// Whether BuildKit made it, as it makes all of dkr's, and not `docker commit`, which hands
-    /// the labels on.
-    pub is_built: bool,
     /// Bytes that it adds to what it was built on, where that comes from a listing and its layers
     /// are not known.
     pub own_bytes: Option<u64>,
@@ -36,21 +35,16 @@ impl Stocked {
     pub fn name(&self) -> &str {
         self.image.shown_tag().unwrap_or(&self.image.id)
     }
-
-    /// Whether dkr made it, or else somebody who built on an image of dkr's and so has its labels,
-    /// or gave it a name of their own.
-    pub fn is_ours(&self) -> bool {
-        let mut tags = self.image.tags.iter();
-        self.is_built && tags.all(|tag| tag.starts_with("dkr:"))
-    }
 }
 
-/// All of dkr's images of an engine, and all of its containers.
+/// All of dkr's images and containers of an engine.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Stock {
-    /// The images, object images included.
+    /// The images as they were listed, and those that only look like dkr's.
+    pub listed: Images,
+    /// dkr's images, object images included.
     pub images: Vec<Stocked>,
-    /// The containers, of any image.
+    /// Its containers.
     pub containers: Vec<ListedContainer>,
     /// The layers of the base images that the images name and that are still there.
     bases: Vec<Vec<String>>,
@@ -61,11 +55,11 @@ impl Stock {
     ///
     /// # Errors
     /// When it does not answer.
-    pub async fn read(engine: &Engine) -> Result<Self> {
+    pub async fn read(engine: &Engine, env: &Env) -> Result<Self> {
         let mut stock = Stock::default();
         let listed = list(engine).await?;
-        let names: BTreeSet<String> = listed.iter().filter_map(base_image).collect();
-        for some in listed.chunks(AT_ONCE) {
+        let names: BTreeSet<String> = listed.own.iter().filter_map(base_image).collect();
+        for some in listed.own.chunks(AT_ONCE) {
             let stocked = try_join_all(some.iter().map(|image| look_into(engine, image))).await?;
             stock.images.extend(stocked.into_iter().flatten());
         }
@@ -73,7 +67,9 @@ impl Stock {
             let base = existing(engine.image(&name).await)?;
             stock.bases.extend(base.map(|base| base.layer_digests));
         }
-        stock.containers = engine.containers().await?;
+        let containers = engine.containers().await?;
+        stock.containers = Containers::tell_apart(containers, &listed.own, env).own;
+        stock.listed = listed;
         Ok(stock)
     }
 
@@ -82,16 +78,16 @@ impl Stock {
     ///
     /// # Errors
     /// As [`Stock::read`].
-    pub async fn overview(engine: &Engine) -> Result<Self> {
+    pub async fn overview(engine: &Engine, env: &Env) -> Result<Self> {
         let (listed, containers) = tokio::try_join!(list(engine), engine.containers())?;
-        let names: BTreeSet<String> = listed.iter().filter_map(base_image).collect();
+        let names: BTreeSet<String> = listed.own.iter().filter_map(base_image).collect();
         let mut below = HashMap::new();
         for name in names {
             if let Some(base) = existing(engine.image(&name).await)? {
                 below.insert(name, base.size);
             }
         }
-        for image in &listed {
+        for image in &listed.own {
             let tags = image.tags.iter();
             below.extend(tags.map(|tag| (tag.clone(), image.size)));
         }
@@ -108,16 +104,16 @@ impl Stock {
                 image: image.clone(),
                 layers: Layers::default(),
                 architecture: String::new(),
-                is_built: true,
             })
         };
-        match listed.iter().map(stocked).collect() {
+        match listed.own.iter().map(stocked).collect() {
             Some(images) => Ok(Stock {
                 images,
-                containers,
+                containers: Containers::tell_apart(containers, &listed.own, env).own,
                 bases: Vec::new(),
+                listed,
             }),
-            None => Stock::read(engine).await,
+            None => Stock::read(engine, env).await,
         }
     }
 
@@ -200,7 +196,6 @@ async fn look_into(engine: &Engine, image: &BakedImage) -> Result<Option<Stocked
         layers: Layers::new(layer_digests, &history),
         architecture,
         own_bytes: None,
-        is_built: history.last().is_some_and(|step| step.by_buildkit),
     }))
 }
 

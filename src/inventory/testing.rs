@@ -18,11 +18,12 @@ pub fn image(id: &str, tags: &[&str]) -> Stocked {
             id: id.to_owned(),
             tags: tags.iter().map(|tag| (*tag).to_owned()).collect(),
             size: 1,
+            made: 0,
+            of_containers: [].into(),
             labels,
         },
         layers: Layers::default(),
         architecture: "amd64".to_owned(),
-        is_built: true,
         own_bytes: None,
     }
 }

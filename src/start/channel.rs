@@ -28,19 +28,17 @@ pub fn prepare(location: &Location, cx: &Context) -> Result<Folder> {
         .hint("use SSH instead: `--transport ssh`"))
 }
 
-/// Makes the folder for a container that needs no channel, so that a process waits for its end. There
-/// is none for one on another machine: it would need a connection for as long as the container lives.
-pub fn prepare_watch(location: &Location, cx: &Context) -> Option<Folder> {
-    if matches!(location, Location::Elsewhere(_)) {
-        return None;
-    }
+/// Makes the folder for a container that needs no channel: the record of its start.
+pub fn prepare_watch(cx: &Context) -> Option<Folder> {
     let folder = Folder::create(&cx.env);
     folder
         .map_err(|error| cx.ui.detail(&error.to_string()))
         .ok()
 }
 
-/// Opens the channel of a container that was made but does not run yet, to `repo` if there is one.
+/// Opens the channel of a container that was made but does not run yet, to `repo` if there is one: a
+/// process serves it, or only waits for the container's end. There is none for a container on another
+/// machine: it would need a connection for as long as the container lives.
 ///
 /// # Errors
 /// When its process cannot be started.
@@ -52,15 +50,18 @@ pub async fn open(
     labels: &Labels,
     prefix: &PushPrefix,
 ) -> Result<Hold> {
+    let watched = !matches!(engine.location().await?, Location::Elsewhere(_));
     folder.assign(&Channel {
         container: id.0.clone(),
         engine: engine.endpoint().resolved().to_string(),
+        repository: Some(labels.repo_path.clone()),
         git_dir: repo.map(|repo| repo.git_dir().to_owned()),
         prefix: prefix.as_str().to_owned(),
         remotes: remote(labels).into_iter().collect(),
+        watched,
     })?;
     let hold = folder.hold().await?;
-    channel::ensure_running(folder).await?;
+    ensure_watched(folder).await?;
     Ok(hold)
 }
 
@@ -88,8 +89,15 @@ pub async fn bring_back(id: &ContainerId, cx: &Context) -> Result<Option<Hold>> 
     let Some((folder, hold)) = held_folder(id, cx).await? else {
         return Ok(None);
     };
-    channel::ensure_running(&folder).await?;
+    ensure_watched(&folder).await?;
     Ok(Some(hold))
+}
+
+async fn ensure_watched(folder: &Folder) -> Result<()> {
+    match folder.channel()?.watched {
+        true => channel::ensure_running(folder).await,
+        false => Ok(()),
+    }
 }
 
 async fn held_folder(id: &ContainerId, cx: &Context) -> Result<Option<(Folder, Hold)>> {

@@ -1,5 +1,5 @@
 //! What a container's own labels say, beside those that it has of its image: repository, branch and
-//! commit (pure).
+//! commit (pure). `work::own` decides which of them are believed.
 
 use crate::engine::ListedContainer;
 

@@ -10,8 +10,12 @@ const MINUTE: u64 = 60;
 const HOUR: u64 = 60 * MINUTE;
 const DAY: u64 = 24 * HOUR;
 
-/// How long before `now` it was `then`: `3 hours ago`. A clock that is behind reads `just now`.
+/// How long before `now` it was `then`: `3 hours ago`. A clock that is behind reads `just now`; the
+/// start of 1970 is no time that is known.
 pub fn ago(then: DateTime<Utc>, now: DateTime<Utc>) -> String {
+    if then == DateTime::UNIX_EPOCH {
+        return "at an unknown time".to_owned();
+    }
     let seconds = u64::try_from((now - then).num_seconds()).unwrap_or(0);
     let (number, noun) = match seconds {
         0..5 => return "just now".to_owned(),
@@ -66,6 +70,8 @@ mod tests {
         for (seconds, text) in cases {
             assert_eq!(ago_seconds(seconds), text);
         }
+        let unknown = ago(DateTime::UNIX_EPOCH, Utc::now());
+        assert_eq!(unknown, "at an unknown time");
     }
 
     #[test]

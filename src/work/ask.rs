@@ -19,6 +19,7 @@ use crate::engine::containers::{self, ContainerId, ExitStatus};
 use crate::engine::question::{self, Answer, Patience};
 use crate::engine::streams::Streams;
 use crate::engine::{Engine, ListedContainer};
+use crate::env::Env;
 use crate::error::{Error, Kind, Result};
 
 /// The script in the image that knows the work.
@@ -74,6 +75,11 @@ impl<'a> Probe<'a> {
             cx,
             silence,
         })
+    }
+
+    /// The environment of this dkr.
+    pub fn env(&self) -> &Env {
+        &self.cx.env
     }
 
     fn within(&self, silence: Duration, total: Option<Duration>) -> Patience {

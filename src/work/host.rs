@@ -57,8 +57,13 @@ impl Places {
 
 /// The repository that a container was made from.
 pub fn repository(container: &ListedContainer) -> Option<Repository> {
-    let path = container.labels.get(REPO_PATH)?;
-    Repository::discover(path.as_ref()).ok()
+    Repository::at(container.labels.get(REPO_PATH)?).ok()
+}
+
+/// The folder of branches that containers of this machine push to.
+pub fn prefix_of_this_machine() -> PushPrefix {
+    let system = rustix::system::uname();
+    PushPrefix::of_hostname(&system.nodename().to_string_lossy())
 }
 
 /// Whether the uncommitted state must be weighed to tell if it was taken.

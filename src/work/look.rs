@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use futures_util::future::join_all;
 
+use super::Containers;
 use super::ask::{Probe, has_run};
 use super::host::{Places, needs_tree, on_host, repository};
 use super::report::Report;
@@ -71,9 +72,9 @@ pub async fn held_by_one(probe: &Probe<'_>, container: &ListedContainer) -> Resu
 /// # Errors
 /// As [`held_by_one`]; `NotFound` if it is gone.
 pub async fn held_in(probe: &Probe<'_>, id: &ContainerId) -> Result<Held> {
-    let containers = probe.engine.containers().await?;
-    match containers.iter().find(|container| container.id == *id) {
-        Some(container) => held_by_one(probe, container).await,
+    let containers = Containers::read(probe.engine, probe.env()).await?;
+    match containers.any(id) {
+        Some(container) => held_by_one(probe, &container).await,
         None => Ok(Held::default()),
     }
 }

@@ -8,20 +8,13 @@ use crate::start::labels::{WORK_BRANCH, working_branch};
 /// So many digits of an id are told from a word.
 const SHORTEST_ID: usize = 4;
 
-/// The containers that are dkr's: of an image of a repository.
-pub fn ours(containers: &[ListedContainer]) -> Vec<&ListedContainer> {
-    let all = containers.iter();
-    all.filter(|container| container.labels.contains_key(REPO_PATH))
-        .collect()
-}
-
 /// The container that `name` means: by its working branch or name, its id, or the beginning of one
 /// of them that no other has.
 ///
 /// # Errors
 /// `NotFound` if there is none; `Usage` if several begin so.
-pub fn find<'a>(containers: &[&'a ListedContainer], name: &str) -> Result<&'a ListedContainer> {
-    let is = |container: &&&ListedContainer| {
+pub fn find<'a>(containers: &'a [ListedContainer], name: &str) -> Result<&'a ListedContainer> {
+    let is = |container: &&ListedContainer| {
         [working_branch(container), &container.name, &container.id.0].contains(&name)
     };
     match *containers.iter().filter(is).collect::<Vec<_>>() {
@@ -37,7 +30,7 @@ pub fn find<'a>(containers: &[&'a ListedContainer], name: &str) -> Result<&'a Li
         }
     }
     let is_id = name.len() >= SHORTEST_ID && name.bytes().all(|b| b.is_ascii_hexdigit());
-    let begins = |container: &&&ListedContainer| {
+    let begins = |container: &&ListedContainer| {
         !name.is_empty()
             && (working_branch(container).starts_with(name)
                 || container.name.starts_with(name)
@@ -84,9 +77,9 @@ pub fn branches_of(containers: &[ListedContainer], repo_path: &str) -> Vec<Strin
         .collect()
 }
 
-fn none(containers: &[&ListedContainer], name: &str) -> Error {
+fn none(containers: &[ListedContainer], name: &str) -> Error {
     let error = Error::not_found(format!("there is no container `{name}` of dkr's"));
-    let names = containers.iter().map(|container| working_branch(container));
+    let names = containers.iter().map(working_branch);
     match suggestion(name, names) {
         Some(near) => error.hint(format!("did you mean `{near}`?")),
         None => error.hint("`dkr list-containers` shows them"),
@@ -120,8 +113,7 @@ mod tests {
             container("fix/parser-2", "abce11"),
             container("candid-sparrow", "fade22"),
         ];
-        let ours = ours(&all);
-        let found = |name: &str| find(&ours, name).map(|c| working_branch(c).to_owned());
+        let found = |name: &str| find(&all, name).map(|c| working_branch(c).to_owned());
         for (name, branch) in [
             ("fix/parser", "fix/parser"),
             ("fix-parser", "fix/parser"),
@@ -143,7 +135,8 @@ mod tests {
         assert_eq!(error.kind, Kind::NotFound);
         assert_eq!(error.hints, ["did you mean `candid-sparrow`?"]);
         let again = container("fix/parser", "bade33");
-        let error = find(&[&all[0], &again], "fix/parser").unwrap_err();
+        let both = [all[0].clone(), again];
+        let error = find(&both, "fix/parser").unwrap_err();
         assert_eq!(error.kind, Kind::Usage);
         let cause = "the containers `abcdefabcdef` and `bade33bade33` have it";
         assert_eq!(error.causes, [cause]);

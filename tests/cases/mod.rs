@@ -9,6 +9,7 @@ mod doctor;
 mod drift;
 mod entrypoint;
 mod faults;
+mod foreign;
 mod forward_agent;
 mod install_packages;
 mod inventory;

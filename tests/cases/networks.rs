@@ -62,7 +62,7 @@ fn an_engine_that_cannot_mount_a_socket_is_named_with_the_way_over_ssh() {
     let repo = t.repo("linux").file("README", "hello\n").commit("initial");
     let image = json!([{
         "Id": "sha256:3b0f6ac3a91eb7f9e8e8d4e7c8c1a5a8d9e6f7b8c9d0e1f2a3b4c5d6e7f8a9b0",
-        "RepoTags": ["dkr:linux-main"], "Created": 1, "Size": 1, "SharedSize": -1,
+        "RepoTags": ["dkr:linux-main", "dkr:linux-main-0a1b2c"], "Created": 1, "Size": 1, "SharedSize": -1,
         "VirtualSize": 1, "Containers": -1, "ParentId": "", "RepoDigests": [],
         "Labels": {
             "dkr.repo_path": repo.path(), "dkr.repo_name": "linux", "dkr.branch": "main",

@@ -11,6 +11,8 @@ fn image(id: &str, ref_name: &str, branch: &str, from: &str, second: i64) -> Bak
         id: id.into(),
         tags: vec![],
         size: 1,
+        made: second,
+        of_containers: BTreeMap::new(),
         labels: Labels {
             ref_name: ref_name.into(),
             branch: branch.into(),
@@ -18,6 +20,13 @@ fn image(id: &str, ref_name: &str, branch: &str, from: &str, second: i64) -> Bak
             created_at: DateTime::from_timestamp(second, 0).unwrap(),
             ..sample()
         },
+    }
+}
+
+fn own<const COUNT: usize>(images: [BakedImage; COUNT]) -> Images {
+    Images {
+        own: images.into(),
+        foreign: Vec::new(),
     }
 }
 
@@ -35,7 +44,7 @@ fn reference(reference: &str) -> Query<'_> {
 #[test]
 fn newest_first_and_ties_by_id() {
     let one = |id, second| image(id, "refs/heads/main", "main", "main", second);
-    let images = [one("b", 5), one("a", 5), one("old", 1), one("new", 9)];
+    let images = own([one("b", 5), one("a", 5), one("old", 1), one("new", 9)]);
     assert_eq!(
         ids(&find(&images, Query::default())),
         ["new", "a", "b", "old"]
@@ -44,7 +53,7 @@ fn newest_first_and_ties_by_id() {
 
 #[test]
 fn a_remote_ref_is_found_by_its_branch_and_by_its_name() {
-    let images = [
+    let images = own([
         image("remote", "refs/remotes/space/main", "main", "space/main", 2),
         image(
             "typed",
@@ -53,7 +62,7 @@ fn a_remote_ref_is_found_by_its_branch_and_by_its_name() {
             "refs/remotes/space/dev",
             1,
         ),
-    ];
+    ]);
     for typed in [
         "main",
         "space/main",
@@ -71,10 +80,10 @@ fn a_remote_ref_is_found_by_its_branch_and_by_its_name() {
 
 #[test]
 fn an_exact_ref_comes_before_a_newer_image() {
-    let images = [
+    let images = own([
         image("local", "refs/heads/main", "main", "main", 1),
         image("remote", "refs/remotes/space/main", "main", "space/main", 2),
-    ];
+    ]);
     let taken = |ref_name| {
         let query = Query {
             ref_name,
@@ -92,11 +101,11 @@ fn an_exact_ref_comes_before_a_newer_image() {
 #[test]
 fn another_word_for_an_exact_ref_finds_it_and_an_old_head_is_not_todays() {
     let id = "0123456789abcdef0123456789abcdef01234567";
-    let images = [
+    let images = own([
         image("commit", id, id, id, 1),
         image("main", "refs/heads/main", "main", "HEAD", 2),
         image("remote", "refs/remotes/space/dev", "dev", "space/HEAD", 3),
-    ];
+    ]);
     let found = |typed, ref_name| {
         let query = Query {
             reference: Some(typed),
@@ -120,12 +129,12 @@ fn another_word_for_an_exact_ref_finds_it_and_an_old_head_is_not_todays() {
 fn an_update_takes_only_the_exact_ref_of_the_repository() {
     let mut elsewhere = image("elsewhere", "refs/heads/main", "main", "main", 9);
     elsewhere.labels.repo_path = "/other/linux".into();
-    let images = [
+    let images = own([
         image("remote", "refs/remotes/space/main", "main", "space/main", 3),
         image("old", "refs/heads/main", "main", "main", 1),
         image("new", "refs/heads/main", "main", "main", 2),
         elsewhere,
-    ];
+    ]);
     let newest = |name| newest_of_exact_ref(&images, "/r/linux", name).map(|image| &*image.id);
     assert_eq!(newest("refs/heads/main"), Some("new"));
     assert_eq!(newest("refs/remotes/space/main"), Some("remote"));
@@ -136,7 +145,7 @@ fn an_update_takes_only_the_exact_ref_of_the_repository() {
 fn object_images_do_not_count() {
     let mut objects = image("objects", "refs/heads/main", "main", "main", 9);
     objects.labels.image_type = ImageType::Objects;
-    let images = [objects];
+    let images = own([objects]);
     assert!(find(&images, Query::default()).is_empty());
     let query = Query {
         ref_name: Some("refs/heads/main"),
@@ -163,7 +172,24 @@ fn an_image_is_shown_under_its_moving_tag_else_its_own_else_any() {
         image.tags.push(added.into());
         assert_eq!(Row::from(&image).tag, shown);
     }
+    assert!(image.has_given_name());
+    image.tags.retain(|tag| tag != "a:mine");
+    assert!(!image.has_given_name());
+    image.tags.push("dkr:mine".into());
+    assert!(image.has_given_name());
     assert_eq!(image.own_tag(), Some("dkr:linux-main-00ff00"));
+}
+
+#[test]
+fn labels_of_a_container_are_kept_apart() {
+    let mut map = sample().to_map();
+    for (name, value) in [("dkr.keep", "never"), ("vendor", "me")] {
+        map.insert(name.into(), value.into());
+    }
+    let image = BakedImage::new("i", vec![], 1, 2, &map).unwrap();
+    assert_eq!(image.labels, sample());
+    let keep = ("dkr.keep".to_owned(), "never".to_owned());
+    assert_eq!(image.of_containers, BTreeMap::from([keep]));
 }
 
 #[test]

@@ -57,6 +57,10 @@ fn a_configuration_that_cannot_be_used_is_refused_with_its_line() {
         (b"base_image = x AS y\n", "x AS y"),
         (b"base_image = # syntax=evil/f\n", "# syntax=evil/f"),
         (b"[post_clone]\nFROM evil\n", "line 2"),
+        (
+            b"[post_clone]\nRUN id\nLABEL a=b \\\n  \"dkr.type\"=base\n",
+            "line 3",
+        ),
         (b"[pre_clone]\nRUN --mount=type=ssh id\n", "line 2"),
     ];
     for (text, words) in many {

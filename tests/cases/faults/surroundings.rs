@@ -66,16 +66,17 @@ fn temporary_files_may_lie_behind_a_link_where_nothing_runs() {
 #[test]
 fn an_image_from_the_future_is_as_good_as_any() {
     let t = Sandbox::new();
-    let repo = two_commits(&t, "linux");
+    let repo = two_commits(&t, &t.unique("linux"));
     t.dkr(["create-image"]).in_dir(&repo).success();
     let image = t.image(&repo, "main");
     let api = Api::of_machine();
-    // What a machine whose clock was 70 years ahead made.
+    // What a machine whose clock was two hours ahead of the engine's made.
     let container = json!({"Image": image.id(), "Labels": {"dkr.repo_path": repo.path()}});
     let container = api.post("/containers/create", &container);
     let id = container["Id"].as_str().unwrap();
-    let labels = json!({"Labels": {"dkr.created_at": "2099-01-01T00:00:00Z"}});
-    let tag = t.unique("future");
+    let future = chrono::Utc::now() + chrono::TimeDelta::hours(2);
+    let labels = json!({"Labels": {"dkr.created_at": future.to_rfc3339()}});
+    let tag = format!("{}-main-0f0f0f", t.unique("linux"));
     api.post(
         &format!("/commit?container={id}&repo=dkr&tag={tag}"),
         &labels,
