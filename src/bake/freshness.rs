@@ -9,6 +9,7 @@ use crate::engine::containers::{self, ContainerSpec};
 use crate::error::Result;
 use crate::git::Repository;
 use crate::git::packs::Packs;
+use crate::work::forgotten::temporary;
 
 /// The refs of the repository in an object image.
 const REFS: &str = "/var/lib/dkr/packed-refs";
@@ -56,6 +57,7 @@ impl Held {
         let spec = ContainerSpec {
             image: id.to_owned(),
             command: vec!["true".to_owned()],
+            labels: temporary(id),
             ..ContainerSpec::default()
         };
         let container = containers::create(engine, &spec).await?;

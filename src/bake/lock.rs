@@ -33,20 +33,29 @@ impl BakeLock {
         repo: &str,
         on_wait: impl FnOnce(),
     ) -> Result<Self> {
-        let file = open(env, engine, repo)?;
         let mut on_wait = Some(on_wait);
         loop {
-            match file.try_lock() {
-                Ok(()) => return Ok(BakeLock { _file: file }),
-                Err(TryLockError::WouldBlock) => {
-                    if let Some(on_wait) = on_wait.take() {
-                        on_wait();
-                    }
-                    tokio::time::sleep(RETRY).await;
-                }
-                Err(TryLockError::Error(e)) => {
-                    return Err(Error::failed("cannot lock the bake of a repository").because(e));
-                }
+            if let Some(lock) = Self::try_acquire(env, engine, repo)? {
+                return Ok(lock);
+            }
+            if let Some(on_wait) = on_wait.take() {
+                on_wait();
+            }
+            tokio::time::sleep(RETRY).await;
+        }
+    }
+
+    /// Takes the lock of `repo` on `engine`; `None` if it is held.
+    ///
+    /// # Errors
+    /// As [`BakeLock::acquire`].
+    pub fn try_acquire(env: &Env, engine: &str, repo: &str) -> Result<Option<Self>> {
+        let file = open(env, engine, repo)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(BakeLock { _file: file })),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(e)) => {
+                Err(Error::failed("cannot lock the bake of a repository").because(e))
             }
         }
     }

@@ -11,6 +11,7 @@ pub mod freshness;
 pub mod images;
 pub mod lock;
 pub mod missing;
+pub mod moving_tags;
 pub mod objects;
 pub mod progress;
 pub mod refresh;

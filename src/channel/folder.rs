@@ -6,6 +6,7 @@
 //! rootless engines). Locks, log and description stay outside it: a container could otherwise
 //! put a symlink in their place.
 
+use std::borrow::Cow;
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
@@ -24,7 +25,7 @@ use crate::git::service::PushPrefix;
 /// belongs, which no label can change.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Channel {
-    /// The container's id.
+    /// The container's id; empty until the container is made.
     pub container: String,
     /// Which engine the container is on, in any words that tell engines apart. It need not be the
     /// only name of that engine.
@@ -140,6 +141,12 @@ impl Folder {
         &self.root
     }
 
+    /// Its name, which the container has as a label.
+    pub fn name(&self) -> Cow<'_, str> {
+        let name = self.root.file_name().unwrap_or_default();
+        name.to_string_lossy()
+    }
+
     /// What is mounted into the container at [`MOUNT_POINT`](super::MOUNT_POINT), read-only.
     pub fn mount_source(&self) -> PathBuf {
         self.root.join("run")
@@ -163,6 +170,18 @@ impl Folder {
         let new = self.root.join("channel.json.new");
         let written = fs::write(&new, text).and_then(|()| fs::rename(&new, self.description()));
         written.map_err(|e| self.failure("write the channel folder", e))
+    }
+
+    /// Writes down whose channel it is, once the container is made that it was planned for.
+    ///
+    /// # Errors
+    /// As [`Folder::assign`] and [`Folder::channel`].
+    pub fn give_to(&self, container: &str) -> Result<()> {
+        let planned = self.channel()?;
+        self.assign(&Channel {
+            container: container.to_owned(),
+            ..planned
+        })
     }
 
     /// What the channel is for.
@@ -275,6 +294,7 @@ pub async fn sweep(
             continue;
         }
         let stale = match folder.channel() {
+            Ok(channel) if channel.container.is_empty() => folder.age() > CREATION_TIME,
             Ok(channel) if names.contains(&channel.engine) => {
                 matches!(exists(&channel.container).await, Ok(false))
             }
@@ -294,6 +314,17 @@ impl Folder {
         let age = made.ok().and_then(|made| made.elapsed().ok());
         age.unwrap_or_default()
     }
+}
+
+/// The folders on the engine of this name that were planned for containers by a dkr that was killed
+/// before it could say which they are.
+pub fn orphans(env: &Env, engine: &str) -> Vec<Folder> {
+    let mut folders = all(env).unwrap_or_default();
+    folders.retain(|folder| {
+        let planned = |channel: Channel| channel.container.is_empty() && channel.engine == engine;
+        folder.channel().is_ok_and(planned) && matches!(folder.try_lock(HELD), Ok(Some(_)))
+    });
+    folders
 }
 
 /// The records of all containers; those that cannot be read are left out.

@@ -17,6 +17,6 @@ mod server;
 mod tests;
 
 pub use container::{ContainerState, Patience, wait_for_end};
-pub use folder::{Channel, Folder, Hold, records, sweep};
+pub use folder::{Channel, Folder, Hold, orphans, records, sweep};
 pub use process::{COMMAND, ensure_running, run};
 pub use remote::{CONNECT_PATH, CONNECT_SCRIPT, MOUNT_POINT, REMOTE_CONFIG};

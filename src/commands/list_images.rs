@@ -5,8 +5,9 @@ use std::collections::HashMap;
 use chrono::Utc;
 
 use super::json::to_json;
-use crate::bake::images::{list, warn_of};
+use crate::bake::images::warn_of;
 use crate::bake::missing::none_of;
+use crate::bake::moving_tags::list_mended;
 use crate::bake::{Context, source};
 use crate::cli::ListImagesArgs;
 use crate::engine::Engine;
@@ -46,7 +47,7 @@ pub async fn run(cx: &Context, args: &ListImagesArgs) -> Result<()> {
         ref_name: full_name.as_deref(),
     };
     if args.quiet {
-        let images = list(&engine).await?;
+        let images = list_mended(&engine, &cx.env).await?;
         drop(waiting);
         warn_of(&images.rivals(query), &images, &cx.ui);
         let found = find(&images, query);

@@ -6,6 +6,7 @@ use crate::bake::access::{self, Reach};
 use crate::bake::create::{CloneMode, Create};
 use crate::bake::images::{list, warn_of};
 use crate::bake::missing::no_image;
+use crate::bake::moving_tags::list_mended;
 use crate::bake::refresh::{DriftAnswer, refresh};
 use crate::bake::ssh::{Mounted, SshSettings};
 use crate::bake::{Context, source};
@@ -26,6 +27,7 @@ use crate::image::{BakedImage, Images, Query};
 use crate::start::agent::ForwardedAgent;
 use crate::start::channel;
 use crate::start::container::{Surroundings, Way, Wishes, specify};
+use crate::start::labels::RECORD;
 use crate::start::run::{Target, run as run_container, run_detached, terminal_variables};
 use crate::start::stale::{Decision, StaleAnswer, compare, decide};
 use crate::work::host::prefix_of_this_machine;
@@ -154,13 +156,16 @@ async fn make(
     served: Option<&Repository>,
     prefix: &PushPrefix,
 ) -> Result<(ContainerId, ContainerSpec, Option<Hold>)> {
-    let spec = specify(wishes, around)?;
-    let id = containers::create(engine, &spec).await?;
+    let mut spec = specify(wishes, around)?;
     let Some(folder) = folder else {
-        return Ok((id, spec, None));
+        return Ok((containers::create(engine, &spec).await?, spec, None));
     };
-    match channel::open(folder, engine, &id, served, &around.image.labels, prefix).await {
-        Ok(hold) => Ok((id, spec, Some(hold))),
+    let hold = channel::plan(folder, engine, served, &around.image.labels, prefix).await?;
+    let name = folder.name().into_owned();
+    spec.labels.insert(RECORD.to_owned(), name);
+    let id = containers::create(engine, &spec).await?;
+    match channel::open(folder, &id).await {
+        Ok(()) => Ok((id, spec, Some(hold))),
         Err(error) => {
             // It never ran, and so holds nothing.
             let _ = containers::remove(engine, &id).await;
@@ -259,7 +264,7 @@ pub(super) fn limits(cx: &Context, args: &LimitArgs) -> Result<Limits> {
 
 /// The newest image of all, or of the repository and ref that were given.
 async fn choose(cx: &Context, args: &StartImageArgs, engine: &Engine) -> Result<BakedImage> {
-    let images = list(engine).await?;
+    let images = list_mended(engine, &cx.env).await?;
     let repo = match &args.target.repo {
         Some(path) => Some(Repository::discover(path)?),
         None => None,

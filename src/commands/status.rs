@@ -25,7 +25,6 @@ use crate::ui::text::count;
 use crate::ui::time::ago;
 use crate::work::Held;
 use crate::work::Probe;
-use crate::work::awake::stop_forgotten;
 use crate::work::look::held_by;
 
 /// Hex digits of a shortened commit.
@@ -42,7 +41,6 @@ pub async fn run(cx: &Context, args: &StatusArgs) -> Result<()> {
     let repo = source::open(args.repo.as_deref(), &cx.ui)?;
     let waiting = cx.ui.waiting("look into the images and containers");
     let engine = Engine::connect(&cx.env).await?;
-    stop_forgotten(&engine, &cx.env).await;
     let stock = Stock::read(&engine, &cx.env).await?;
     let query = Query {
         repo_path: Some(repo.root()),

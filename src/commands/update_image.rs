@@ -4,7 +4,8 @@ use std::time::Instant;
 
 use super::create_image::{announce, reach};
 use crate::bake::create::{CloneMode, Create};
-use crate::bake::images::{list, warn_of};
+use crate::bake::images::warn_of;
+use crate::bake::moving_tags::list_mended;
 use crate::bake::refresh::{DriftAnswer, Refreshed, refresh};
 use crate::bake::{Context, source};
 use crate::cli::UpdateImageArgs;
@@ -44,7 +45,7 @@ pub async fn run(cx: &Context, args: &UpdateImageArgs) -> Result<()> {
     let (engine, images) = {
         let _waiting = cx.ui.waiting("look into the images");
         let engine = Engine::connect(&cx.env).await?;
-        let images = list(&engine).await?;
+        let images = list_mended(&engine, &cx.env).await?;
         (engine, images)
     };
     let query = Query {

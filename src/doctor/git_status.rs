@@ -15,6 +15,7 @@ use crate::engine::streams::Streams;
 use crate::error::{Error, Result};
 use crate::inventory::Stocked;
 use crate::ui::time::duration;
+use crate::work::forgotten::temporary;
 
 /// What runs. git itself says on stderr how long it took (git, `technical/api-trace2`).
 const SCRIPT: &str =
@@ -54,6 +55,7 @@ async fn time(
         image: image.image.id.clone(),
         command: ["sh", "-c", SCRIPT].map(str::to_owned).to_vec(),
         network: Some("none".to_owned()),
+        labels: temporary(&image.image.id),
         ..ContainerSpec::default()
     };
     let id = containers::create(engine, &spec).await?;

@@ -5,13 +5,13 @@ use std::collections::{BTreeSet, HashMap};
 use futures_util::future::try_join_all;
 
 use super::layers::{Layers, bytes_only_in};
-use crate::bake::images::list;
+use crate::bake::moving_tags::list_mended;
 use crate::conf::ConfLabel;
 use crate::engine::{Engine, ImageDetails, ListedContainer};
 use crate::env::Env;
 use crate::error::{Kind, Result};
 use crate::image::{BakedImage, Images};
-use crate::work::Containers;
+use crate::work::{Containers, forgotten};
 
 /// How many images are asked about at once.
 const AT_ONCE: usize = 8;
@@ -57,7 +57,7 @@ impl Stock {
     /// When it does not answer.
     pub async fn read(engine: &Engine, env: &Env) -> Result<Self> {
         let mut stock = Stock::default();
-        let listed = list(engine).await?;
+        let listed = list_mended(engine, env).await?;
         let names: BTreeSet<String> = listed.own.iter().filter_map(base_image).collect();
         for some in listed.own.chunks(AT_ONCE) {
             let stocked = try_join_all(some.iter().map(|image| look_into(engine, image))).await?;
@@ -67,7 +67,7 @@ impl Stock {
             let base = existing(engine.image(&name).await)?;
             stock.bases.extend(base.map(|base| base.layer_digests));
         }
-        let containers = engine.containers().await?;
+        let containers = forgotten::containers(engine, env).await?;
         stock.containers = Containers::tell_apart(containers, &listed.own, env).own;
         stock.listed = listed;
         Ok(stock)
@@ -79,7 +79,8 @@ impl Stock {
     /// # Errors
     /// As [`Stock::read`].
     pub async fn overview(engine: &Engine, env: &Env) -> Result<Self> {
-        let (listed, containers) = tokio::try_join!(list(engine), engine.containers())?;
+        let (listed, containers) =
+            tokio::try_join!(list_mended(engine, env), forgotten::containers(engine, env))?;
         let names: BTreeSet<String> = listed.own.iter().filter_map(base_image).collect();
         let mut below = HashMap::new();
         for name in names {

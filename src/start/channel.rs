@@ -36,23 +36,24 @@ pub fn prepare_watch(cx: &Context) -> Option<Folder> {
         .ok()
 }
 
-/// Opens the channel of a container that was made but does not run yet, to `repo` if there is one: a
-/// process serves it, or only waits for the container's end. There is none for a container on another
-/// machine: it would need a connection for as long as the container lives.
+/// Writes down what the channel of a container will be for, before the container is made: should this
+/// dkr be killed then, the next one knows whose the folder is. It goes to `repo`, if there is one. A
+/// process will serve it, or only wait for the container's end; none for a container on another
+/// machine, as it would need a connection for as long as the container lives.
 ///
 /// # Errors
-/// When its process cannot be started.
-pub async fn open(
+/// When it cannot be written down.
+pub async fn plan(
     folder: &Folder,
     engine: &Engine,
-    id: &ContainerId,
     repo: Option<&Repository>,
     labels: &Labels,
     prefix: &PushPrefix,
 ) -> Result<Hold> {
     let watched = !matches!(engine.location().await?, Location::Elsewhere(_));
+    let hold = folder.hold().await?;
     folder.assign(&Channel {
-        container: id.0.clone(),
+        container: String::new(),
         engine: engine.endpoint().resolved().to_string(),
         repository: Some(labels.repo_path.clone()),
         git_dir: repo.map(|repo| repo.git_dir().to_owned()),
@@ -60,9 +61,16 @@ pub async fn open(
         remotes: remote(labels).into_iter().collect(),
         watched,
     })?;
-    let hold = folder.hold().await?;
-    ensure_watched(folder).await?;
     Ok(hold)
+}
+
+/// Opens the channel of a container that was made but does not run yet.
+///
+/// # Errors
+/// When its process cannot be started.
+pub async fn open(folder: &Folder, id: &ContainerId) -> Result<()> {
+    folder.give_to(&id.0)?;
+    ensure_watched(folder).await
 }
 
 /// The remote whose branches the image follows, if it follows one.

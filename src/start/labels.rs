@@ -13,6 +13,8 @@ pub const KEEP: &str = "dkr.keep";
 pub const RUNS: &str = "dkr.runs";
 /// The folder of branches that its pushes go to: the host's name.
 pub const PUSH_PREFIX: &str = "dkr.push_prefix";
+/// The name of its record on the host, which is made before it.
+pub const RECORD: &str = "dkr.record";
 
 /// The value of [`RUNS`] for tmux.
 pub const SESSION: &str = "session";

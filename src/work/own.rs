@@ -20,7 +20,7 @@ use crate::image::labels::REPO_PATH;
 use crate::start::labels::{IMAGE, KEEP, PUSH_PREFIX, RUNS, WORK_BRANCH};
 
 use super::Keep;
-use super::awake::stop_forgotten;
+use super::forgotten;
 use super::host::prefix_of_this_machine;
 
 /// The containers of an engine.
@@ -33,14 +33,12 @@ pub struct Containers {
 }
 
 impl Containers {
-    /// Lists them, once what a dkr that was killed left of looking into one is ended. The images are
-    /// asked for only if a container needs one to be known by.
+    /// Lists them. The images are asked for only if a container needs one to be known by.
     ///
     /// # Errors
     /// When the engine does not answer.
     pub async fn read(engine: &Engine, env: &Env) -> Result<Self> {
-        stop_forgotten(engine, env).await;
-        let all = engine.containers().await?;
+        let all = forgotten::containers(engine, env).await?;
         let records = channel::records(env);
         let is_recorded = |container: &ListedContainer| {
             let record = record_of(&records, container);

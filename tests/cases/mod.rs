@@ -15,6 +15,7 @@ mod install_packages;
 mod inventory;
 mod json;
 mod kept;
+mod killed;
 mod leaks;
 mod library;
 mod limits;

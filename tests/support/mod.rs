@@ -15,6 +15,7 @@ mod repo;
 mod repo_state;
 mod sandbox;
 mod sshd;
+mod stalling_engine;
 mod terminal;
 
 pub use api::{Api, query};
@@ -28,6 +29,7 @@ pub use repo::Repo;
 pub use repo_state::RepoState;
 pub use sandbox::Sandbox;
 pub use sshd::Sshd;
+pub use stalling_engine::StallingEngine;
 pub use terminal::Terminal;
 
 use std::io::Write;

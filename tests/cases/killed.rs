@@ -1,0 +1,109 @@
+//! dkr is killed after each request that it makes of the engine, before it hears the answer: nothing
+//! is lost, and the next commands find and mend what was half done.
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::containers::{baked, state};
+use super::start_image::start;
+use crate::support::{Api, Invocation, Running, Sandbox, StallingEngine};
+
+fn kill(running: &Running) {
+    let pid = i32::try_from(running.pid()).ok().and_then(Pid::from_raw);
+    kill_process(pid.expect("a process has an id"), Signal::KILL).expect("it waits for an answer");
+}
+
+/// Runs dkr again and again, killed after one more request each time, until it ends by itself. `check`
+/// says what must be true after each kill; it gets the request.
+fn after_each_step(dkr: impl Fn() -> Invocation, mut check: impl FnMut(&str)) -> usize {
+    for step in 0.. {
+        let engine = StallingEngine::at(step);
+        let running =
+            std::cell::RefCell::new(Some(dkr().env("DOCKER_HOST", engine.host()).spawn()));
+        let ended = || {
+            let mut running = running.borrow_mut();
+            running.as_mut().is_none_or(Running::has_ended)
+        };
+        let stalled = engine.wait(ended);
+        let running = running.take().expect("it was just started");
+        let Some(request) = stalled else {
+            let output = running.wait();
+            assert_eq!(output.code, Some(0), "{output}");
+            return step;
+        };
+        kill(&running);
+        assert_eq!(
+            running.wait().signal(),
+            Some(Signal::KILL.as_raw()),
+            "{request}"
+        );
+        check(&request);
+    }
+    unreachable!("every command ends")
+}
+
+#[test]
+fn a_start_that_is_killed_after_any_step_can_be_gone_on_with() {
+    let t = Sandbox::new();
+    let repo = baked(&t);
+    let name = t.unique("half");
+    let mut made = 0;
+    let options = ["--name", &name, "--detach"];
+    let dkr = || {
+        start(
+            &t,
+            &repo,
+            &options,
+            &["sh", "-c", "echo x >work; sleep 1000"],
+        )
+    };
+    let steps = after_each_step(dkr, |request| {
+        if state(&name).is_none() {
+            return;
+        }
+        made += 1;
+        let listed = t.dkr(["ps", "-q", repo.path().to_str().unwrap()]).success();
+        assert_eq!(listed.stdout.lines().count(), 1, "{request}");
+        if state(&name).as_deref() != Some("running") {
+            start(&t, &repo, &options, &[]).success();
+        }
+        let fetched = t.dkr(["exec", &name, "--", "git", "fetch", "host"]);
+        fetched.success();
+        t.dkr(["rm", "--force", &name]).success();
+    });
+    assert!(made >= 3, "{made} of {steps} steps");
+    t.dkr(["rm", "--force", &name]).success();
+}
+
+#[test]
+fn a_bake_that_is_killed_after_any_step_is_made_good_by_the_next_command() {
+    let t = Sandbox::new();
+    let repo = baked(&t);
+    let moving = t
+        .image(&repo, "main")
+        .tags()
+        .into_iter()
+        .min_by_key(String::len);
+    let moving = moving.unwrap();
+    let mut built = 0;
+    let steps = after_each_step(
+        || {
+            t.dkr(["update-image", "--transport", "session", "--force"])
+                .in_dir(&repo)
+        },
+        |request| {
+            let before = t.branch_images(&repo).len();
+            t.dkr(["ls", "--quiet"]).in_dir(&repo).success();
+            let newest = t.image(&repo, "main");
+            assert!(
+                newest.tags().contains(&moving),
+                "{request}: {:?}",
+                newest.tags()
+            );
+            built = built.max(before);
+            // Nor does the engine go on with what nobody waits for.
+            let used = Api::of_machine().find(&format!("/images/{moving}/json"));
+            assert_eq!(used.unwrap()["Id"], newest.id(), "{request}");
+        },
+    );
+    assert!(built > 1, "none of {steps} steps was after a build");
+}
