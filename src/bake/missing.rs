@@ -15,10 +15,10 @@ pub fn no_image(images: &Images, repo: Option<&Repository>, reference: Option<&s
         reference,
         ..Query::default()
     };
-    match images.rivals(query).first() {
-        Some(rival) => {
-            let hint = way_out(rival, images);
-            error.cause(rival.describe()).hint(hint)
+    match images.look_alikes(query).first() {
+        Some(other) => {
+            let hint = way_out(other, images);
+            error.cause(other.describe()).hint(hint)
         }
         None => error,
     }

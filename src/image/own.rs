@@ -90,22 +90,29 @@ impl Images {
         }
     }
 
-    /// The foreign images that `query` describes and that would be the newest of their branch if they
-    /// were dkr's own; the newest first.
+    /// The foreign images that `query` describes, the newest first.
+    pub fn look_alikes(&self, query: Query<'_>) -> Vec<&Foreign> {
+        let foreign = self.foreign.iter();
+        let mut meant: Vec<&Foreign> = foreign
+            .filter(|other| other.image.is_meant(query))
+            .collect();
+        meant.sort_by_key(|other| (Reverse(other.image.labels.created_at), &other.image.id));
+        meant
+    }
+
+    /// Those of them that would be the newest of their branch if they were dkr's own. What has no name
+    /// and is all that is left of a branch is in nobody's way.
     pub fn rivals(&self, query: Query<'_>) -> Vec<&Foreign> {
-        let is_newer = |own: &BakedImage, image: &BakedImage| {
-            let (own, labels) = (&own.labels, &image.labels);
-            own.image_type != ImageType::Objects
-                && own.repo_path == labels.repo_path
-                && own.ref_name == labels.ref_name
-                && own.created_at > labels.created_at
-        };
-        let meant = self.foreign.iter().filter(|other| {
-            let image = &other.image;
-            image.is_meant(query) && !self.own.iter().any(|own| is_newer(own, image))
+        let mut rivals = self.look_alikes(query);
+        rivals.retain(|other| {
+            let labels = &other.image.labels;
+            let of_branch = |own: &&BakedImage| own.is_of_branch(labels);
+            let newest = self.own.iter().filter(of_branch);
+            match newest.map(|own| own.labels.created_at).max() {
+                Some(newest) => labels.created_at >= newest,
+                None => !other.image.tags.is_empty(),
+            }
         });
-        let mut rivals: Vec<&Foreign> = meant.collect();
-        rivals.sort_by_key(|other| (Reverse(other.image.labels.created_at), &other.image.id));
         rivals
     }
 }
@@ -279,7 +286,8 @@ mod tests {
             image("older", &["old:1"], 4),
             image("committed", &[], 5),
             image("newer", &["evil:1"], 9),
-            topic(image("alone", &[], 1)),
+            topic(image("alone", &["alone:1"], 1)),
+            topic(image("left", &[], 1)),
         ]);
         let rivals = |query| {
             let rivals = images.rivals(query).into_iter();
@@ -296,6 +304,7 @@ mod tests {
             ..Query::default()
         };
         assert_eq!(rivals(other), [""; 0]);
+        assert_eq!(images.look_alikes(Query::default()).len(), 5);
     }
 
     #[test]

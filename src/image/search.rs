@@ -105,6 +105,14 @@ impl BakedImage {
             && (is_exact() || query.reference.is_none_or(|name| self.is_of(name)))
     }
 
+    /// Whether it is an image of the same branch of the same repository.
+    pub(super) fn is_of_branch(&self, labels: &Labels) -> bool {
+        let l = &self.labels;
+        l.image_type != ImageType::Objects
+            && l.repo_path == labels.repo_path
+            && l.ref_name == labels.ref_name
+    }
+
     fn is_of(&self, reference: &str) -> bool {
         let l = &self.labels;
         // What was HEAD when the image was made may be something else today.
