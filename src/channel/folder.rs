@@ -172,14 +172,16 @@ impl Folder {
         written.map_err(|e| self.failure("write the channel folder", e))
     }
 
-    /// Writes down whose channel it is, once the container is made that it was planned for.
+    /// Writes down whose channel it is, once the container is made that it was planned for, on the
+    /// engine of that name.
     ///
     /// # Errors
     /// As [`Folder::assign`] and [`Folder::channel`].
-    pub fn give_to(&self, container: &str) -> Result<()> {
+    pub fn give_to(&self, container: &str, engine: &str) -> Result<()> {
         let planned = self.channel()?;
         self.assign(&Channel {
             container: container.to_owned(),
+            engine: engine.to_owned(),
             ..planned
         })
     }
@@ -316,12 +318,12 @@ impl Folder {
     }
 }
 
-/// The folders on the engine of this name that were planned for containers by a dkr that was killed
-/// before it could say which they are.
-pub fn orphans(env: &Env, engine: &str) -> Vec<Folder> {
+/// The folders that were planned for containers by a dkr that was killed before it could say which
+/// they are.
+pub fn orphans(env: &Env) -> Vec<Folder> {
     let mut folders = all(env).unwrap_or_default();
     folders.retain(|folder| {
-        let planned = |channel: Channel| channel.container.is_empty() && channel.engine == engine;
+        let planned = |channel: Channel| channel.container.is_empty();
         folder.channel().is_ok_and(planned) && matches!(folder.try_lock(HELD), Ok(Some(_)))
     });
     folders

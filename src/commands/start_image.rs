@@ -164,7 +164,7 @@ async fn make(
     let name = folder.name().into_owned();
     spec.labels.insert(RECORD.to_owned(), name);
     let id = containers::create(engine, &spec).await?;
-    match channel::open(folder, &id).await {
+    match channel::open(folder, engine, &id).await {
         Ok(()) => Ok((id, spec, Some(hold))),
         Err(error) => {
             // It never ran, and so holds nothing.

@@ -68,8 +68,8 @@ pub async fn plan(
 ///
 /// # Errors
 /// When its process cannot be started.
-pub async fn open(folder: &Folder, id: &ContainerId) -> Result<()> {
-    folder.give_to(&id.0)?;
+pub async fn open(folder: &Folder, engine: &Engine, id: &ContainerId) -> Result<()> {
+    folder.give_to(&id.0, &engine.endpoint().resolved().to_string())?;
     ensure_watched(folder).await
 }
 

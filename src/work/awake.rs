@@ -17,7 +17,7 @@ use crate::engine::Engine;
 use crate::engine::containers::{self, ContainerId, ContainerState, WaitFor};
 use crate::engine::signals::Signal;
 use crate::env::Env;
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 
 /// How often a note is looked at that another dkr holds.
 const LOCK_INTERVAL: Duration = Duration::from_millis(50);
@@ -150,7 +150,7 @@ async fn put_to_sleep(engine: &Engine, id: &ContainerId) -> Result<()> {
     timeout(KILL_TIME, ended).await.map_err(late)?
 }
 
-/// Stops the containers on this engine that a dkr had started to look into them when it was killed.
+/// Stops the containers of this engine that a dkr had started to look into them when it was killed.
 pub async fn stop_forgotten(engine: &Engine, env: &Env) {
     let entries = notes(env).and_then(|folder| fs::read_dir(folder).ok());
     for entry in entries.into_iter().flatten().flatten() {
@@ -162,14 +162,15 @@ pub async fn stop_forgotten(engine: &Engine, env: &Env) {
             note.remove(); // killed before the start
             continue;
         };
-        if on != name(engine) {
-            continue;
-        }
-        let state = containers::inspect(engine, &id.0).await;
-        let is_ours = |state: &ContainerState| {
-            state.running && state.started_at.as_deref().unwrap_or_default() != before
+        let is_over = match containers::inspect(engine, &id.0).await {
+            Ok(state) if state.running && state.started_at.as_ref() != Some(&before) => {
+                put_to_sleep(engine, &id).await.is_ok()
+            }
+            Ok(_) => true,
+            // It may be on another engine.
+            Err(error) => error.kind == Kind::NotFound && on == name(engine),
         };
-        if !state.is_ok_and(|state| is_ours(&state)) || put_to_sleep(engine, &id).await.is_ok() {
+        if is_over {
             note.remove();
         }
     }

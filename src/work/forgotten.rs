@@ -54,14 +54,14 @@ pub async fn containers(engine: &Engine, env: &Env) -> Result<Vec<ListedContaine
 /// Completes the records of containers whose dkr was killed when it had just made them.
 fn complete_records(all: &[ListedContainer], engine: &Engine, env: &Env) {
     let name = engine.endpoint().resolved().to_string();
-    for folder in channel::orphans(env, &name) {
+    for folder in channel::orphans(env) {
         let is_its = |container: &&ListedContainer| {
             let record = container.labels.get(RECORD);
             record.is_some_and(|record| **record == folder.name())
         };
         if let Some(container) = all.iter().find(is_its) {
             // What cannot be written stays as it is, for the next one.
-            let _ = folder.give_to(&container.id.0);
+            let _ = folder.give_to(&container.id.0, &name);
         }
     }
 }

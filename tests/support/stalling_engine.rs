@@ -25,8 +25,8 @@ struct Shared {
     stall: usize,
     /// The first lines of the requests so far.
     asked: Mutex<Vec<String>>,
-    /// The request that was not answered, once the engine has.
-    stalled: Mutex<Option<String>>,
+    /// The request that was not answered, once the engine has, and who asked.
+    stalled: Mutex<Option<(String, UnixStream)>>,
 }
 
 impl StallingEngine {
@@ -61,11 +61,8 @@ impl StallingEngine {
     /// there is none. The first line of that request.
     pub fn wait(&self, ended: impl Fn() -> bool) -> Option<String> {
         let stalled = || {
-            self.shared
-                .stalled
-                .lock()
-                .expect("no holder panics")
-                .clone()
+            let stalled = self.shared.stalled.lock().expect("no holder panics");
+            stalled.as_ref().map(|(line, _)| line.clone())
         };
         let over = || stalled().is_some() || ended();
         assert!(
@@ -74,6 +71,14 @@ impl StallingEngine {
             self.asked()
         );
         stalled()
+    }
+
+    /// Hangs up on whoever still waits for the answer.
+    pub fn hang_up(&self) {
+        if let Some((_, client)) = &*self.shared.stalled.lock().expect("no holder panics") {
+            // It may have gone.
+            let _ = client.shutdown(Shutdown::Both);
+        }
     }
 
     /// The first lines of all requests.
@@ -109,8 +114,7 @@ impl Shared {
         }
         let mut byte = [0];
         engine.read_exact(&mut byte)?;
-        *self.stalled.lock().expect("no holder panics") = Some(line);
-        // Whoever waits is killed, which ends the connection on both sides.
+        *self.stalled.lock().expect("no holder panics") = Some((line, client));
         io::copy(&mut engine, &mut io::sink()).map(drop)
     }
 }
