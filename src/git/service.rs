@@ -16,6 +16,7 @@ mod deliver;
 mod flow;
 mod group;
 mod prefix;
+mod shown;
 mod symbolic;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -23,6 +24,7 @@ pub(crate) mod testing;
 mod tests;
 
 use std::ffi::OsString;
+use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
@@ -133,7 +135,7 @@ impl Service {
                 command.args(["upload-pack", "--strict"]);
             }
             Program::ReceivePack { prefix, max_bytes } => {
-                receive(&mut command, &[prefix.namespace()], *max_bytes);
+                receive(&mut command, [prefix.namespace()], *max_bytes);
                 // They are the user's own; git would write what they lead to.
                 for name in symbolic_refs(&self.git_dir, &prefix.blocking_ref()) {
                     let mut hidden = OsString::from("receive.hideRefs=");
@@ -151,7 +153,7 @@ impl Service {
                     let cause = "it is symbolic: what it leads to would be written";
                     return Err(Error::failed(message).cause(cause));
                 }
-                receive(&mut command, refs, MAX_PUSH_BYTES);
+                receive(&mut command, shown::folders_of(refs), MAX_PUSH_BYTES);
                 let deny = format!("receive.denyNonFastForwards={}", !force);
                 set(&mut command, &deny);
                 command.arg("receive-pack");
@@ -185,12 +187,12 @@ impl Service {
     }
 }
 
-/// Settings of a `receive-pack` that knows nothing but the refs `shown`, or what is below them.
-fn receive(command: &mut Command, shown: &[String], max_bytes: u64) {
+/// Settings of a `receive-pack` that knows nothing but what is below the folders `shown`.
+fn receive<F: Display>(command: &mut Command, shown: impl IntoIterator<Item = F>, max_bytes: u64) {
     command.env("GIT_ALLOC_LIMIT", MAX_ALLOCATION);
     set(command, "receive.hideRefs=refs/");
-    for name in shown {
-        set(command, &format!("receive.hideRefs=!{name}"));
+    for folder in shown {
+        set(command, &format!("receive.hideRefs=!{folder}"));
     }
     set(command, &format!("receive.maxInputSize={max_bytes}"));
     RECEIVE_PACK.iter().for_each(|line| set(command, line));

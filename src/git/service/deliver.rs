@@ -3,14 +3,16 @@
 //!
 //! Format: gitprotocol-pack, "Reference Update Request and Packfile Transfer" and "Report Status".
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::process::Stdio;
 
+use git2::Reference;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use super::{Program, Service};
 use crate::env::Env;
 use crate::error::{Error, Result};
+use crate::git::CommitId;
 
 /// No such ref, as the protocol says it.
 const NOTHING: &str = "0000000000000000000000000000000000000000";
@@ -37,7 +39,7 @@ impl Service {
         pack: impl AsyncRead + Unpin,
         env: &Env,
     ) -> Result<()> {
-        debug_assert!(matches!(self.program, Program::Deliver { .. }));
+        self.permits(updates)?;
         let git_dir = self.git_dir.display();
         let failed = || Error::failed(format!("cannot bring commits into `{git_dir}`"));
         let mut command = self.command(env).await?;
@@ -71,6 +73,27 @@ impl Service {
             // It has ended, and has said why.
             Err(e) if error.causes.is_empty() => Err(error.because(e)),
             Err(_) => Err(error),
+        }
+    }
+
+    /// git itself is shown more refs than those that may be written, and takes a line apart as it
+    /// comes.
+    fn permits(&self, updates: &[RefUpdate]) -> Result<()> {
+        let named: BTreeSet<&String> = match &self.program {
+            Program::Deliver { refs, .. } => refs.iter().collect(),
+            _ => BTreeSet::new(),
+        };
+        let permitted = |update: &&RefUpdate| {
+            let is_commit = update.commit.parse::<CommitId>().is_ok();
+            is_commit && named.contains(&update.name) && Reference::is_valid_name(&update.name)
+        };
+        match updates.iter().find(|update| !permitted(update)) {
+            None => Ok(()),
+            Some(RefUpdate { name, commit }) => {
+                let (name, commit) = (name.escape_debug(), commit.escape_debug());
+                let message = format!("cannot deliver the ref `{name}` at `{commit}`");
+                Err(Error::bug(message))
+            }
         }
     }
 }

@@ -133,6 +133,23 @@ impl Sandbox {
         String::from_utf8(output.stdout).unwrap().trim().to_string()
     }
 
+    /// Runs git in the clone with that input, successfully; gives its standard output.
+    pub fn feed(&self, arguments: &[&str], input: &[u8]) -> Vec<u8> {
+        let mut child = Command::new("git")
+            .args(arguments)
+            .current_dir(self.path("clone"))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut stdin = child.stdin.take().unwrap();
+        stdin.write_all(input).unwrap();
+        drop(stdin);
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success(), "git {arguments:?}: {output:?}");
+        output.stdout
+    }
+
     /// Runs git in the clone, which fails; gives its standard error.
     pub fn fails(&self, arguments: &[&str]) -> String {
         let output = self.git(arguments);

@@ -1,6 +1,7 @@
 //! The services with a real git on both sides.
 
 mod canaries;
+mod deliver;
 
 use std::fs;
 use std::sync::mpsc::TryRecvError;
@@ -11,6 +12,7 @@ use tokio::time::{Instant, sleep};
 
 use super::testing::Sandbox;
 use super::*;
+use crate::error::Kind;
 
 fn upload_pack(sandbox: &Sandbox) -> Service {
     let remotes = vec!["space".to_string()];

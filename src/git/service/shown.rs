@@ -1,0 +1,42 @@
+//! Which refs a service shows. git knows each pattern from its command line, which has a limit.
+
+use std::collections::BTreeSet;
+
+/// The most patterns for one command.
+const MOST: usize = 64;
+
+/// The folders that `refs` lie in, as `refs/heads/box/`; those above them where there are too many.
+pub(super) fn folders_of(refs: &[String]) -> BTreeSet<&str> {
+    let mut folders: BTreeSet<&str> = refs.iter().map(|name| folder_of(name)).collect();
+    while folders.len() > MOST {
+        folders = folders.into_iter().map(folder_of).collect();
+    }
+    folders
+}
+
+fn folder_of(name: &str) -> &str {
+    let name = name.strip_suffix('/').unwrap_or(name);
+    name.rfind('/').map_or("", |end| &name[..=end])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn folders(refs: impl IntoIterator<Item = String>) -> Vec<String> {
+        let refs: Vec<String> = refs.into_iter().collect();
+        folders_of(&refs).into_iter().map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn refs_are_shown_by_their_folders_however_many_they_are() {
+        let taken = (0..30_000).map(|number| format!("refs/dkr/taken/fix/{number}"));
+        let all = taken.chain(["refs/dkr/wip/fix", "refs/heads/box/a/b"].map(String::from));
+        let expected = ["refs/dkr/taken/fix/", "refs/dkr/wip/", "refs/heads/box/a/"];
+        assert_eq!(folders(all), expected);
+        let spread = (0..1000).map(|number| format!("refs/heads/box/{number}/a"));
+        assert_eq!(folders(spread), ["refs/heads/box/"]);
+        let wide = (0..1000).map(|number| format!("refs/{number}/a"));
+        assert_eq!(folders(wide), ["refs/"]);
+    }
+}
