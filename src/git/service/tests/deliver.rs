@@ -39,17 +39,15 @@ fn deliver(t: &Sandbox, refs: &[RefUpdate]) -> Service {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn thirty_thousand_refs_are_written_at_once_and_once_more() {
+async fn thirty_thousand_refs_are_written_at_once() {
     let t = Sandbox::new(3);
     t.clone_host(&t.path("run"));
     let (ids, pack) = commits(&t, 30_000);
     let updates = taken(&ids);
     let service = deliver(&t, &updates);
-    for _ in 0..2 {
-        let began = Instant::now();
-        service.deliver(&updates, &*pack, &t.env()).await.unwrap();
-        assert!(began.elapsed() < Duration::from_secs(100));
-    }
+    let began = Instant::now();
+    service.deliver(&updates, &*pack, &t.env()).await.unwrap();
+    assert!(began.elapsed() < Duration::from_secs(100));
     let written = t.host(&["for-each-ref", "--format=%(refname)", "refs/dkr/taken/"]);
     assert_eq!(written.lines().count(), 30_000);
 }
