@@ -15,8 +15,10 @@ mod config;
 mod deliver;
 mod flow;
 mod group;
+mod packets;
 mod prefix;
 mod ref_files;
+mod requests;
 mod shown;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -35,10 +37,13 @@ use crate::env::Env;
 use crate::error::{Error, Result};
 
 pub use bridge::{Limits, Outcome, Traffic, bridge};
+use commands::PushCommands;
 pub use config::push_obstacle;
 pub use deliver::RefUpdate;
+use packets::Client;
 pub use prefix::PushPrefix;
 use ref_files::RefFiles;
+use requests::FetchRequests;
 
 /// The largest pack that `receive-pack` takes, in bytes (2 GiB).
 pub const MAX_PUSH_BYTES: u64 = 2 << 30;
@@ -198,11 +203,12 @@ impl Service {
         S: AsyncRead + AsyncWrite + Send + 'static,
     {
         let command = self.command(env).await?;
-        let prefix = match &self.program {
-            Program::UploadPack { .. } | Program::Deliver { .. } => None,
-            Program::ReceivePack { prefix, .. } => Some(prefix),
+        let rules = match &self.program {
+            Program::UploadPack { .. } => Client::Fetch(FetchRequests::default()),
+            Program::ReceivePack { prefix, .. } => Client::Push(PushCommands::new(prefix)),
+            Program::Deliver { .. } => return Err(Error::bug("cannot serve what dkr delivers")),
         };
-        bridge(stream, command, prefix, limits, gone).await
+        bridge(stream, command, Some(rules), limits, gone).await
     }
 }
 

@@ -8,10 +8,9 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::process::Command;
 use tokio::time::{sleep, timeout};
 
-use super::PushPrefix;
-use super::commands::PushCommands;
 use super::flow::Flow;
 use super::group::Group;
+use super::packets::Client;
 use crate::error::{Error, Result};
 
 /// How long a service may last and wait.
@@ -47,7 +46,7 @@ pub enum Outcome {
     Finished,
     /// The process ended by itself and said that it failed; the end of its standard error.
     Failed(String),
-    /// The push was stopped for this reason.
+    /// The client was stopped for this reason.
     Refused(String),
     /// The client went away, or nobody wants the answer any more.
     Gone,
@@ -70,7 +69,7 @@ pub struct Traffic {
 const STDERR_BYTES: usize = 4 * 1024;
 
 /// Runs `command` in a process group of its own with `stream` as its standard input and output.
-/// If the client is to push, `push` is where to. Ends when the process ends, when the client does
+/// What the client says is checked by the `rules`, if there are any. Ends when the process ends, when the client does
 /// not take what it says, at a limit, or when `gone` completes; the process group is gone then.
 /// Dropping the future kills it at once.
 ///
@@ -79,7 +78,7 @@ const STDERR_BYTES: usize = 4 * 1024;
 pub async fn bridge<S>(
     stream: S,
     mut command: Command,
-    push: Option<&PushPrefix>,
+    rules: Option<Client<'_>>,
     limits: &Limits,
     gone: impl Future<Output = ()>,
 ) -> Result<Traffic>
@@ -103,7 +102,7 @@ where
 
     let flow = Flow::new();
     let (from_client, to_client) = tokio::io::split(stream);
-    let mut input = Box::pin(flow.feed(from_client, stdin, push.map(PushCommands::new)));
+    let mut input = Box::pin(flow.feed(from_client, stdin, rules));
     let mut output = Box::pin(flow.drain(stdout, to_client, limits.stall));
     let deadline = sleep(limits.total);
     tokio::pin!(gone, deadline);

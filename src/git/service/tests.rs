@@ -4,6 +4,7 @@ mod alternates;
 mod canaries;
 mod deliver;
 mod refs;
+mod requests;
 
 use std::fs;
 use std::sync::mpsc::TryRecvError;
