@@ -1,5 +1,6 @@
 //! The channel with real sockets, a real git and socat on the container's side.
 
+mod cut;
 mod process;
 
 use std::fs;

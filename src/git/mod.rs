@@ -23,6 +23,7 @@ mod refspec;
 mod refusal;
 mod repository;
 mod rev_list;
+mod scratch;
 pub mod service;
 mod ssh_server;
 #[cfg(test)]

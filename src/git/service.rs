@@ -17,9 +17,12 @@ mod flow;
 mod group;
 mod packets;
 mod prefix;
+mod quarantine;
 mod ref_files;
 mod requests;
 mod shown;
+#[cfg(test)]
+pub(crate) mod slow_pack;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
@@ -29,6 +32,7 @@ mod tips;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::process::Command;
@@ -40,8 +44,11 @@ pub use bridge::{Limits, Outcome, Traffic, bridge};
 use commands::PushCommands;
 pub use config::push_obstacle;
 pub use deliver::RefUpdate;
+use group::{Process, Streams};
 use packets::Client;
 pub use prefix::PushPrefix;
+use quarantine::Quarantine;
+pub use quarantine::clear_leftovers;
 use ref_files::RefFiles;
 use requests::FetchRequests;
 
@@ -202,13 +209,25 @@ impl Service {
     where
         S: AsyncRead + AsyncWrite + Send + 'static,
     {
-        let command = self.command(env).await?;
         let rules = match &self.program {
             Program::UploadPack { .. } => Client::Fetch(FetchRequests::default()),
             Program::ReceivePack { prefix, .. } => Client::Push(PushCommands::new(prefix)),
             Program::Deliver { .. } => return Err(Error::bug("cannot serve what dkr delivers")),
         };
-        bridge(stream, command, Some(rules), limits, gone).await
+        let started = self.start(env, limits.grace).await?;
+        Ok(bridge::answer(stream, started, Some(rules), limits, gone).await)
+    }
+
+    async fn start(&self, env: &Env, grace: Duration) -> Result<(Process, Streams)> {
+        let mut command = self.command(env).await?;
+        let quarantine = match self.program {
+            Program::UploadPack { .. } => None,
+            Program::ReceivePack { .. } | Program::Deliver { .. } => {
+                clear_leftovers(env).await;
+                Quarantine::watch(&mut command, env)
+            }
+        };
+        Process::start(command, quarantine, grace)
     }
 }
 

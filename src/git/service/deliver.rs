@@ -4,12 +4,11 @@
 //! Format: gitprotocol-pack, "Reference Update Request and Packfile Transfer" and "Report Status".
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::process::Stdio;
 
 use git2::Reference;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-use super::{Program, Service};
+use super::{Limits, Program, Service};
 use crate::env::Env;
 use crate::error::{Error, Result};
 use crate::git::CommitId;
@@ -42,17 +41,8 @@ impl Service {
         self.permits(updates)?;
         let git_dir = self.git_dir.display();
         let failed = || Error::failed(format!("cannot bring commits into `{git_dir}`"));
-        let mut command = self.command(env).await?;
-        command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        let child = command.kill_on_drop(true).spawn();
-        let mut child = child.map_err(|e| Error::failed("cannot run `git`").because(e))?;
-        let input = child.stdin.take().expect("it is piped");
-        let mut output = child.stdout.take().expect("it is piped");
-        let mut errors = child.stderr.take().expect("it is piped");
-
+        let grace = Limits::default().grace;
+        let (mut process, (input, mut output, mut errors)) = self.start(env, grace).await?;
         let mut words = String::new();
         let talk = async {
             let talked = talk(updates, pack, input, &mut output).await;
@@ -61,11 +51,18 @@ impl Service {
             talked
         };
         let (talked, _) = tokio::join!(talk, errors.read_to_string(&mut words));
-        let status = child.wait().await.map_err(|e| failed().because(e))?;
+        let status = match talked {
+            Ok(_) => process.wait().await,
+            Err(_) => process.end().await,
+        };
         let mut error = failed();
         error.causes = words.lines().map(str::to_owned).collect();
         match talked {
-            Ok(refusals) if refusals.is_empty() && status.success() => Ok(()),
+            Ok(refusals)
+                if refusals.is_empty() && status.is_some_and(|status| status.success()) =>
+            {
+                Ok(())
+            }
             Ok(refusals) => {
                 error.causes.extend(refusals);
                 Err(error)

@@ -253,15 +253,22 @@ impl Sandbox {
         files
     }
 
-    /// The processes that serve the host's repository.
+    /// How many processes serve the host's repository.
     pub fn services(&self) -> usize {
+        self.pids().len()
+    }
+
+    /// The processes that serve the host's repository.
+    pub fn pids(&self) -> Vec<u32> {
         let git_dir = self.git_dir().display().to_string();
         let processes = fs::read_dir("/proc").unwrap().filter_map(|entry| {
-            let line = fs::read(entry.ok()?.path().join("cmdline")).ok()?;
-            let line = String::from_utf8_lossy(&line).into_owned();
-            (line.contains(&git_dir) && line.contains("-pack")).then_some(line)
+            let path = entry.ok()?.path();
+            let line = fs::read(path.join("cmdline")).ok()?;
+            let line = String::from_utf8_lossy(&line);
+            let serves = line.contains(&git_dir) && line.contains("-pack");
+            serves.then(|| path.file_name()?.to_str()?.parse().ok())?
         });
-        processes.count()
+        processes.collect()
     }
 
     fn run(&self, program: &str, arguments: &[&str], folder: &str) -> String {

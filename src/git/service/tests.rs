@@ -2,6 +2,7 @@
 
 mod alternates;
 mod canaries;
+mod cut;
 mod deliver;
 mod refs;
 mod requests;
@@ -313,7 +314,7 @@ async fn a_repository_of_someone_else_that_dkr_was_let_into_is_served() {
         let (near, mut far) = tokio::io::duplex(1024);
         far.write_all(b"0000").await.unwrap();
         let (gone, limits) = (std::future::pending(), Limits::default());
-        let traffic = bridge(near, command, None, &limits, gone);
+        let traffic = bridge(near, command, &limits, gone);
         let mut answer = Vec::new();
         let (traffic, _) = tokio::join!(traffic, far.read_to_end(&mut answer));
         assert_eq!(traffic.unwrap().outcome, Outcome::Finished);
