@@ -18,6 +18,7 @@ mod pack_index;
 pub mod packs;
 mod pager;
 mod reachable;
+pub mod reachable_pack;
 mod refs;
 mod refspec;
 mod refusal;
