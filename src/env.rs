@@ -29,15 +29,22 @@ impl Env {
         self.path("HOME")
     }
 
-    /// Where dkr keeps what outlives a command: `$XDG_STATE_HOME/dkr`, by default in `~/.local/state`
-    /// (XDG Base Directory Specification, which says that relative paths are to be ignored).
+    /// Where dkr keeps what outlives a command: `$XDG_STATE_HOME/dkr`, by default in `~/.local/state`.
     pub fn state_dir(&self) -> Option<PathBuf> {
-        let named = self
-            .path("XDG_STATE_HOME")
-            .filter(|path| path.is_absolute());
+        self.own_dir("XDG_STATE_HOME", ".local/state")
+    }
+
+    /// Where dkr keeps what can be made again: `$XDG_CACHE_HOME/dkr`, by default in `~/.cache`.
+    pub fn cache_dir(&self) -> Option<PathBuf> {
+        self.own_dir("XDG_CACHE_HOME", ".cache")
+    }
+
+    /// The XDG Base Directory Specification says that relative paths are to be ignored.
+    fn own_dir(&self, variable: &str, default: &str) -> Option<PathBuf> {
+        let named = self.path(variable).filter(|path| path.is_absolute());
         let home = self.home().filter(|path| path.is_absolute());
-        let state = named.or_else(|| home.map(|home| home.join(".local/state")));
-        state.map(|state| state.join("dkr"))
+        let base = named.or_else(|| home.map(|home| home.join(default)));
+        base.map(|base| base.join("dkr"))
     }
 
     fn os(&self, name: &str) -> Option<&OsStr> {
@@ -66,15 +73,18 @@ mod tests {
     }
 
     #[test]
-    fn the_state_is_below_an_absolute_path() {
-        let state = |pairs: &[(&str, &str)]| Env::from_iter(pairs.iter().copied()).state_dir();
-        let home = ("HOME", "/h");
-        assert_eq!(
-            state(&[("XDG_STATE_HOME", "/s"), home]),
-            Some("/s/dkr".into())
-        );
-        let below_home = Some("/h/.local/state/dkr".into());
-        assert_eq!(state(&[("XDG_STATE_HOME", "s"), home]), below_home);
-        assert_eq!(state(&[("HOME", "h")]), None);
+    fn own_directories_are_where_the_specification_has_them() {
+        let folders = |variables: &[(&str, &str)]| {
+            let env = Env::from_iter(variables.iter().copied());
+            (env.state_dir(), env.cache_dir())
+        };
+        let at = |path: &str| Some(PathBuf::from(path));
+        let home = ("HOME", "/home/me");
+        let own = (at("/home/me/.local/state/dkr"), at("/home/me/.cache/dkr"));
+        assert_eq!(folders(&[home]), own);
+        assert_eq!(folders(&[home, ("XDG_CACHE_HOME", "relative")]), own);
+        let named = [("XDG_STATE_HOME", "/s"), ("XDG_CACHE_HOME", "/c")];
+        assert_eq!(folders(&named), (at("/s/dkr"), at("/c/dkr")));
+        assert_eq!(folders(&[("HOME", "x")]), (None, None));
     }
 }

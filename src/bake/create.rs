@@ -7,9 +7,9 @@ use rand::RngExt;
 
 use super::Context;
 use super::access::Reach;
+use super::borrowed;
 use super::images::{holders, list};
 use super::objects::{Objects, object_image, provide};
-use super::room;
 use super::run::{Build, Ended};
 use super::site::Site;
 use super::spec::{branch_files, build_arguments, build_spec, runtime};
@@ -152,8 +152,7 @@ impl Create<'_> {
             cx.ui
                 .message(&format!("cloning, as the packs cannot be copied: {reason}"));
         }
-        let packs = self.repo.packs().map_or(0, |packs| packs.bytes());
-        room::check(self, packs, engine).await?;
+        borrowed::check_clone(self, engine).await?;
         self.build(&site, cx, &self.dockerfile(), self.labels())
             .await
     }

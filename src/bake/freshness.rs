@@ -88,34 +88,51 @@ impl Held {
         packs: &Packs,
         chain: usize,
     ) -> Verdict {
+        if packs.borrowed_files().any(|name| self.packs.contains(name)) {
+            // An older dkr copied all that the other repository has.
+            return Verdict::MakeAnew;
+        }
         let new: BTreeSet<&String> = tips.difference(&self.tips).collect();
         if new.is_empty() {
             return Verdict::Fresh;
         }
         // What cannot be weighed is fetched.
         let lacking = repo.disk_usage(&new, &self.tips).unwrap_or(0);
-        self.weigh(lacking, packs, chain)
-    }
-
-    fn weigh(&self, lacking: u64, packs: &Packs, chain: usize) -> Verdict {
-        let whole = packs.bytes();
-        if lacking < LITTLE || lacking * 100 < whole * SHARE {
+        if lacking < LITTLE {
             return Verdict::Fresh;
         }
+        match packs.borrowed.is_empty() {
+            true => weigh(lacking, self.copied(packs), packs.bytes(), chain),
+            // Just that is packed, and how much there is in all the packs do not say.
+            false => weigh(lacking, lacking, repo.reached_bytes(tips), chain),
+        }
+    }
+
+    /// The bytes of the packs that the image does not hold.
+    fn copied(&self, packs: &Packs) -> u64 {
         let files = packs.files();
         let copied = files.filter(|file| !self.packs.contains(&file.name));
-        let copied: u64 = copied.map(|file| file.size).sum();
-        if chain >= CHAIN || copied * 100 > whole * LAYER {
-            return Verdict::MakeAnew;
-        }
-        Verdict::AddLayer
+        copied.map(|file| file.size).sum()
     }
+}
+
+/// Judges by bytes: those that an image lacks, those that a layer would bring, and those of the whole
+/// repository.
+fn weigh(lacking: u64, copied: u64, whole: u64, chain: usize) -> Verdict {
+    if lacking * 100 < whole * SHARE {
+        return Verdict::Fresh;
+    }
+    if chain >= CHAIN || copied * 100 > whole * LAYER {
+        return Verdict::MakeAnew;
+    }
+    Verdict::AddLayer
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::git::packs::{PackFile, PackFolder};
+    use crate::git::testing::TestRepo;
 
     fn packs(files: &[(&str, u64)]) -> Packs {
         let files = files.iter().map(|(name, size)| PackFile {
@@ -151,13 +168,35 @@ mod tests {
             packs: BTreeSet::from(["pack-1.pack".to_owned()]),
             ..Held::default()
         };
-        let verdict = |lacking, packs, chain| held.weigh(lacking, packs, chain);
-        assert_eq!(verdict(MIB, &old, 0), Verdict::Fresh);
+        let verdict = |lacking, packs: &Packs, chain| {
+            weigh(lacking, held.copied(packs), packs.bytes(), chain)
+        };
         assert_eq!(verdict(19 * MIB, &old, 0), Verdict::Fresh);
         assert_eq!(verdict(30 * MIB, &grown, 0), Verdict::AddLayer);
         assert_eq!(verdict(30 * MIB, &grown, CHAIN), Verdict::MakeAnew);
         assert_eq!(verdict(30 * MIB, &repacked, 0), Verdict::MakeAnew);
-        // Nothing of a small repository is much.
-        assert_eq!(verdict(9 * MIB, &packs(&[]), 0), Verdict::Fresh);
+    }
+
+    #[test]
+    fn an_image_with_packs_of_another_repository_is_made_anew() {
+        let repo = TestRepo::new();
+        let tips = BTreeSet::from([repo.commit("a", "1")]);
+        repo.git(&["repack", "-adq"]);
+        let path = repo.path().with_file_name("shared");
+        repo.git(&["clone", "-q", "--shared", ".", path.to_str().unwrap()]);
+        let shared = Repository::discover(&path).unwrap();
+        let listed = shared.packs().unwrap();
+        let names = listed.files().map(|file| file.name.clone());
+        let mut held = Held {
+            packs: names.collect(),
+            tips: tips.clone(),
+        };
+        let judge = |held: &Held| held.judge(&shared, &tips, &listed, 0);
+        assert_eq!(judge(&held), Verdict::MakeAnew);
+        held.packs = BTreeSet::from(["reached-1.pack".to_owned()]);
+        assert_eq!(judge(&held), Verdict::Fresh);
+        held.tips.clear();
+        // Little is new.
+        assert_eq!(judge(&held), Verdict::Fresh);
     }
 }

@@ -5,6 +5,7 @@
 //! it on an `engine`.
 
 pub mod access;
+mod borrowed;
 pub mod create;
 pub mod fold;
 pub mod freshness;

@@ -9,6 +9,7 @@ use std::collections::{BTreeSet, HashMap};
 use chrono::Utc;
 
 use super::Context;
+use super::borrowed;
 use super::create::{Create, random_hex};
 use super::freshness::{Held, Verdict};
 use super::room;
@@ -18,9 +19,10 @@ use super::site::Site;
 use crate::conf::ConfLabel;
 use crate::dockerfile::Dockerfile;
 use crate::engine::Engine;
-use crate::error::{Kind, Result};
+use crate::error::{Error, Kind, Result};
 use crate::git::exported::{ids, packed_refs};
 use crate::git::packs::Packs;
+use crate::git::reachable_pack::{ReachablePack, Wanted};
 use crate::image::reference::{objects_tag, own_tag};
 use crate::image::search::object_images;
 use crate::image::{BakedImage, ImageType, Images, Labels};
@@ -46,24 +48,24 @@ pub async fn provide(create: &Create<'_>, site: &Site<'_>, cx: &Context) -> Resu
         false => find(create, site).await?,
     };
     let mut changed = String::new();
+    let mut reached = None;
     for _ in 0..ATTEMPTS {
         let waiting = cx.ui.waiting("list the repository's packs");
         let mut listing = match Listing::of(create)? {
             Ok(listing) => listing,
             Err(reason) => return Ok(Objects::Clone(reason)),
         };
-        let below = match &found {
-            None => None,
-            Some(found) => match found.judge(create, site, &listing).await {
+        let mut below = None;
+        if let Some(found) = &found {
+            let (verdict, held) = found.judge(create, site, &listing).await;
+            match verdict {
                 Verdict::Fresh => {
                     room::check(create, 0, site.engine).await?;
                     return Ok(Objects::Image(found.tag.clone()));
                 }
-                Verdict::AddLayer => Some(found.tag.as_str()),
-                Verdict::MakeAnew => None,
-            },
-        };
-        if found.is_some() {
+                Verdict::AddLayer => below = Some((found.tag.as_str(), held)),
+                Verdict::MakeAnew => {}
+            }
             cx.ui
                 .message("much is new: bringing the object image of the repository up to date");
         }
@@ -71,11 +73,19 @@ pub async fn provide(create: &Create<'_>, site: &Site<'_>, cx: &Context) -> Resu
             let reason = format!("its account runs no shell: {reason}");
             return Ok(Objects::Clone(reason));
         }
-        room::check(create, listing.packs.bytes(), site.engine).await?;
-        if let Err(reason) = listing.add_loose(create) {
-            return Ok(Objects::Clone(reason));
-        }
         drop(waiting);
+        let known = below.as_ref().map(|(_, held)| held.tips.clone());
+        if let Err(reason) = listing
+            .complete(create, site, known, &mut reached, cx)
+            .await
+        {
+            return match cx.signals.interrupt().is_cancelled() {
+                true => Err(Error::interrupted()),
+                false => Ok(Objects::Clone(reason)),
+            };
+        }
+        room::check(create, listing.packs.bytes(), site.engine).await?;
+        let below = below.map(|(tag, _)| tag);
         match make(create, site, &listing, below, cx).await? {
             (Ended::Built(_), tag) => {
                 if let Some(old) = found {
@@ -104,11 +114,20 @@ struct Found {
 }
 
 impl Found {
-    /// An image that cannot be looked into serves as it is: what it lacks is fetched.
-    async fn judge(&self, create: &Create<'_>, site: &Site<'_>, listing: &Listing) -> Verdict {
+    /// What to do with the image, and what it holds. One that cannot be looked into serves as it is:
+    /// what it lacks is fetched.
+    async fn judge(
+        &self,
+        create: &Create<'_>,
+        site: &Site<'_>,
+        listing: &Listing,
+    ) -> (Verdict, Held) {
         match Held::read(site.engine, &self.id).await {
-            Ok(held) => held.judge(create.repo, &listing.tips, &listing.packs, self.chain),
-            Err(_) => Verdict::Fresh,
+            Ok(held) => {
+                let verdict = held.judge(create.repo, &listing.tips, &listing.packs, self.chain);
+                (verdict, held)
+            }
+            Err(_) => (Verdict::Fresh, Held::default()),
         }
     }
 }
@@ -229,9 +248,32 @@ impl Listing {
         }))
     }
 
-    /// Looks for what is in use but not in the packs; the reason if they cannot be copied then.
-    fn add_loose(&mut self, create: &Create<'_>) -> std::result::Result<(), String> {
-        self.loose = create.repo.loose_in_use(&self.packs, &self.tips)?;
+    /// Looks for what is in use but not in the packs. Packs that are partly another repository's give
+    /// way to one of what is reached, beside what an image has that holds `known`; it is left in
+    /// `reached` for the next attempt. The reason if the packs cannot be copied.
+    async fn complete(
+        &mut self,
+        create: &Create<'_>,
+        site: &Site<'_>,
+        known: Option<BTreeSet<String>>,
+        reached: &mut Option<ReachablePack>,
+        cx: &Context,
+    ) -> std::result::Result<(), String> {
+        if self.packs.borrowed.is_empty() {
+            let _waiting = cx.ui.waiting("look for objects beside the packs");
+            self.loose = create.repo.loose_in_use(&self.packs, &self.tips)?;
+            return Ok(());
+        }
+        let wanted = Wanted {
+            tips: self.tips.clone(),
+            known: known.unwrap_or_default(),
+        };
+        let made = match reached.take().filter(|made| made.is_of(&wanted)) {
+            Some(made) => made,
+            None => borrowed::pack(create, site, &self.packs, wanted, cx).await?,
+        };
+        self.packs = made.packs.clone();
+        *reached = Some(made);
         Ok(())
     }
 

@@ -40,6 +40,14 @@ fn needed(bytes: u64, info: &EngineInfo) -> u64 {
     }
 }
 
+/// The bytes that the file system of `folder`, which need not be there yet, has left for programs.
+pub fn free_above(folder: &Path) -> Option<u64> {
+    folder
+        .ancestors()
+        .find(|folder| folder.exists())
+        .and_then(free)
+}
+
 /// The bytes that the file system of `folder` has left for programs.
 fn free(folder: &Path) -> Option<u64> {
     let stat = rustix::fs::statvfs(folder).ok()?;

@@ -117,7 +117,7 @@ impl Offer {
                     ));
                 };
                 let stream = join(Cursor::new(input), writer);
-                bridge(stream, shell(&wanted.command), None, &limits, never).await
+                bridge(stream, shell(&wanted.command), &limits, never).await
             }
             None if name == self.upload_pack.name() => {
                 self.upload_pack

@@ -20,7 +20,7 @@ use super::log::{self, Log};
 use super::server::{Server, remove_sockets};
 use crate::env::Env;
 use crate::error::{Error, Result};
-use crate::git::service::Limits;
+use crate::git::service::{Limits, clear_leftovers};
 
 /// The hidden command; its one argument is the channel's folder.
 pub const COMMAND: &str = "channel-server";
@@ -149,7 +149,11 @@ pub(super) async fn serve(
         stop.cancel();
         state
     };
-    let (state, ()) = tokio::join!(end, server.run(env, limits, &log, &stop));
+    let (state, (), ()) = tokio::join!(
+        end,
+        server.run(env, limits, &log, &stop),
+        clear_leftovers(env)
+    );
     log.line(&format!("ended: the container is {state:?}"));
     remove_sockets(folder)?;
     if state == ContainerState::Gone {

@@ -1,5 +1,6 @@
 //! The channel with real sockets, a real git and socat on the container's side.
 
+mod cut;
 mod process;
 
 use std::fs;
@@ -134,7 +135,8 @@ async fn a_container_fetches_and_pushes_and_the_folder_ends_with_it() {
 
     let (t, folder) = served.end(ContainerState::Stopped).await;
     assert_eq!(fs::read_dir(folder.mount_source()).unwrap().count(), 0);
-    assert!(!folder.is_served());
+    // A process that another test starts just then has the lock, too, until it has begun.
+    until("nobody serves it", || !folder.is_served()).await;
     let log = fs::read_to_string(folder.root().join("log")).unwrap();
     assert!(log.contains("git-receive-pack: Refused"), "{log}");
     let error = t.fails(&["fetch", "host"]);

@@ -34,18 +34,23 @@ pub(super) const LOCAL_VARIABLES: [&str; 21] = [
     "GIT_WORK_TREE",
 ];
 
-/// Lists the tips of an alternate repository as git does by itself, in place of a program that
-/// the repository configures (`core.alternateRefsCommand`). git calls it for the repository's own
-/// objects too while a push is in quarantine; without the tips it would walk the whole history to
-/// check the push.
-pub(super) const LIST_TIPS: &str =
-    "tips() { git --git-dir=\"$1\" for-each-ref --format=\"%(objectname)\"; }; tips";
+/// Lists the tips of the repository `$1` for git (`core.alternateRefsCommand`). A ref that leads to
+/// no object is left out: git would end at it.
+pub(super) const LIST: &str = "git --git-dir=\"$1\" for-each-ref --format=\"%(objectname)\" 2>/dev/null | \
+    git --git-dir=\"$1\" cat-file --batch-check=\"%(objectname)\" | sed \"/ /d\"";
+
+/// Lists the tips of every alternate repository, as git does by itself, in place of a program that
+/// the repository configures. A fetch of the user's own repository needs them, or it gets once more
+/// what the alternate has. Their ids go to the remote that the user fetches from, as with `git
+/// fetch`; to a container they never go: see [`super::service`].
+fn list_tips() -> String {
+    format!("tips() {{ {LIST}; }}; tips")
+}
 
 /// In force for every command: nothing of the repository's own runs, and nothing is tidied up.
-const HARMLESS: [(&str, &str); 5] = [
+const HARMLESS: [(&str, &str); 4] = [
     ("core.hooksPath", "/dev/null"),
     ("core.fsmonitor", "false"),
-    ("core.alternateRefsCommand", LIST_TIPS),
     ("gc.auto", "0"),
     ("maintenance.auto", "false"),
 ];
@@ -142,9 +147,11 @@ impl Repository {
         }
         let hooks: Vec<_> = self.configured_hooks();
         let hooks = hooks.iter().map(|key| (key.as_str(), "false"));
+        let tips = list_tips();
         let mut count = 0;
         for (key, value) in HARMLESS
             .into_iter()
+            .chain([("core.alternateRefsCommand", tips.as_str())])
             .chain(hooks)
             .chain(settings.iter().copied())
         {

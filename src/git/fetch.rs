@@ -209,13 +209,14 @@ fn run(
 
 /// Cuts git's output into lines, and keeps the last ones.
 #[derive(Default)]
-struct Lines {
+pub(super) struct Lines {
     open: Vec<u8>,
-    last: Vec<String>,
+    /// The last lines, without what is progress or advice.
+    pub(super) last: Vec<String>,
 }
 
 impl Lines {
-    fn push(&mut self, piece: &[u8], progress: &mut Option<&mut dyn FnMut(&str)>) {
+    pub(super) fn push(&mut self, piece: &[u8], progress: &mut Option<&mut dyn FnMut(&str)>) {
         for &byte in piece {
             // A line that ends in CR is progress, and overwritten by the next one.
             if byte != b'\n' && byte != b'\r' {

@@ -18,11 +18,13 @@ mod pack_index;
 pub mod packs;
 mod pager;
 mod reachable;
+pub mod reachable_pack;
 mod refs;
 mod refspec;
 mod refusal;
 mod repository;
 mod rev_list;
+mod scratch;
 pub mod service;
 mod ssh_server;
 #[cfg(test)]

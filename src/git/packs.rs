@@ -41,6 +41,9 @@ pub struct Packs {
     pub cruft: Vec<PathBuf>,
     /// The object folders: the repository's own, and its alternates.
     pub objects: Vec<PathBuf>,
+    /// Those of them that are other repositories' (alternates outside of this one's git directory):
+    /// their packs hold more than is meant for anybody who gets this one.
+    pub borrowed: Vec<PathBuf>,
 }
 
 impl Repository {
@@ -70,7 +73,30 @@ impl Packs {
         }
         let mut packs = Packs::default();
         packs.add(&git_dir.join("objects"), ALTERNATES_DEPTH)?;
+        let git_dir = fs::canonicalize(git_dir).map_err(|e| unreadable(git_dir, &e))?;
+        let alternates = packs.objects.iter().skip(1);
+        let borrowed = alternates.filter(|objects| !objects.starts_with(&git_dir));
+        packs.borrowed = borrowed.cloned().collect();
         Ok(packs)
+    }
+
+    /// Lists the packs that stand in `folder` alone.
+    pub(super) fn in_folder(folder: &Path) -> std::result::Result<Self, String> {
+        let mut packs = Packs::default();
+        packs.add_packs(folder)?;
+        Ok(packs)
+    }
+
+    /// The names of the files that only other repositories have.
+    pub fn borrowed_files(&self) -> impl Iterator<Item = &String> {
+        let is_borrowed = |folder: &&PackFolder| {
+            let objects = folder.path.parent();
+            objects.is_some_and(|objects| self.borrowed.iter().any(|path| path == objects))
+        };
+        let folders = self.folders.iter().filter(is_borrowed);
+        folders
+            .flat_map(|folder| &folder.files)
+            .map(|file| &file.name)
     }
 
     /// The bytes of all files that are copied.
@@ -98,9 +124,7 @@ impl Packs {
     }
 
     fn add(&mut self, objects: &Path, depth: usize) -> std::result::Result<(), String> {
-        let unreadable =
-            |path: &Path, e: std::io::Error| format!("`{}` cannot be read ({e})", path.display());
-        let objects = fs::canonicalize(objects).map_err(|e| unreadable(objects, e))?;
+        let objects = fs::canonicalize(objects).map_err(|e| unreadable(objects, &e))?;
         if self.objects.contains(&objects) {
             return Ok(());
         }
@@ -110,7 +134,7 @@ impl Packs {
         let text = match fs::read_to_string(&alternates) {
             Ok(text) => text,
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-            Err(e) => return Err(unreadable(&alternates, e)),
+            Err(e) => return Err(unreadable(&alternates, &e)),
         };
         for line in text.lines() {
             if line.starts_with('"') {
@@ -180,6 +204,10 @@ impl Packs {
     }
 }
 
+fn unreadable(path: &Path, e: &std::io::Error) -> String {
+    format!("`{}` cannot be read ({e})", path.display())
+}
+
 /// Whether a name can stand in a list of files that tar reads. Git takes any pack that has an
 /// index; its own are called `pack-<hex>`, maintenance's `loose-<hex>`.
 fn is_plain(stem: &str) -> bool {
@@ -244,11 +272,44 @@ mod tests {
         let shared = Repository::discover(&beside).unwrap().packs().unwrap();
         assert_eq!(own.folders, shared.folders);
         assert_eq!(shared.objects.len(), 2);
+        assert_eq!(own.borrowed, [""; 0].map(PathBuf::from));
+        assert_eq!(shared.borrowed, own.objects);
+        let names: Vec<&String> = shared.borrowed_files().collect();
+        assert_eq!(names.len(), own.files().count());
 
         let tree = repo.path().with_file_name("tree");
         repo.git(&["worktree", "add", "-q", "-b", "t", tree.to_str().unwrap()]);
         let linked = Repository::discover(&tree).unwrap().packs().unwrap();
         assert_eq!(own, linked);
+    }
+
+    #[test]
+    fn only_what_lies_outside_of_the_git_directory_is_borrowed() {
+        let repo = packed();
+        let other = packed();
+        let objects = repo.path().join(".git/objects");
+        let link = repo.path().join(".git/link");
+        std::os::unix::fs::symlink(other.path().join(".git/objects"), &link).unwrap();
+        fs::create_dir_all(repo.path().join(".git/more/objects")).unwrap();
+        let borrowed = |lines: &str| {
+            fs::write(objects.join("info/alternates"), lines).unwrap();
+            repo.open().packs().unwrap().borrowed
+        };
+        let theirs = other.path().join(".git/objects").canonicalize().unwrap();
+        assert_eq!(borrowed("../more/objects\n"), [""; 0].map(PathBuf::from));
+        assert_eq!(borrowed("../more/objects\n../link\n"), [theirs]);
+        // Behind one of its own, too.
+        fs::write(objects.join("info/alternates"), "../more/objects\n").unwrap();
+        let inner = repo.path().join(".git/more/objects/info");
+        fs::create_dir(&inner).unwrap();
+        fs::write(inner.join("alternates"), "../../link\n").unwrap();
+        assert_eq!(repo.open().packs().unwrap().borrowed.len(), 1);
+        // Its own objects may lie elsewhere.
+        let moved = repo.path().with_file_name("moved");
+        fs::rename(&objects, &moved).unwrap();
+        std::os::unix::fs::symlink(&moved, &objects).unwrap();
+        fs::remove_file(moved.join("info/alternates")).unwrap();
+        assert_eq!(repo.open().packs().unwrap().borrowed.len(), 0);
     }
 
     #[test]

@@ -30,6 +30,12 @@ impl Repository {
         bytes
     }
 
+    /// The bytes on disk of all that `tips` reach; 0 if it cannot be told.
+    pub fn reached_bytes(&self, tips: &BTreeSet<String>) -> u64 {
+        let bytes = self.disk_usage(&tips.iter().collect(), &BTreeSet::new());
+        bytes.unwrap_or(0)
+    }
+
     /// The bytes of all files of `commit`, as they are stored; what cannot be read counts nothing.
     pub fn tree_bytes(&self, commit: &CommitId) -> u64 {
         let git = self

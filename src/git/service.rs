@@ -15,29 +15,42 @@ mod config;
 mod deliver;
 mod flow;
 mod group;
+mod packets;
 mod prefix;
-mod symbolic;
+mod quarantine;
+mod ref_files;
+mod requests;
+mod shown;
+#[cfg(test)]
+pub(crate) mod slow_pack;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
+mod tips;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::process::Command;
 
-use super::command::LIST_TIPS;
 use crate::env::Env;
 use crate::error::{Error, Result};
 
 pub use bridge::{Limits, Outcome, Traffic, bridge};
+use commands::PushCommands;
 pub use config::push_obstacle;
 pub use deliver::RefUpdate;
+use group::{Process, Streams};
+use packets::Client;
 pub use prefix::PushPrefix;
-use symbolic::symbolic_refs;
+use quarantine::Quarantine;
+pub use quarantine::clear_leftovers;
+use ref_files::RefFiles;
+use requests::FetchRequests;
 
 /// The largest pack that `receive-pack` takes, in bytes (2 GiB).
 pub const MAX_PUSH_BYTES: u64 = 2 << 30;
@@ -120,38 +133,20 @@ impl Service {
             set(&mut command, &format!("hook.{hook}.enabled=false"));
         }
         match &self.program {
-            Program::UploadPack { remotes } => {
-                set(&mut command, "uploadpack.advertiseBundleURIs=false");
-                for pattern in ["refs/", "!refs/heads/", "!refs/tags/"] {
-                    set(&mut command, &format!("uploadpack.hideRefs={pattern}"));
-                }
-                for remote in remotes {
-                    let pattern = format!("uploadpack.hideRefs=!refs/remotes/{remote}/");
-                    set(&mut command, &pattern);
-                }
-                command.env("GIT_PROTOCOL", "version=2");
-                command.args(["upload-pack", "--strict"]);
-            }
+            Program::UploadPack { remotes } => self.upload_pack(&mut command, env, remotes).await,
             Program::ReceivePack { prefix, max_bytes } => {
-                receive(&mut command, &[prefix.namespace()], *max_bytes);
+                self.receive(&mut command, env, &[prefix.namespace()], *max_bytes)
+                    .await;
                 // They are the user's own; git would write what they lead to.
-                for name in symbolic_refs(&self.git_dir, &prefix.blocking_ref()) {
-                    let mut hidden = OsString::from("receive.hideRefs=");
-                    hidden.push(name);
-                    command.arg("-c").arg(hidden);
-                }
+                let symbolic = RefFiles(&self.git_dir).symbolic(&prefix.blocking_ref());
+                hide(&mut command, "receive.hideRefs", symbolic);
                 command.arg("receive-pack");
             }
             Program::Deliver { refs, force } => {
-                let mut led_on = refs
-                    .iter()
-                    .flat_map(|name| symbolic_refs(&self.git_dir, name));
-                if let Some(name) = led_on.next() {
-                    let message = format!("cannot write the ref `{}`", name.display());
-                    let cause = "it is symbolic: what it leads to would be written";
-                    return Err(Error::failed(message).cause(cause));
-                }
-                receive(&mut command, refs, MAX_PUSH_BYTES);
+                self.none_is_symbolic(refs)?;
+                let folders = shown::folders_of(refs);
+                self.receive(&mut command, env, &folders, MAX_PUSH_BYTES)
+                    .await;
                 let deny = format!("receive.denyNonFastForwards={}", !force);
                 set(&mut command, &deny);
                 command.arg("receive-pack");
@@ -159,6 +154,44 @@ impl Service {
         }
         command.arg(&self.git_dir);
         Ok(command)
+    }
+
+    /// Settings of an `upload-pack` that shows branches, tags and what is known of `remotes`.
+    async fn upload_pack(&self, command: &mut Command, env: &Env, remotes: &[String]) {
+        let remotes = remotes
+            .iter()
+            .map(|remote| format!("refs/remotes/{remote}/"));
+        let folders = ["refs/heads/", "refs/tags/"].map(str::to_owned);
+        let mut folders: Vec<String> = folders.into_iter().chain(remotes).collect();
+        show(command, "uploadpack.hideRefs", &folders);
+        folders.push("HEAD".to_owned());
+        let unfit = shown::unfit(env, &self.git_dir, &folders).await;
+        hide(command, "uploadpack.hideRefs", unfit);
+        UPLOAD_PACK.iter().for_each(|line| set(command, line));
+        command.env("GIT_PROTOCOL", "version=2");
+        command.args(["upload-pack", "--strict"]);
+    }
+
+    /// Settings of a `receive-pack` that knows nothing but what is below `folders`.
+    async fn receive(&self, command: &mut Command, env: &Env, folders: &[String], max_bytes: u64) {
+        command.env("GIT_ALLOC_LIMIT", MAX_ALLOCATION);
+        show(command, "receive.hideRefs", folders);
+        let unfit = shown::unfit(env, &self.git_dir, folders).await;
+        hide(command, "receive.hideRefs", unfit);
+        set(command, &format!("receive.maxInputSize={max_bytes}"));
+        RECEIVE_PACK.iter().for_each(|line| set(command, line));
+    }
+
+    fn none_is_symbolic(&self, refs: &[String]) -> Result<()> {
+        let files = RefFiles(&self.git_dir);
+        match refs.iter().flat_map(|name| files.symbolic(name)).next() {
+            None => Ok(()),
+            Some(name) => {
+                let message = format!("cannot write the ref `{}`", name.display());
+                let cause = "it is symbolic: what it leads to would be written";
+                Err(Error::failed(message).cause(cause))
+            }
+        }
     }
 
     /// Answers one client on `stream`, until it or the service ends, or `gone` says that nobody
@@ -176,25 +209,38 @@ impl Service {
     where
         S: AsyncRead + AsyncWrite + Send + 'static,
     {
-        let command = self.command(env).await?;
-        let prefix = match &self.program {
-            Program::UploadPack { .. } | Program::Deliver { .. } => None,
-            Program::ReceivePack { prefix, .. } => Some(prefix),
+        let rules = match &self.program {
+            Program::UploadPack { .. } => Client::Fetch(FetchRequests::default()),
+            Program::ReceivePack { prefix, .. } => Client::Push(PushCommands::new(prefix)),
+            Program::Deliver { .. } => return Err(Error::bug("cannot serve what dkr delivers")),
         };
-        bridge(stream, command, prefix, limits, gone).await
+        let started = self.start(env, limits.grace).await?;
+        Ok(bridge::answer(stream, started, Some(rules), limits, gone).await)
+    }
+
+    async fn start(&self, env: &Env, grace: Duration) -> Result<(Process, Streams)> {
+        let mut command = self.command(env).await?;
+        let quarantine = match self.program {
+            Program::UploadPack { .. } => None,
+            Program::ReceivePack { .. } | Program::Deliver { .. } => {
+                clear_leftovers(env).await;
+                Quarantine::watch(&mut command, env)
+            }
+        };
+        Process::start(command, quarantine, grace)
     }
 }
 
-/// Settings of a `receive-pack` that knows nothing but the refs `shown`, or what is below them.
-fn receive(command: &mut Command, shown: &[String], max_bytes: u64) {
-    command.env("GIT_ALLOC_LIMIT", MAX_ALLOCATION);
-    set(command, "receive.hideRefs=refs/");
-    for name in shown {
-        set(command, &format!("receive.hideRefs=!{name}"));
-    }
-    set(command, &format!("receive.maxInputSize={max_bytes}"));
-    RECEIVE_PACK.iter().for_each(|line| set(command, line));
-}
+/// What a fetch may not ask for, whatever the repository's own configuration says.
+const UPLOAD_PACK: [&str; 6] = [
+    "uploadpack.advertiseBundleURIs=false",
+    // A filter can name what it is made from, and so tell whether that is there.
+    "uploadpack.allowFilter=false",
+    "uploadpack.allowRefInWant=false",
+    "transfer.advertiseObjectInfo=false",
+    "transfer.advertiseSID=false",
+    "promisor.advertise=false",
+];
 
 /// What a push may not do or cause, whatever the repository's own configuration says. The prefix
 /// belongs to the container alone, so deleting and forcing inside it are its own affair.
@@ -252,11 +298,25 @@ fn hardened_git(env: &Env, git_dir: &Path) -> Command {
     ] {
         set(&mut command, line);
     }
-    set(
-        &mut command,
-        &format!("core.alternateRefsCommand={LIST_TIPS}"),
-    );
+    tips::list_only_own(&mut command, git_dir);
     command
+}
+
+/// Lets git know no refs but those below `folders`.
+fn show(command: &mut Command, key: &str, folders: &[String]) {
+    set(command, &format!("{key}=refs/"));
+    for folder in folders {
+        set(command, &format!("{key}=!{folder}"));
+    }
+}
+
+/// Hides `refs` that were shown before.
+fn hide(command: &mut Command, key: &str, refs: Vec<PathBuf>) {
+    for name in refs {
+        let mut line = OsString::from(format!("{key}="));
+        line.push(name);
+        command.arg("-c").arg(line);
+    }
 }
 
 fn set(command: &mut Command, line: &str) {

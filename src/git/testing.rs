@@ -53,12 +53,20 @@ impl TestRepo {
 
     /// Every file below the root with its bytes, except those that `except` picks.
     pub(crate) fn snapshot(&self, except: impl Fn(&str) -> bool) -> Vec<(String, Vec<u8>)> {
+        Self::snapshot_of(&self.path, except)
+    }
+
+    /// The same of any folder.
+    pub(crate) fn snapshot_of(
+        folder: &Path,
+        except: impl Fn(&str) -> bool,
+    ) -> Vec<(String, Vec<u8>)> {
         let mut files = Vec::new();
-        let mut directories = vec![self.path.clone()];
+        let mut directories = vec![folder.to_owned()];
         while let Some(directory) = directories.pop() {
             for entry in std::fs::read_dir(directory).unwrap() {
                 let path = entry.unwrap().path();
-                let name = path.strip_prefix(&self.path).unwrap().to_string_lossy();
+                let name = path.strip_prefix(folder).unwrap().to_string_lossy();
                 if except(&name) {
                     continue;
                 }

@@ -1,5 +1,6 @@
 //! The tests, one module a subject.
 
+mod borrowed;
 mod chains;
 mod completions;
 mod configuration;

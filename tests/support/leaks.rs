@@ -46,8 +46,12 @@ pub fn on_the_host(root: &Path) -> Vec<String> {
             leaks.push(format!("socket {path:?}"));
         } else if text.contains("/refs/dkr/") && !kept.iter().any(|kept| text.contains(kept)) {
             leaks.push(format!("ref {path:?}"));
-        } else if text.contains("/objects/") && name.starts_with("tmp_") {
+        } else if text.contains("/objects/") && name.starts_with("tmp_")
+            || text.contains("/objects/tmp_objdir-")
+        {
             leaks.push(format!("half an object {path:?}"));
+        } else if text.contains("/dkr/pushes/") {
+            leaks.push(format!("record of a push {path:?}"));
         } else if text.contains("/refs/") && name.ends_with(".lock") {
             leaks.push(format!("lock {path:?}"));
         }

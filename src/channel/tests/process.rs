@@ -30,7 +30,22 @@ async fn serve(root: &Path) {
     run(root, &Env::of_process(), ended).await.unwrap();
 }
 
-async fn start_process(folder: &Folder) -> Result<()> {
+/// The processes that serve the folder.
+pub(super) fn pids(folder: &Folder) -> Vec<i32> {
+    let set = format!("{ROOT}={}", folder.root().display());
+    let processes = fs::read_dir("/proc").unwrap().filter_map(|entry| {
+        let path = entry.ok()?.path();
+        let environment = fs::read(path.join("environ")).ok()?;
+        let mut variables = environment.split(|byte| *byte == 0);
+        let mine = variables.any(|variable| variable == set.as_bytes());
+        let pid: i32 = path.file_name()?.to_str()?.parse().ok()?;
+        let stat = fs::read_to_string(path.join("stat")).ok()?;
+        (mine && !stat.contains(") Z ")).then_some(pid)
+    });
+    processes.collect()
+}
+
+pub(super) async fn start_process(folder: &Folder) -> Result<()> {
     let this = std::env::current_exe().unwrap();
     let root = folder.root().display();
     let test = "channel::tests::process::a_process_of_its_own_serves_until_the_container_ends";
@@ -50,38 +65,26 @@ async fn a_process_of_its_own_serves_until_the_container_ends() {
     // Two at once: one serves.
     let (a, b) = tokio::join!(start_process(&folder), start_process(&folder));
     assert_eq!((a, b), (Ok(()), Ok(())));
-    let pids = || {
-        let processes = fs::read_dir("/proc").unwrap().filter_map(|entry| {
-            let path = entry.ok()?.path();
-            let environment = fs::read(path.join("environ")).ok()?;
-            let mine =
-                String::from_utf8_lossy(&environment).contains(&*folder.root().to_string_lossy());
-            let pid: i32 = path.file_name()?.to_str()?.parse().ok()?;
-            let stat = fs::read_to_string(path.join("stat")).ok()?;
-            (mine && !stat.contains(") Z ")).then_some(pid)
-        });
-        processes.collect::<Vec<_>>()
-    };
-    until("one process is left", || pids().len() == 1).await;
-    let pid = rustix::process::Pid::from_raw(pids()[0]).unwrap();
+    until("one process is left", || pids(&folder).len() == 1).await;
+    let pid = rustix::process::Pid::from_raw(pids(&folder)[0]).unwrap();
     assert_eq!(rustix::process::getsid(Some(pid)).unwrap(), pid);
     t.commit("work");
     t.ok(&["push", "-q", "host", "HEAD:refs/heads/box/a"]);
     // Killed without a chance to tidy up; the next start brings the channel back.
     rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
-    until("it is dead", || pids().is_empty()).await;
+    until("it is dead", || pids(&folder).is_empty()).await;
     let error = t.fails(&["fetch", "host"]);
     assert!(error.contains("the host does not answer"), "{error}");
     start_process(&folder).await.unwrap();
     t.ok(&["fetch", "-q", "host"]);
     // Told to end.
-    let pid = rustix::process::Pid::from_raw(pids()[0]).unwrap();
+    let pid = rustix::process::Pid::from_raw(pids(&folder)[0]).unwrap();
     rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
-    until("it has ended", || pids().is_empty()).await;
+    until("it has ended", || pids(&folder).is_empty()).await;
     assert_eq!(fs::read_dir(folder.mount_source()).unwrap().count(), 0);
     start_process(&folder).await.unwrap();
     fs::write(folder.root().join("end"), "").unwrap();
-    until("it ended with the container", || pids().is_empty()).await;
+    until("it ended with the container", || pids(&folder).is_empty()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

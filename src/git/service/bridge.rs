@@ -1,18 +1,16 @@
 //! Joins a byte stream to the standard streams of a process: bounded buffers, half-closing both
 //! ways, time limits, and no process left behind.
 
-use std::process::Stdio;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::process::Command;
 use tokio::time::{sleep, timeout};
 
-use super::PushPrefix;
-use super::commands::PushCommands;
 use super::flow::Flow;
-use super::group::Group;
-use crate::error::{Error, Result};
+use super::group::{Process, Streams};
+use super::packets::Client;
+use crate::error::Result;
 
 /// How long a service may last and wait.
 #[derive(Debug, Clone)]
@@ -47,7 +45,7 @@ pub enum Outcome {
     Finished,
     /// The process ended by itself and said that it failed; the end of its standard error.
     Failed(String),
-    /// The push was stopped for this reason.
+    /// The client was stopped for this reason.
     Refused(String),
     /// The client went away, or nobody wants the answer any more.
     Gone,
@@ -69,41 +67,41 @@ pub struct Traffic {
 /// How much of the process's standard error is kept.
 const STDERR_BYTES: usize = 4 * 1024;
 
-/// Runs `command` in a process group of its own with `stream` as its standard input and output.
-/// If the client is to push, `push` is where to. Ends when the process ends, when the client does
-/// not take what it says, at a limit, or when `gone` completes; the process group is gone then.
-/// Dropping the future kills it at once.
+/// Runs `command` in a process group of its own, as [`answer`]. The client may say what it likes.
 ///
 /// # Errors
 /// When the process cannot be started.
 pub async fn bridge<S>(
     stream: S,
-    mut command: Command,
-    push: Option<&PushPrefix>,
+    command: Command,
     limits: &Limits,
     gone: impl Future<Output = ()>,
 ) -> Result<Traffic>
 where
     S: AsyncRead + AsyncWrite + Send + 'static,
 {
-    command
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .process_group(0);
-    let mut child = command.spawn().map_err(|e| {
-        let program = command.as_std().get_program().display();
-        Error::failed(format!("cannot run `{program}`")).because(e)
-    })?;
-    let mut group = Group::led_by(&child);
-    let stdin = child.stdin.take().expect("the standard input is piped");
-    let stdout = child.stdout.take().expect("the standard output is piped");
-    let stderr = child.stderr.take().expect("the standard error is piped");
+    let started = Process::start(command, None, limits.grace)?;
+    Ok(answer(stream, started, None, limits, gone).await)
+}
+
+/// Lets a process answer the client on `stream`. What the client says is checked by `rules`, if there
+/// are any. Ends when the process ends, when the client does not take what it says, at a limit, or
+/// when `gone` completes; nothing of the process is left then, nor when the future is dropped.
+pub(super) async fn answer<S>(
+    stream: S,
+    (mut process, (stdin, stdout, stderr)): (Process, Streams),
+    rules: Option<Client<'_>>,
+    limits: &Limits,
+    gone: impl Future<Output = ()>,
+) -> Traffic
+where
+    S: AsyncRead + AsyncWrite + Send + 'static,
+{
     let complaint = tokio::spawn(last_bytes(stderr));
 
     let flow = Flow::new();
     let (from_client, to_client) = tokio::io::split(stream);
-    let mut input = Box::pin(flow.feed(from_client, stdin, push.map(PushCommands::new)));
+    let mut input = Box::pin(flow.feed(from_client, stdin, rules));
     let mut output = Box::pin(flow.drain(stdout, to_client, limits.stall));
     let deadline = sleep(limits.total);
     tokio::pin!(gone, deadline);
@@ -115,11 +113,7 @@ where
                 Ok(()) => fed = true,
                 Err(_) => break Err(Outcome::Gone),
             },
-            status = child.wait(), if exited.is_none() => {
-                exited = Some(status.ok());
-                // git waits for its helpers: one that outlives it hangs.
-                group.kill();
-            }
+            status = process.wait(), if exited.is_none() => exited = Some(status),
             () = &mut gone => break Err(Outcome::Gone),
             () = flow.idle_for(limits.idle) => break Err(Outcome::TimedOut),
             () = &mut deadline => break Err(Outcome::TimedOut),
@@ -149,7 +143,7 @@ where
     };
     let status = match exited {
         Some(status) => status,
-        None => group.end(&mut child, limits.grace).await,
+        None => process.end().await,
     };
     let complaint = timeout(limits.grace, complaint).await;
     let complaint = complaint.ok().and_then(|text| text.ok());
@@ -159,11 +153,11 @@ where
         (None, None) if status.is_some_and(|status| status.success()) => Outcome::Finished,
         (None, None) => Outcome::Failed(complaint.unwrap_or_default()),
     };
-    Ok(Traffic {
+    Traffic {
         received: flow.received(),
         sent: flow.sent(),
         outcome,
-    })
+    }
 }
 
 /// Reads `stderr` to its end and keeps the last part of it.
@@ -206,13 +200,7 @@ mod tests {
         let (near, mut far) = tokio::io::duplex(64);
         let gone = std::future::pending();
         let limits = Limits::default();
-        let traffic = bridge(
-            near,
-            shell("wc -c; echo oops >&2; exit 3"),
-            None,
-            &limits,
-            gone,
-        );
+        let traffic = bridge(near, shell("wc -c; echo oops >&2; exit 3"), &limits, gone);
         let client = async {
             far.write_all(&[b'x'; 1000]).await.unwrap();
             far.shutdown().await.unwrap();
@@ -229,15 +217,16 @@ mod tests {
 
     #[tokio::test]
     async fn an_idle_a_stalled_and_an_endless_service_are_ended_with_their_helpers() {
+        let sleeper = sleep_of("977");
         let stories = [
-            ("sleep 977 & sleep 977", false, Outcome::TimedOut),
+            (format!("{sleeper} & {sleeper}"), false, Outcome::TimedOut),
             (
-                "while :; do echo; sleep 0.1; done",
+                "while :; do echo; sleep 0.1; done".to_owned(),
                 false,
                 Outcome::TimedOut,
             ),
-            ("yes", true, Outcome::Gone),
-            ("trap '' TERM; sleep 977", false, Outcome::TimedOut),
+            ("yes".to_owned(), true, Outcome::Gone),
+            (format!("trap '' TERM; {sleeper}"), false, Outcome::TimedOut),
         ];
         for (script, half_close, expected) in stories {
             // A client that is gone is found out long before anything else is.
@@ -255,50 +244,71 @@ mod tests {
             }
             let began = Instant::now();
             let gone = std::future::pending();
-            let traffic = bridge(near, shell(script), None, &limits, gone)
-                .await
-                .unwrap();
+            let traffic = bridge(near, shell(&script), &limits, gone).await.unwrap();
             assert_eq!(traffic.outcome, expected, "{script}");
             assert!(began.elapsed() < Duration::from_secs(30), "{script}");
         }
-        assert_eq!(processes_named("sleep\0977"), 0);
+        until_none_runs(&sleeper).await;
     }
 
     #[tokio::test]
     async fn a_helper_that_outlives_the_process_does_not_keep_the_client_waiting() {
+        let helper = sleep_of("978");
         let (near, mut far) = tokio::io::duplex(64);
         let gone = std::future::pending();
         let limits = Limits::default();
-        let traffic = bridge(near, shell("echo done; sleep 978 &"), None, &limits, gone);
+        let traffic = bridge(
+            near,
+            shell(&format!("echo done; {helper} &")),
+            &limits,
+            gone,
+        );
         let mut answer = String::new();
         let both = async { tokio::join!(traffic, far.read_to_string(&mut answer)) };
         let (traffic, _) = timeout(Duration::from_secs(30), both).await.unwrap();
         assert_eq!(traffic.unwrap().outcome, Outcome::Finished);
         assert_eq!(answer, "done\n");
-        assert_eq!(processes_named("sleep\0978"), 0);
+        until_none_runs(&helper).await;
     }
 
     #[tokio::test]
-    async fn dropping_the_future_kills_the_process() {
-        let (near, _far) = tokio::io::duplex(64);
-        let gone = std::future::pending();
-        let limits = Limits::default();
-        let traffic = bridge(near, shell("sleep 979 & sleep 979"), None, &limits, gone);
-        assert!(timeout(Duration::from_millis(300), traffic).await.is_err());
-        let began = Instant::now();
-        while processes_named("sleep\0979") > 0 {
-            assert!(began.elapsed() < Duration::from_secs(30));
-            sleep(Duration::from_millis(20)).await;
+    async fn dropping_the_future_ends_the_process_which_is_asked_to_first() {
+        let folder = tempfile::tempdir().unwrap();
+        let asked = folder.path().join("asked");
+        let sleeper = sleep_of("979");
+        let asks = format!(
+            "trap 'echo >{}; exit' TERM; {sleeper} & wait",
+            asked.display()
+        );
+        let stubborn = format!("trap '' TERM; {sleeper} & {sleeper}");
+        for script in [asks, stubborn] {
+            let (near, _far) = tokio::io::duplex(64);
+            let limits = impatient();
+            let gone = std::future::pending();
+            let traffic = bridge(near, shell(&script), &limits, gone);
+            assert!(timeout(limits.idle / 2, traffic).await.is_err());
+            until_none_runs(&sleeper).await;
         }
+        assert!(asked.exists());
     }
 
-    fn processes_named(part: &str) -> usize {
-        let processes = fs::read_dir("/proc").unwrap().filter_map(|entry| {
-            let line = fs::read(entry.ok()?.path().join("cmdline")).ok()?;
-            String::from_utf8_lossy(&line)
-                .starts_with(part)
-                .then_some(())
-        });
-        processes.count()
+    /// A command that runs for long and that no other process of the machine runs.
+    fn sleep_of(seconds: &str) -> String {
+        format!("sleep {seconds}.{}", std::process::id())
+    }
+
+    /// Waits for the end of the processes that run `command`: a signal takes a moment.
+    async fn until_none_runs(command: &str) {
+        let line = command.replace(' ', "\0") + "\0";
+        let runs = || {
+            let mut processes = fs::read_dir("/proc").unwrap().flatten();
+            let line_of = |process: fs::DirEntry| fs::read(process.path().join("cmdline"));
+            processes.any(|process| line_of(process).is_ok_and(|found| found == line.as_bytes()))
+        };
+        let began = Instant::now();
+        while runs() {
+            assert!(began.elapsed() < Duration::from_secs(10), "{command}");
+            sleep(Duration::from_millis(5)).await;
+        }
     }
 }

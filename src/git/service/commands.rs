@@ -6,50 +6,28 @@
 //! Request"; all of it comes in one list of packets before the pack.
 
 use super::PushPrefix;
+use super::packets::{Packet, Packets, Refusal, Then, is_object_id, shown};
 
 /// More lines than this in one push are refused: updates, and roots of a shallow clone.
 const MAX_COMMANDS: usize = 10_000;
 
-/// The largest packet, its four length digits included (gitprotocol-common).
-const MAX_PACKET: usize = 65_520;
-
-/// Why a push was stopped.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Refusal {
-    /// What to tell the person who pushed.
-    pub message: String,
-    sideband: bool,
-}
-
-impl Refusal {
-    /// The message as the client understands it at this point: on the error band if it asked for
-    /// bands, else as an error packet.
-    pub fn packet(&self) -> Vec<u8> {
-        let start = if self.sideband { "\x03" } else { "ERR " };
-        let text = format!("{start}{}\n", self.message);
-        format!("{:04x}{text}0000", text.len() + 4).into_bytes()
-    }
-}
-
 /// A push whose list of updates is being read.
 #[derive(Debug)]
-pub(super) struct PushCommands<'a> {
+pub struct PushCommands<'a> {
     prefix: &'a PushPrefix,
-    pending: Vec<u8>,
+    packets: Packets,
     commands: usize,
     sideband: bool,
-    complete: bool,
 }
 
 impl<'a> PushCommands<'a> {
     /// Nothing read yet; updates may go to `prefix`.
-    pub fn new(prefix: &'a PushPrefix) -> Self {
+    pub(super) fn new(prefix: &'a PushPrefix) -> Self {
         PushCommands {
             prefix,
-            pending: Vec::new(),
+            packets: Packets::default(),
             commands: 0,
             sideband: false,
-            complete: false,
         }
     }
 
@@ -58,38 +36,20 @@ impl<'a> PushCommands<'a> {
     ///
     /// # Errors
     /// When an update lies outside the prefix, or the bytes are not such a list.
-    pub fn read(&mut self, bytes: &[u8]) -> Result<Vec<u8>, Refusal> {
-        self.pending.extend_from_slice(bytes);
-        let mut permitted = 0;
-        while !self.complete {
-            let rest = &self.pending[permitted..];
-            let Some(length) = rest.first_chunk::<4>().map(packet_length) else {
-                break;
-            };
-            match length {
-                Some(0) => {
-                    self.complete = true;
-                    permitted += 4;
-                }
-                Some(length @ 5..=MAX_PACKET) if rest.len() < length => break,
-                Some(length @ 5..=MAX_PACKET) => {
-                    let line = rest[4..length].to_vec();
-                    self.check(&line)?;
-                    permitted += length;
-                }
-                _ => return Err(self.refusal("the list of refs to update is malformed")),
-            }
-        }
-        if self.complete {
-            return Ok(std::mem::take(&mut self.pending));
-        }
-        Ok(self.pending.drain(..permitted).collect())
+    pub(super) fn read(&mut self, bytes: &[u8]) -> Result<Vec<u8>, Refusal> {
+        let mut packets = std::mem::take(&mut self.packets);
+        let passed = packets.read(bytes, |packet| match packet {
+            Packet::Line(line) => self.check(line).map(|()| Then::Read),
+            Packet::Flush => Ok(Then::PassOn),
+            Packet::Delimiter | Packet::Malformed => Err(self.malformed()),
+        });
+        self.packets = packets;
+        passed
     }
 
     /// Checks one line as `receive-pack` reads it: it ends at the first NUL, behind which the
     /// client's capabilities follow.
     fn check(&mut self, line: &[u8]) -> Result<(), Refusal> {
-        let line = line.strip_suffix(b"\n").unwrap_or(line);
         let mut parts = line.splitn(2, |byte| *byte == 0);
         let command = parts.next().unwrap_or_default();
         if let Some(capabilities) = parts.next() {
@@ -109,10 +69,10 @@ impl<'a> PushCommands<'a> {
         }
         let mut words = command.splitn(3, |byte| *byte == b' ');
         let (Some(old), Some(new), Some(name)) = (words.next(), words.next(), words.next()) else {
-            return Err(self.refusal("the list of refs to update is malformed"));
+            return Err(self.malformed());
         };
         if !is_object_id(old) || !is_object_id(new) {
-            return Err(self.refusal("the list of refs to update is malformed"));
+            return Err(self.malformed());
         }
         let namespace = self.prefix.namespace();
         match name.strip_prefix(namespace.as_bytes()) {
@@ -124,8 +84,8 @@ impl<'a> PushCommands<'a> {
     /// Why `name` may not be set to `new`, and where a branch may be.
     fn elsewhere(&self, name: &[u8], new: &[u8]) -> String {
         let namespace = self.prefix.namespace();
+        let shown = shown(name);
         let name = String::from_utf8_lossy(name);
-        let shown: String = name.escape_debug().take(200).collect();
         let deletes = new.iter().all(|digit| *digit == b'0');
         let way = match name.strip_prefix("refs/heads/") {
             Some(branch) if is_plain(branch) && !deletes => {
@@ -134,6 +94,10 @@ impl<'a> PushCommands<'a> {
             _ => String::new(),
         };
         format!("only `{namespace}*` may be pushed, not `{shown}`{way}")
+    }
+
+    fn malformed(&self) -> Refusal {
+        self.refusal("the list of refs to update is malformed")
     }
 
     fn refusal(&self, reason: &str) -> Refusal {
@@ -150,23 +114,12 @@ fn is_plain(branch: &str) -> bool {
     (1..200).contains(&branch.len()) && branch.chars().all(plain)
 }
 
-/// The length that a packet announces: four hexadecimal digits.
-fn packet_length(digits: &[u8; 4]) -> Option<usize> {
-    if !digits.iter().all(u8::is_ascii_hexdigit) {
-        return None;
-    }
-    usize::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
-}
-
-fn is_object_id(word: &[u8]) -> bool {
-    matches!(word.len(), 40 | 64) && word.iter().all(u8::is_ascii_hexdigit)
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::git::service::packets::MAX_PACKET;
 
     fn line(name: &str, capabilities: &str) -> Vec<u8> {
         let (old, new) = ("0".repeat(40), "a".repeat(40));
@@ -273,7 +226,7 @@ mod tests {
                 if commands.read(chunk).is_err() {
                     break;
                 }
-                prop_assert!(commands.pending.len() <= MAX_PACKET + size);
+                prop_assert!(commands.packets.held() <= MAX_PACKET + size);
             }
         }
     }

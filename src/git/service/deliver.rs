@@ -3,14 +3,15 @@
 //!
 //! Format: gitprotocol-pack, "Reference Update Request and Packfile Transfer" and "Report Status".
 
-use std::collections::BTreeMap;
-use std::process::Stdio;
+use std::collections::{BTreeMap, BTreeSet};
 
+use git2::Reference;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-use super::{Program, Service};
+use super::{Limits, Program, Service};
 use crate::env::Env;
 use crate::error::{Error, Result};
+use crate::git::CommitId;
 
 /// No such ref, as the protocol says it.
 const NOTHING: &str = "0000000000000000000000000000000000000000";
@@ -37,20 +38,11 @@ impl Service {
         pack: impl AsyncRead + Unpin,
         env: &Env,
     ) -> Result<()> {
-        debug_assert!(matches!(self.program, Program::Deliver { .. }));
+        self.permits(updates)?;
         let git_dir = self.git_dir.display();
         let failed = || Error::failed(format!("cannot bring commits into `{git_dir}`"));
-        let mut command = self.command(env).await?;
-        command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        let child = command.kill_on_drop(true).spawn();
-        let mut child = child.map_err(|e| Error::failed("cannot run `git`").because(e))?;
-        let input = child.stdin.take().expect("it is piped");
-        let mut output = child.stdout.take().expect("it is piped");
-        let mut errors = child.stderr.take().expect("it is piped");
-
+        let grace = Limits::default().grace;
+        let (mut process, (input, mut output, mut errors)) = self.start(env, grace).await?;
         let mut words = String::new();
         let talk = async {
             let talked = talk(updates, pack, input, &mut output).await;
@@ -59,11 +51,18 @@ impl Service {
             talked
         };
         let (talked, _) = tokio::join!(talk, errors.read_to_string(&mut words));
-        let status = child.wait().await.map_err(|e| failed().because(e))?;
+        let status = match talked {
+            Ok(_) => process.wait().await,
+            Err(_) => process.end().await,
+        };
         let mut error = failed();
         error.causes = words.lines().map(str::to_owned).collect();
         match talked {
-            Ok(refusals) if refusals.is_empty() && status.success() => Ok(()),
+            Ok(refusals)
+                if refusals.is_empty() && status.is_some_and(|status| status.success()) =>
+            {
+                Ok(())
+            }
             Ok(refusals) => {
                 error.causes.extend(refusals);
                 Err(error)
@@ -71,6 +70,27 @@ impl Service {
             // It has ended, and has said why.
             Err(e) if error.causes.is_empty() => Err(error.because(e)),
             Err(_) => Err(error),
+        }
+    }
+
+    /// git itself is shown more refs than those that may be written, and takes a line apart as it
+    /// comes.
+    fn permits(&self, updates: &[RefUpdate]) -> Result<()> {
+        let named: BTreeSet<&String> = match &self.program {
+            Program::Deliver { refs, .. } => refs.iter().collect(),
+            _ => BTreeSet::new(),
+        };
+        let permitted = |update: &&RefUpdate| {
+            let is_commit = update.commit.parse::<CommitId>().is_ok();
+            is_commit && named.contains(&update.name) && Reference::is_valid_name(&update.name)
+        };
+        match updates.iter().find(|update| !permitted(update)) {
+            None => Ok(()),
+            Some(RefUpdate { name, commit }) => {
+                let (name, commit) = (name.escape_debug(), commit.escape_debug());
+                let message = format!("cannot deliver the ref `{name}` at `{commit}`");
+                Err(Error::bug(message))
+            }
         }
     }
 }

@@ -10,7 +10,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, WriteHalf};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::commands::{PushCommands, Refusal};
+use super::packets::{Client, Refusal};
 
 /// The only buffers between client and process, one in each direction.
 const BUFFER_BYTES: usize = 64 * 1024;
@@ -47,7 +47,7 @@ impl Flow {
         self.sent.load(Ordering::Relaxed)
     }
 
-    /// Why the push was stopped, if it was.
+    /// Why the client was stopped, if it was.
     pub fn refusal(&self) -> Option<&Refusal> {
         self.refusal.get()
     }
@@ -70,7 +70,7 @@ impl Flow {
         &self,
         mut client: impl AsyncRead + Unpin,
         service: impl AsyncWrite + Unpin,
-        mut push: Option<PushCommands<'_>>,
+        mut rules: Option<Client<'_>>,
     ) -> io::Result<()> {
         let mut service = Some(service);
         let mut buffer = vec![0; BUFFER_BYTES];
@@ -84,7 +84,7 @@ impl Flow {
             let Some(open) = service.as_mut() else {
                 continue;
             };
-            let written = match push.as_mut().map(|push| push.read(&buffer[..count])) {
+            let written = match rules.as_mut().map(|rules| rules.read(&buffer[..count])) {
                 None => open.write_all(&buffer[..count]).await,
                 Some(Ok(permitted)) => open.write_all(&permitted).await,
                 Some(Err(refusal)) => {

@@ -1,55 +1,109 @@
-//! The process group of one service: git and the helpers it starts.
+//! The process of one service: git, the helpers it starts, and what they would leave behind.
 
-use std::process::ExitStatus;
-use std::time::Duration;
+use std::process::{ExitStatus, Stdio};
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process_group};
-use tokio::process::Child;
+use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
 use tokio::time::timeout;
 
-/// A process group that does not outlive this value.
-pub(super) struct Group(Option<Pid>);
+use super::quarantine::Quarantine;
+use crate::error::{Error, Result};
 
-impl Group {
-    /// The group that `leader` was started in.
-    pub fn led_by(leader: &Child) -> Self {
-        let id = leader.id().and_then(|id| i32::try_from(id).ok());
-        Group(id.and_then(Pid::from_raw))
-    }
+/// How long a process may take to see that its input has ended: git then tidies up by itself.
+const CLOSED: Duration = Duration::from_millis(100);
 
-    /// Kills what is left of the group. Called at most once after its leader was waited for:
-    /// later its number could belong to someone else.
-    pub fn kill(&mut self) {
-        self.signal(Signal::KILL);
-        self.0 = None;
-    }
+/// The standard streams of a process.
+pub(super) type Streams = (ChildStdin, ChildStdout, ChildStderr);
 
-    /// Ends the group: a leader that does not end by itself within `grace` is asked to, which
-    /// lets git remove its lock files and its quarantined objects, and then killed.
-    pub async fn end(mut self, leader: &mut Child, grace: Duration) -> Option<ExitStatus> {
-        let mut status = timeout(grace, leader.wait()).await;
-        if status.is_err() {
-            self.signal(Signal::TERM);
-            status = timeout(grace, leader.wait()).await;
-        }
-        self.kill();
-        let status = match status {
-            Ok(status) => status,
-            Err(_) => leader.wait().await,
+/// A process that leads a group of its own, none of which outlives this value.
+///
+/// It is always asked to end before it is killed: git removes its lock files then.
+pub(super) struct Process {
+    leader: Child,
+    /// The group; none once the leader was waited for, as its number could belong to someone else.
+    group: Option<Pid>,
+    grace: Duration,
+    /// Removed after all of them have ended.
+    _quarantine: Option<Quarantine>,
+}
+
+impl Process {
+    /// Starts `command`, whose steps to its end may take `grace` each.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn start(
+        mut command: Command,
+        quarantine: Option<Quarantine>,
+        grace: Duration,
+    ) -> Result<(Self, Streams)> {
+        command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .process_group(0);
+        let mut leader = command.spawn().map_err(|e| {
+            let program = command.as_std().get_program().display();
+            Error::failed(format!("cannot run `{program}`")).because(e)
+        })?;
+        let streams = (
+            leader.stdin.take().expect("the standard input is piped"),
+            leader.stdout.take().expect("the standard output is piped"),
+            leader.stderr.take().expect("the standard error is piped"),
+        );
+        let group = leader.id().and_then(|id| i32::try_from(id).ok());
+        let process = Process {
+            group: group.and_then(Pid::from_raw),
+            _quarantine: quarantine,
+            leader,
+            grace,
         };
+        Ok((process, streams))
+    }
+
+    /// Waits for the leader's end, and ends its helpers: git waits for those that matter, and one
+    /// that outlives it hangs. Nothing is lost if the wait is given up.
+    pub async fn wait(&mut self) -> Option<ExitStatus> {
+        let status = self.leader.wait().await;
+        self.signal(Signal::KILL);
+        self.group = None;
         status.ok()
     }
 
+    /// Ends it: if it does not end by itself it is asked to, and then killed.
+    pub async fn end(mut self) -> Option<ExitStatus> {
+        let grace = self.grace;
+        for signal in [Signal::TERM, Signal::KILL] {
+            if let Ok(status) = timeout(grace, self.wait()).await {
+                return status;
+            }
+            self.signal(signal);
+        }
+        self.wait().await
+    }
+
     fn signal(&self, signal: Signal) {
-        if let Some(group) = self.0 {
+        if let Some(group) = self.group {
             // It fails when the group has ended, which is what is wanted.
             let _ = kill_process_group(group, signal);
         }
     }
 }
 
-impl Drop for Group {
+impl Drop for Process {
+    /// Whoever wanted the answer is gone without a word, and its input is closed. There may be no
+    /// later for this program, so it waits.
     fn drop(&mut self) {
-        self.kill();
+        for (patience, signal) in [(CLOSED, Signal::TERM), (self.grace, Signal::KILL)] {
+            let began = Instant::now();
+            while self.group.is_some() && matches!(self.leader.try_wait(), Ok(None)) {
+                if began.elapsed() >= patience {
+                    break;
+                }
+                std::thread::sleep(Duration::from_millis(2));
+            }
+            self.signal(signal);
+        }
     }
 }

@@ -7,13 +7,34 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use tempfile::TempDir;
 use tokio::net::UnixListener;
+use tokio::time::{Instant, sleep};
 
 use super::{Limits, Service, Traffic};
 use crate::env::Env;
 use crate::git::testing::write_script;
+
+/// What went through a service, a record for each client that was answered.
+#[derive(Default)]
+pub(crate) struct Records(Arc<Mutex<Vec<Traffic>>>);
+
+impl Records {
+    /// The bytes of the first `clients`, once they were answered.
+    pub async fn bytes(&self, clients: usize) -> u64 {
+        let began = Instant::now();
+        loop {
+            let records = self.0.lock().unwrap().clone();
+            if records.len() >= clients {
+                return records.iter().map(|t| t.received + t.sent).sum();
+            }
+            assert!(began.elapsed() < Duration::from_secs(30));
+            sleep(Duration::from_millis(10)).await;
+        }
+    }
+}
 
 /// A folder with the repository `host`, the clone `clone` and the sockets in `run`.
 pub(crate) struct Sandbox {
@@ -69,6 +90,40 @@ impl Sandbox {
         sandbox
     }
 
+    /// The same, whose objects are in another repository: `other`, of which it has `main` alone,
+    /// and which has more of everything. `options` are of `git clone`.
+    pub fn on_alternate(commits: usize, options: &[&str]) -> Self {
+        let sandbox = Sandbox::new(commits);
+        for (branch, tag) in [("secret", "hidden"), ("dropped", "old")] {
+            sandbox.host(&["switch", "-q", "-c", branch, "main"]);
+            fs::write(sandbox.path("host/f1"), branch).unwrap();
+            sandbox.host(&["commit", "-q", "-a", "-m", branch]);
+            sandbox.host(&["tag", "-a", "-m", tag, tag]);
+        }
+        sandbox.host(&["switch", "-q", "main"]);
+        for gone in [["branch", "-D", "dropped"], ["tag", "-d", "old"]] {
+            sandbox.host(&gone);
+        }
+        fs::rename(sandbox.path("host"), sandbox.path("other")).unwrap();
+        let clone = ["clone", "-q", "--no-tags", "--single-branch"];
+        let made = [&clone, options, &["other", "host"]].concat();
+        sandbox.run("git", &made, "");
+        sandbox
+    }
+
+    /// The ids of everything that the alternate has and no ref of the host leads to.
+    pub fn foreign_ids(&self) -> Vec<String> {
+        let list = [
+            "cat-file",
+            "--batch-all-objects",
+            "--batch-check=%(objectname)",
+        ];
+        let all = self.run("git", &list, "other");
+        let own = self.host(&["rev-list", "--objects", "--no-object-names", "--all"]);
+        let foreign = all.lines().filter(|id| !own.contains(*id));
+        foreign.map(str::to_owned).collect()
+    }
+
     /// A path in the folder.
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
@@ -90,10 +145,10 @@ impl Sandbox {
     }
 
     /// Answers `service` on its socket in `run`; what went through is recorded.
-    pub fn serve(&self, service: Service) -> Arc<Mutex<Vec<Traffic>>> {
+    pub fn serve(&self, service: Service) -> Records {
         let listener = UnixListener::bind(self.path("run").join(service.name())).unwrap();
-        let records = Arc::new(Mutex::new(Vec::new()));
-        let (recorder, env) = (records.clone(), self.env());
+        let records = Records::default();
+        let (recorder, env) = (records.0.clone(), self.env());
         drop(tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 let limits = Limits::default();
@@ -105,9 +160,10 @@ impl Sandbox {
         records
     }
 
-    /// Makes the clone, from the disk so that it costs nothing, with the remote `host`.
+    /// Makes the clone, with the remote `host`. It shares no object folder with it.
     pub fn clone_host(&self, run: &Path) {
-        self.run("git", &["clone", "-q", "-o", "host", "host", "clone"], "");
+        let clone = ["clone", "-q", "--no-local", "-o", "host", "host", "clone"];
+        self.run("git", &clone, "");
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/assets/dkr-connect.sh");
         let url = format!("ext::env DKR_CHANNEL={} {script} %S", run.display());
         for (key, value) in [
@@ -131,6 +187,23 @@ impl Sandbox {
         let output = self.git(arguments);
         assert!(output.status.success(), "git {arguments:?}: {output:?}");
         String::from_utf8(output.stdout).unwrap().trim().to_string()
+    }
+
+    /// Runs git in the clone with that input, successfully; gives its standard output.
+    pub fn feed(&self, arguments: &[&str], input: &[u8]) -> Vec<u8> {
+        let mut child = Command::new("git")
+            .args(arguments)
+            .current_dir(self.path("clone"))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut stdin = child.stdin.take().unwrap();
+        stdin.write_all(input).unwrap();
+        drop(stdin);
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success(), "git {arguments:?}: {output:?}");
+        output.stdout
     }
 
     /// Runs git in the clone, which fails; gives its standard error.
@@ -180,15 +253,22 @@ impl Sandbox {
         files
     }
 
-    /// The processes that serve the host's repository.
+    /// How many processes serve the host's repository.
     pub fn services(&self) -> usize {
+        self.pids().len()
+    }
+
+    /// The processes that serve the host's repository.
+    pub fn pids(&self) -> Vec<u32> {
         let git_dir = self.git_dir().display().to_string();
         let processes = fs::read_dir("/proc").unwrap().filter_map(|entry| {
-            let line = fs::read(entry.ok()?.path().join("cmdline")).ok()?;
-            let line = String::from_utf8_lossy(&line).into_owned();
-            (line.contains(&git_dir) && line.contains("-pack")).then_some(line)
+            let path = entry.ok()?.path();
+            let line = fs::read(path.join("cmdline")).ok()?;
+            let line = String::from_utf8_lossy(&line);
+            let serves = line.contains(&git_dir) && line.contains("-pack");
+            serves.then(|| path.file_name()?.to_str()?.parse().ok())?
         });
-        processes.count()
+        processes.collect()
     }
 
     fn run(&self, program: &str, arguments: &[&str], folder: &str) -> String {

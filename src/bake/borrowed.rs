@@ -1,0 +1,133 @@
+//! What is baked of a repository that borrows objects from another one (git's alternates): not the
+//! packs, which hold what only that one's branches and stash lead to, but one of what its own refs
+//! reach.
+
+use std::path::Path;
+
+use super::Context;
+use super::create::Create;
+use super::room;
+use super::site::Site;
+use super::ssh::current_user;
+use crate::build::git_progress;
+use crate::engine::Engine;
+use crate::error::Result;
+use crate::git::exported::ids;
+use crate::git::packs::Packs;
+use crate::git::reachable_pack::{self, ReachablePack, Wanted};
+use crate::ui::progress::Stage;
+use crate::ui::size::size;
+
+/// The indexes of a pack have about this part of its bytes.
+const INDEX_SHARE: u64 = 16;
+
+/// Packs what is `wanted` of a repository with these packs, and says so.
+///
+/// # Errors
+/// The reason why that cannot be, as the end of a sentence.
+pub async fn pack(
+    create: &Create<'_>,
+    site: &Site<'_>,
+    packs: &Packs,
+    wanted: Wanted,
+    cx: &Context,
+) -> std::result::Result<ReachablePack, String> {
+    let repo = create.repo;
+    let lenders: Vec<String> = packs
+        .borrowed
+        .iter()
+        .map(|path| format!("`{}`", path.display()))
+        .collect();
+    cx.ui.message(&format!(
+        "`{}` borrows objects from {}: baking only what its own refs reach",
+        repo.root(),
+        lenders.join(", ")
+    ));
+    let account = &site.origin.user;
+    if current_user(&cx.env).is_ok_and(|user| user != *account) {
+        return Err(format!(
+            "what its refs reach would have to be packed where `{account}` cannot read it"
+        ));
+    }
+    if let Some(folder) = reachable_pack::folder(&cx.env) {
+        fits(&folder, packs, || {
+            repo.disk_usage(&wanted.tips.iter().collect(), &wanted.known)
+        })?;
+    }
+    let waiting = cx.ui.waiting("pack what the refs of the repository reach");
+    let mut show = |line: &str| {
+        if let Some(git) = git_progress::parse(line) {
+            waiting.stage(Stage::new(git.stage).at(git.current, git.total.unwrap_or(0)));
+        }
+    };
+    tokio::select! {
+        packed = repo.pack_reachable(wanted, &cx.env, &mut show) => packed,
+        () = cx.signals.interrupt().cancelled() => Err("the user interrupted it".to_owned()),
+    }
+}
+
+/// Whether the disk of `folder` takes a pack of objects that have `needed` bytes, which takes time to
+/// find out, out of `packs`.
+fn fits(
+    folder: &Path,
+    packs: &Packs,
+    needed: impl FnOnce() -> Option<u64>,
+) -> std::result::Result<(), String> {
+    let Some(free) = room::free_above(folder).filter(|free| *free < packs.bytes()) else {
+        return Ok(());
+    };
+    match needed().map(|bytes| bytes + bytes / INDEX_SHARE) {
+        Some(needed) if needed > free => Err(format!(
+            "a pack of what its refs reach needs {}, and `{}` has {} left",
+            size(needed),
+            folder.display(),
+            size(free)
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// Refuses a plain clone that does not fit on the engine's disk: it brings what the refs reach, which
+/// takes time to find out where that is not all that the packs hold.
+///
+/// # Errors
+/// As [`room::check`].
+pub async fn check_clone(create: &Create<'_>, engine: &Engine) -> Result<()> {
+    let packs = create.repo.packs().unwrap_or_default();
+    match room::check(create, packs.bytes(), engine).await {
+        Err(_) if !packs.borrowed.is_empty() => {
+            let tips = ids(&create.repo.shared_refs(&create.target.commit)?);
+            room::check(create, create.repo.reached_bytes(&tips), engine).await
+        }
+        checked => checked,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::git::packs::{PackFile, PackFolder};
+
+    #[test]
+    fn a_pack_that_does_not_fit_is_named_with_both_numbers() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = folder.path().join("not/there/yet");
+        let packs = |bytes| Packs {
+            folders: vec![PackFolder {
+                path: "/p".into(),
+                files: vec![PackFile {
+                    name: "pack-1.pack".into(),
+                    size: bytes,
+                }],
+            }],
+            ..Packs::default()
+        };
+        let unasked = || unreachable!();
+        assert_eq!(fits(&place, &packs(1), unasked), Ok(()));
+        assert_eq!(fits(&place, &packs(u64::MAX), || Some(1)), Ok(()));
+        assert_eq!(fits(&place, &packs(u64::MAX), || None), Ok(()));
+        let reason = fits(&place, &packs(u64::MAX), || Some(8_000_000_000_000_000)).unwrap_err();
+        assert!(reason.contains("needs 8.5 PB"), "{reason}");
+        assert!(reason.ends_with("B left"), "{reason}");
+    }
+}
