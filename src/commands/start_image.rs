@@ -90,7 +90,11 @@ pub async fn run(cx: &Context, args: &StartImageArgs) -> Result<u8> {
         }
     }
     let staleness = compare(repo.as_ref(), &image);
+    let broken_refs = repo.as_ref().ok().and_then(Repository::broken_refs);
     drop(waiting);
+    if let Some(notice) = &broken_refs {
+        cx.ui.warning(notice);
+    }
     let max_behind = usize::try_from(max_behind).unwrap_or(usize::MAX);
     if decide(&staleness, &image, max_behind, answer, cx)? == Decision::Update {
         image = update(cx, args, repo.as_ref(), &image, &allow, &engine).await?;
@@ -110,6 +114,7 @@ pub async fn run(cx: &Context, args: &StartImageArgs) -> Result<u8> {
         identity,
         hostname: prefix.to_string(),
         way: Way::None,
+        broken_refs: broken_refs.is_some(),
         agent: agent.as_ref(),
         terminal,
         detached: args.detach,

@@ -18,6 +18,7 @@ mod pack_index;
 pub mod packs;
 mod pager;
 mod reachable;
+mod ref_list;
 mod refs;
 mod refspec;
 mod refusal;
