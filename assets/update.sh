@@ -8,6 +8,30 @@ set -eu
 . /run/dkr/step.sh
 commit=$(cat "$input/commit")
 
+# The names of the refs below the names that are read.
+folders() {
+    sed -n -e ':a' -e 's|/[^/]*$||p' -e 'ta' | sort -u
+}
+
+# Removes refs of the image where the host has a folder of refs of that name by now, and those in a folder
+# where it has a ref: git cannot have both.
+make_way() {
+    lists=$(mktemp -d)
+    sed -n 's/^[0-9a-f]* //p' "$input/refs" | sort >"$lists/theirs"
+    git for-each-ref --format='%(refname)' refs/tags refs/remotes/host | sort >"$lists/ours"
+    folders <"$lists/theirs" | comm -12 "$lists/ours" - >"$lists/going"
+    folders <"$lists/ours" | comm -12 "$lists/theirs" - | while read -r name; do
+        git for-each-ref --format='%(refname)' "$name/"
+    done >>"$lists/going"
+    while read -r name; do
+        case $name in
+        refs/tags/*) warn "the tag ${name#refs/tags/} ($(git rev-parse --short "$name")) gives way to those of the host" ;;
+        esac
+    done <"$lists/going"
+    sed 's/^/delete /' "$lists/going" | git update-ref --no-deref --stdin
+    rm -r "$lists"
+}
+
 # Changes of [post_clone] are set aside meanwhile, and its commits are made anew.
 carry_over() {
     git update-index -q --refresh || true
@@ -61,6 +85,7 @@ git config remote.host.fetch "$(cat "$input/refspec")"
 # A branch that is gone on the host may be a folder of branches there by now.
 git config remote.host.prune true
 
+make_way
 # Tags that [post_clone] made stay: --prune does not touch what only --tags fetches.
 fetch --prune --force --tags "$from" "$(cat "$input/refspec")"
 fetch_commit "$commit"
