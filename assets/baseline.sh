@@ -22,6 +22,7 @@ if [ ! -d .git ] || [ -L .git ]; then
 fi
 trust_workspace
 remove_stale_locks
+drop_broken_refs
 # git would look for another one in the folders above.
 command git --git-dir=.git rev-parse 2>/dev/null ||
     fail "[post_clone] left no git repository in $workspace"

@@ -71,6 +71,16 @@ remove_stale_locks() {
     done
 }
 
+# An older dkr took names from the host that no ref may have, and git fails on them. A line that says
+# what a tag leads to goes with it.
+drop_broken_refs() {
+    bad='^[0-9a-f]* [^ ]*[ ~^:?*[\]'
+    if grep -q "$bad" .git/packed-refs 2>/dev/null; then
+        sed -n -e ':a' -e "/$bad/{" -e n -e '/^^/n' -e 'ba' -e '}' -e p .git/packed-refs >.git/packed-refs.new
+        mv .git/packed-refs.new .git/packed-refs
+    fi
+}
+
 # same FILE FILE: whether they hold the same, and the second may be run if the first may.
 same() {
     [ -f "$2" ] && [ "$(cat "$1")" = "$(cat "$2")" ] && { [ ! -x "$1" ] || [ -x "$2" ]; }

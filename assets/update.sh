@@ -80,6 +80,7 @@ install_runtime >/dev/null
 trust_workspace
 cd "$workspace"
 remove_stale_locks
+drop_broken_refs
 set_host_url
 git config remote.host.fetch "$(cat "$input/refspec")"
 # A branch that is gone on the host may be a folder of branches there by now.

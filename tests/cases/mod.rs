@@ -1,5 +1,6 @@
 //! The tests, one module a subject.
 
+mod broken_refs;
 mod chains;
 mod completions;
 mod configuration;

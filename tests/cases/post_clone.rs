@@ -78,6 +78,26 @@ fn what_no_container_could_start_from_is_told_by_its_name() {
 }
 
 #[test]
+fn names_that_no_ref_may_have_are_dropped() {
+    let printed = in_image(&format!(
+        "{STEP}
+git tag -m x v1
+git pack-refs --all
+tag=$(git rev-parse v1) main=$(git rev-parse main)
+git for-each-ref >/outside/good
+echo \"$tag refs/tags/v1 (copy)\" >>.git/packed-refs
+echo \"^$main\" >>.git/packed-refs
+echo \"$main refs/tags/v1~\" >>.git/packed-refs
+echo \"$main refs/tags/v2\" >>.git/packed-refs
+check
+git update-ref -d refs/tags/v2
+git for-each-ref 2>&1 | diff /outside/good -
+"
+    ));
+    assert_eq!(printed, "");
+}
+
+#[test]
 fn an_image_that_could_not_start_is_not_made() {
     let t = Sandbox::new();
     let repo = with(&t, "linux", "RUN true");
