@@ -24,7 +24,7 @@ trust_workspace
 remove_stale_locks
 drop_broken_refs
 # git would look for another one in the folders above.
-command git --git-dir=.git rev-parse 2>/dev/null ||
+command git --git-dir=.git rev-parse ||
     fail "[post_clone] left no git repository in $workspace"
 [ "$(git rev-parse --show-toplevel)" = "$workspace" ] ||
     fail "[post_clone] left a git repository in $workspace whose work tree is elsewhere"

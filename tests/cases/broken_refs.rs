@@ -97,6 +97,37 @@ fn broken_refs_of_the_host_are_left_out_and_named_over_the_session_and_the_chann
 }
 
 #[test]
+fn a_broken_head_is_refused_by_name_and_a_start_says_what_it_means() {
+    let t = Sandbox::new();
+    let repo = two_commits(&t, "linux");
+    t.dkr(["create-image"]).in_dir(&repo).success();
+    let head = repo.path().join(".git/HEAD");
+    let good = fs::read(&head).unwrap();
+    let path = repo.path().display();
+    let cannot = format!("cannot use the repository at `{path}`");
+    let cause = "its HEAD is broken: it names neither a branch nor a commit";
+    for broken in ["", "main\n", "ref: heads/main\n"] {
+        fs::write(&head, broken).unwrap();
+        for command in ["create-image", "update-image"] {
+            let output = t.dkr([command]).in_dir(&repo).failure(1);
+            output.stderr_has(&format!("error: {cannot}\n  caused by: {cause}\n"));
+        }
+        let output = start(&t, &repo, &[], &["true"]).run();
+        output.stderr_has(cause);
+    }
+    fs::write(&head, good).unwrap();
+    for (branch, words) in [
+        ("broken", "cannot read `refs/heads/broken`"),
+        ("bad name", "no ref can be called"),
+    ] {
+        fs::write(repo.path().join(".git/refs/heads").join(branch), "").unwrap();
+        fs::write(&head, format!("ref: refs/heads/{branch}\n")).unwrap();
+        let output = t.dkr(["create-image"]).in_dir(&repo).failure(1);
+        output.stderr_has(words);
+    }
+}
+
+#[test]
 fn broken_refs_of_the_host_are_left_out_and_named_over_ssh() {
     let t = Sandbox::new();
     let repo = two_commits(&t, "linux");
