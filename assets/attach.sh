@@ -22,6 +22,8 @@ printf '%s\n' "$$" >"$pid_file"
 trap 'rm -f "$pid_file"' EXIT
 trap 'exit 129' HUP
 
+# tmux attaches nobody who says that he is in it already.
+unset TMUX
 # The entrypoint may still be fetching.
 until tmux has-session 2>/dev/null; do sleep 0.05; done
 

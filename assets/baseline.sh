@@ -1,17 +1,40 @@
 #!/bin/sh
-# Checks what [post_clone] left in /workspace: without a repository and a commit in it no container
-# could start. Runs in a step of the build.
+# Checks what [post_clone] left in the image, so that a container can start from it, and mends what it
+# can. Runs in a step of the build.
 set -eu
 
-workspace=/workspace
+# shellcheck source=SCRIPTDIR/step.sh
+. /run/dkr/step.sh
 
-fail() {
-    echo "dkr: $*" >&2
-    exit 1
-}
+changed=$(install_runtime)
+for file in $changed; do
+    warn "[post_clone] changed dkr's own file $file: it is put back"
+done
+[ -d /tmp ] || mkdir -m 1777 /tmp
 
-cd "$workspace" 2>/dev/null || fail "[post_clone] left no folder $workspace"
-dir=$(git rev-parse --absolute-git-dir 2>/dev/null) || dir=
-[ "$dir" = "$workspace/.git" ] || fail "[post_clone] left no git repository in $workspace"
+if [ ! -d "$workspace" ] || [ -L "$workspace" ]; then
+    fail "[post_clone] left no folder $workspace"
+fi
+cd "$workspace"
+if [ ! -d .git ] || [ -L .git ]; then
+    [ ! -e .git ] || fail "[post_clone] made $workspace/.git something else than a folder"
+    fail "[post_clone] left no git repository in $workspace"
+fi
+trust_workspace
+remove_stale_locks
+drop_broken_refs
+# git would look for another one in the folders above.
+command git --git-dir=.git rev-parse ||
+    fail "[post_clone] left no git repository in $workspace"
+[ "$(git rev-parse --show-toplevel)" = "$workspace" ] ||
+    fail "[post_clone] left a git repository in $workspace whose work tree is elsewhere"
 git rev-parse --verify --quiet 'HEAD^{commit}' >/dev/null ||
     fail "[post_clone] left HEAD of $workspace at no commit"
+git rev-list --objects --quiet --no-walk HEAD ||
+    fail "[post_clone] left $workspace without objects of its commit"
+git ls-files --stage >/dev/null || fail "[post_clone] left a broken index in $workspace"
+
+# Whatever tidied up refs, an update needs to know this one.
+git rev-parse --verify --quiet refs/dkr/baked >/dev/null ||
+    git update-ref refs/dkr/baked "$(cat "$input/commit")" ||
+    fail "[post_clone] left $workspace without the commit that was baked"

@@ -4,12 +4,9 @@
 # stands in files beside this script. It ends with status 76 when the object image lacks objects.
 set -eu
 
-input=/run/dkr
-# shellcheck source=/dev/null
-. "$input/reach.sh"
-workspace=/workspace
+# shellcheck source=SCRIPTDIR/step.sh
+. /run/dkr/step.sh
 store=/var/lib/dkr
-url=$(cat "$input/url")
 commit=$(cat "$input/commit")
 branch=$(cat "$input/branch")
 upstream=$(cat "$input/upstream")
@@ -45,9 +42,9 @@ take_refs() {
 }
 
 # What a container needs when it starts comes in the same layer.
-mkdir -p /usr/local/lib/dkr
-cp /run/dkr-runtime/lib/* /usr/local/lib/dkr/
+install_runtime >/dev/null
 cp /run/dkr-runtime/home/.bazelrc /root/
+trust_workspace
 
 git init --quiet --template= "$workspace"
 cd "$workspace"
@@ -58,19 +55,17 @@ git config gc.auto 0
 git config maintenance.auto false
 git config core.checkStat minimal
 git config fetch.unpackLimit 1
-# Where there is a commit-graph, git may walk the whole history to see which submodules a fetch has
-# news for, and none of them is here.
+# See step.sh.
 git config fetch.recurseSubmodules false
-set_host_url "$url"
+set_host_url
 git config remote.host.fetch "$(cat "$input/refspec")"
+git config remote.host.prune true
 
 if [ -d "$store/objects" ]; then
     echo "$store/objects" >.git/objects/info/alternates
 fi
 if ! take_refs; then
-    # A shallow repository has to say where its history ends.
-    git fetch --progress --no-auto-gc --no-recurse-submodules --update-shallow \
-        host '+refs/tags/*:refs/tags/*' "$(cat "$input/refspec")"
+    fetch "$from" '+refs/tags/*:refs/tags/*' "$(cat "$input/refspec")"
     fetch_commit "$commit"
     rm -f .git/FETCH_HEAD
     git pack-refs --all
@@ -85,7 +80,7 @@ if [ -n "$branch" ]; then
 else
     git update-ref --no-deref HEAD "$commit"
 fi
-if ! git -c checkout.workers=0 checkout --progress --force; then
+if ! git checkout --progress --force; then
     # Was it for want of an object that the object image should have?
     if [ -d "$store/objects" ] &&
         ! git rev-list --objects --quiet --no-walk "$commit" 2>/dev/null; then

@@ -11,6 +11,7 @@
 # DKR_HOST_URL     the URL of `host` from now on
 # DKR_USER_NAME, DKR_USER_EMAIL   git's identity if none is configured
 # DKR_FETCH_TIMEOUT               seconds a fetch may take (120)
+# DKR_BROKEN_REFS  set if the host has broken refs, which its git serves over SSH unless it is told otherwise
 # DKR_SSH_KEY      the name of a mounted key in ~/.ssh; with DKR_SSH_HOST, DKR_SSH_USER, DKR_SSH_PORT
 #                  where it leads, and DKR_KNOWN_HOSTS the line that pins that server's host key
 # DKR_ORIGIN_KNOWN_HOSTS  lines for ~/.ssh/known_hosts, with a forwarded agent: the server of the host
@@ -32,9 +33,11 @@ workspace=/workspace
 started=$workspace/.git/dkr-started # holds the working branch once it is made, and its first commit
 next=$workspace/.git/dkr-next
 report=$workspace/.git/dkr-report
+config=$workspace/.git/config
 ended=$workspace/.git/dkr-ended
 key=/run/secrets/anthropic_key
 HOME=${HOME:-/root}
+[ -d "$HOME" ] || mkdir -p "$HOME" 2>/dev/null || HOME=/root
 LANG=${LANG:-C.UTF-8}
 export HOME LANG
 
@@ -47,7 +50,19 @@ fail() {
     say "error: $*"
     exit 1
 }
-repo() { git -C "$workspace" "$@"; }
+
+# What a variable of the image could lead git to instead of the workspace. The command keeps them.
+foreign='GIT_DIR GIT_WORK_TREE GIT_COMMON_DIR GIT_INDEX_FILE GIT_OBJECT_DIRECTORY
+GIT_ALTERNATE_OBJECT_DIRECTORIES GIT_NAMESPACE GIT_SHALLOW_FILE GIT_GRAFT_FILE GIT_CONFIG GIT_PREFIX
+GIT_REPLACE_REF_BASE GIT_LITERAL_PATHSPECS GIT_GLOB_PATHSPECS GIT_NOGLOB_PATHSPECS GIT_ICASE_PATHSPECS'
+
+# git in the workspace, whatever else is configured; its words are in English.
+# shellcheck disable=SC2086 # a word each
+repo() (
+    unset $foreign
+    export LC_ALL=C GIT_REF_PARANOIA=0
+    exec ${limit:-} git -C "$workspace" -c include.path="$lib/gitconfig" "$@"
+)
 
 # --- Claude Code ---------------------------------------------------------------------------------
 
@@ -126,18 +141,28 @@ EOF
 
 # --- git -----------------------------------------------------------------------------------------
 
+settings='^(user\.(name|email)|remote\.host\.url|url\..*insteadof|core\.sshcommand|protocol\.allow|ssh\.variant|'\
+'filter\..*\.(smudge|process)|push\.(followtags|gpgsign|pushoption|recursesubmodules))$'
+
 # Reads in one process what the start needs to know of git's configuration.
 read_config() {
-    user_name='' user_email='' url='' ssh_command=ssh
+    user_name='' user_email='' url='' ssh_command=ssh rewrites='' filters='' push_settings='' ssh_settings=''
     while read -r name value; do
         case $name in
+        url.*) rewrites=yes ;;
+        filter.*)
+            name=${name#filter.}
+            filters="$filters ${name%.*}"
+            ;;
+        push.*) push_settings=yes ;;
+        protocol.allow | ssh.variant) ssh_settings=yes ;;
         user.name) user_name=$value ;;
         user.email) user_email=$value ;;
         remote.host.url) url=$value ;;
         core.sshcommand) ssh_command=$value ;;
         esac
     done <<EOF
-$(repo config --get-regexp '^(user\.(name|email)|remote\.host\.url|core\.sshcommand)$')
+$(repo config --get-regexp "$settings")
 EOF
 }
 
@@ -180,11 +205,12 @@ newline='
 '
 
 set_identity() {
+    file=${GIT_CONFIG_GLOBAL:-$HOME/.gitconfig}
     if [ -z "$user_name" ] && [ -n "${DKR_USER_NAME:-}" ]; then
-        add_config "$HOME/.gitconfig" user -- name "$DKR_USER_NAME"
+        add_config "$file" user -- name "$DKR_USER_NAME"
     fi
     if [ -z "$user_email" ] && [ -n "${DKR_USER_EMAIL:-}" ]; then
-        add_config "$HOME/.gitconfig" user -- email "$DKR_USER_EMAIL"
+        add_config "$file" user -- email "$DKR_USER_EMAIL"
     fi
 }
 
@@ -193,6 +219,9 @@ set_url() {
         return
     fi
     repo config -- remote.host.url "$DKR_HOST_URL"
+    # What the image puts in place of URLs may cover this one, too: the longest match counts.
+    [ -z "$rewrites" ] || add_config "$config" url "$DKR_HOST_URL" -- \
+        insteadOf "$DKR_HOST_URL" pushInsteadOf "$DKR_HOST_URL"
     # Through a channel all branches of the host are hidden from a push, which then asks what is
     # there; over SSH it sees them.
     case $DKR_HOST_URL in
@@ -200,7 +229,13 @@ set_url() {
         repo config protocol.ext.allow user
         repo config push.negotiate true
         ;;
-    *) repo config --unset push.negotiate || : ;;
+    *)
+        repo config --unset push.negotiate
+        if [ -n "$ssh_settings" ]; then
+            repo config protocol.ssh.allow always
+            repo config ssh.variant ssh
+        fi
+        ;;
     esac
 }
 
@@ -276,11 +311,13 @@ fetch_tip() {
     seconds=${DKR_FETCH_TIMEOUT:-120}
     limit=
     ! command -v timeout >/dev/null || limit="timeout $((seconds))"
-    # shellcheck disable=SC2086 # two words or none
-    GIT_TERMINAL_PROMPT=0 SSH_ASKPASS_REQUIRE=never \
-        GIT_SSH_COMMAND="${GIT_SSH_COMMAND:-$ssh_command} -o BatchMode=yes -o ConnectTimeout=5" \
-        $limit git -C "$workspace" fetch --quiet --no-tags --no-recurse-submodules \
-        host "+$DKR_REF:refs/remotes/host/$DKR_BRANCH" 2>"$log" &
+    (
+        export GIT_TERMINAL_PROMPT=0 SSH_ASKPASS_REQUIRE=never GIT_SSH_VARIANT=ssh
+        export GIT_SSH_COMMAND="${GIT_SSH_COMMAND:-$ssh_command} -o BatchMode=yes -o ConnectTimeout=5"
+        repo fetch --quiet --no-tags --no-recurse-submodules \
+            host "+$DKR_REF:refs/remotes/host/$DKR_BRANCH" 2>"$log"
+    ) &
+    limit=
     wait "$!" 2>/dev/null
     status=$?
     if [ "$status" -eq 0 ]; then
@@ -291,54 +328,50 @@ fetch_tip() {
     case $status in
     124 | 143) reason="no end after $seconds seconds" ;; # GNU's and BusyBox's timeout
     esac
-    while read -r text; do
-        case $text in
-        '' | [Ww]arning:*) ;;
-        *) reason=$text && break ;;
-        esac
-    done <"$log"
+    read_reason <"$log"
     warn "cannot fetch \`$DKR_BRANCH\` from \`host\` ($reason): work goes on from the baked commit"
     return 1
 }
 
-# Moves the branch from the baked commit onto $tip, with the commits and changes that [post_clone]
-# made.
-move_to_tip() {
-    # Fails, and changes nothing, if a changed file or an untracked one is in the way.
-    if [ "$head" = "$baked" ] && repo reset --quiet --keep "$tip" 2>/dev/null; then
-        return
-    fi
-    stash=$(repo rev-parse --verify --quiet refs/stash)
-    as_committer stash push --quiet
-    stashed=$(repo rev-parse --verify --quiet refs/stash)
-    [ "$stashed" != "$stash" ] || stashed=
-    if as_committer rebase --quiet --onto "$tip" "$baked" &&
-        { [ -z "$stashed" ] || as_committer stash pop --quiet; }; then
-        let_clock_tick
-        return
-    fi
-    [ ! -d "$workspace/.git/rebase-merge" ] || repo rebase --abort
-    repo reset --quiet --hard "$head"
-    [ -z "$stashed" ] || repo stash pop --quiet
-    let_clock_tick
-    return 1
-} >/dev/null 2>&1
+# The first of git's words that are read, in $reason, which stays if there are none. Names that follow
+# belong to it.
+read_reason() {
+    words='' separator='' line_start=$(printf '\r')
+    while IFS= read -r text; do
+        text=${text##*"$line_start"} # behind what shows progress
+        case $text in
+        "$tab"*)
+            [ -z "$separator" ] || words=$words$separator${text#"$tab"}
+            separator=${separator:+, }
+            ;;
+        '' | [Ww]arning:* | hint:*) ;;
+        *)
+            [ -z "$words" ] || break
+            words=$text
+            case $text in *:) separator=' ' ;; esac
+            ;;
+        esac
+    done
+    [ -z "$words" ] || reason=$words
+}
+tab='	'
 
-# File times move on in steps of up to 10 ms: what was put back must be older than the start.
-let_clock_tick() { sleep 0.02 || sleep 1; }
-
-# git as someone, even if nobody is configured, and without a hook or key that could ask.
+# git as someone, even if nobody is configured.
 as_committer() {
     repo -c "user.name=${user_name:-${DKR_USER_NAME:-dkr}}" \
-        -c "user.email=${user_email:-${DKR_USER_EMAIL:-dkr@localhost}}" \
-        -c core.hooksPath=/dev/null -c commit.gpgSign=false "$@"
+        -c "user.email=${user_email:-${DKR_USER_EMAIL:-dkr@localhost}}" "$@"
 }
 
 # Plain `git push` goes to a branch of the host's own name, `git pull` comes from the image's branch.
 # Configured once: the file is this container's.
 set_upstream() {
     read -r hostname </proc/sys/kernel/hostname
-    config=$workspace/.git/config
+    # What a channel does not take would have it refuse the branch, too.
+    [ -z "$push_settings" ] || add_config "$config" push -- \
+        followTags false gpgSign false pushOption '' recurseSubmodules no
+    [ -z "${DKR_BROKEN_REFS:-}" ] || add_config "$config" remote host -- \
+        uploadpack 'env GIT_REF_PARANOIA=0 git-upload-pack' \
+        receivepack 'env GIT_REF_PARANOIA=0 git-receive-pack'
     add_config "$config" remote host -- \
         push "refs/heads/$branch:refs/heads/$hostname/$branch"
     add_config "$config" branch "$branch" -- pushRemote host
@@ -351,9 +384,26 @@ update_branch() {
     elif [ "$tip" != "$tracked" ]; then
         repo update-ref "refs/remotes/host/$DKR_BRANCH" "$tip"
     fi
-    if [ "$tip" != "$baked" ] && [ "$tip" != "$head" ] && ! move_to_tip; then
-        warn "what [post_clone] left conflicts with \`host/$DKR_BRANCH\`:" \
-            "work goes on from the baked commit"
+    if [ "$tip" = "$baked" ] || [ "$tip" = "$head" ]; then
+        return
+    fi
+    # shellcheck source=SCRIPTDIR/move.sh
+    . "$lib/move.sh"
+    ! move_to_tip || return
+    what='cannot move to'
+    [ -z "$conflict" ] || what='what [post_clone] left conflicts with'
+    warn "$what \`host/$DKR_BRANCH\` ($reason): work goes on from the baked commit"
+    [ -z "$damaged" ] ||
+        warn "the work tree could not be put back as the image holds it: see \`git status\` and \`git stash list\`"
+}
+
+# [post_clone] may have given the work tree to a user of the image. What the start wrote is his, too.
+keep_owner() {
+    owner=$(stat -c %u:%g "$workspace/.git")
+    if [ "$owner" != 0:0 ]; then
+        find "$workspace/.git" -user 0 -exec chown -h "$owner" {} +
+        find "$workspace" -path "$workspace/.git" -prune -o \
+            -user 0 -newer "$started" -exec chown -h "$owner" {} +
     fi
 }
 
@@ -384,6 +434,7 @@ prepare_workspace() {
     set_upstream
     printf '%s\n' "$branch" >"$started"
     [ -z "$tracking" ] || update_branch
+    keep_owner
     read_start
     # What is older than this file is not the user's: see work.sh.
     printf '%s\n' "$branch" "$start" >"$started"
@@ -542,6 +593,7 @@ trap 'exit 129' HUP
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
+command -v git >/dev/null || fail "there is no \`git\` on PATH ($PATH)"
 rm -f "$ended"
 told=
 purpose=

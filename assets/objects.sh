@@ -6,9 +6,8 @@
 # when they cannot be copied at all (dkr clones instead).
 set -eu
 
-input=/run/dkr
-# shellcheck source=/dev/null
-. "$input/reach.sh"
+# shellcheck source=SCRIPTDIR/step.sh
+. /run/dkr/step.sh
 store=/var/lib/dkr
 packs=$store/objects/pack
 work=$(mktemp -d)
@@ -21,6 +20,11 @@ changed() {
 unusable() {
     echo "dkr: $*" >&2
     exit 76
+}
+
+# git in the object image's own repository: git 3 looks for no bare one by itself.
+in_store() {
+    git --git-dir="$store" "$@"
 }
 
 # The last 20 bytes of a pack are its checksum; they stand in its index before the index's own
@@ -68,14 +72,14 @@ copy_folder() {
 
 if [ ! -e "$store/HEAD" ]; then
     git init --quiet --bare --template= "$store"
-    git -C "$store" config gc.auto 0
-    git -C "$store" config maintenance.auto false
+    in_store config gc.auto 0
+    in_store config maintenance.auto false
 fi
 
 # Loose objects come beside the packs, over a connection of their own.
 loose=
 if [ -s "$input/loose" ]; then
-    git -C "$store" cat-file --batch-check <"$input/loose" |
+    in_store cat-file --batch-check <"$input/loose" |
         sed -n 's/ missing$//p' >"$work/loose"
     if [ -s "$work/loose" ]; then
         host_stream loose <"$work/loose" >"$work/loose.pack" &
@@ -116,20 +120,20 @@ done
 
 if [ -n "$loose" ]; then
     wait "$loose" || changed "loose objects are gone (status $?)"
-    git -C "$store" index-pack --keep --stdin <"$work/loose.pack" >/dev/null ||
+    in_store index-pack --keep --stdin <"$work/loose.pack" >/dev/null ||
         unusable "the pack of loose objects arrived broken"
 fi
 
 # Every tip must be there, and every commit behind them: the graph is made of all of them.
 ids=$(sed -n 's/^\([0-9a-f]*\) .*/\1/p' "$input/refs")
-missing=$(echo "$ids" | git -C "$store" cat-file --batch-check | sed -n '/ missing$/{p;q;}')
+missing=$(echo "$ids" | in_store cat-file --batch-check | sed -n '/ missing$/{p;q;}')
 [ -z "$missing" ] || changed "${missing% missing} is missing"
 cp "$input/refs" "$store/packed-refs"
 # dkr reads there what the image holds.
 (cd "$packs" && ls) >"$store/packs"
 if [ "$(find "$packs" -name '*.idx' | wc -l)" -gt 1 ]; then
-    git -C "$store" multi-pack-index write ||
+    in_store multi-pack-index write ||
         unusable "the indexes of the packs cannot be joined"
 fi
-git -C "$store" commit-graph write --reachable ||
+in_store commit-graph write --reachable ||
     unusable "some commits of the host's repository are not in its packs"

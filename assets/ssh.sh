@@ -1,6 +1,5 @@
 # shellcheck shell=sh
-# How a step of the build reaches the host's repository: over SSH. Read by the scripts beside it,
-# which know only `git fetch host`, host_stream and fetch_commit.
+# How a step of the build reaches the host's repository: over SSH. Read by step.sh.
 # The host key is pinned, and nothing waits for an answer.
 
 : "${input:?is set by the script that reads this}"
@@ -13,20 +12,33 @@ fast='-o Ciphers=^aes128-gcm@openssh.com'
 if $ssh -G $fast localhost >/dev/null 2>&1; then
     ssh="$ssh $fast"
 fi
-export GIT_TERMINAL_PROMPT=0 GIT_LFS_SKIP_SMUDGE=1 GIT_SSH_COMMAND="$ssh"
+export GIT_SSH_COMMAND="$ssh" GIT_SSH_VARIANT=ssh
+
+url=$(cat "$input/url")
+# shellcheck disable=SC2034
+from=$url
+
+# The user's own server knows nothing of dkr. It serves a broken ref under an id of zeros, which no
+# fetch takes, unless it is told otherwise; and under protocol 0 a commit that no ref leads to.
+host_git=
+[ ! -s "$input/broken" ] || host_git='env GIT_REF_PARANOIA=0 '
+# shellcheck disable=SC2034
+upload_pack=${host_git}git-upload-pack
+# shellcheck disable=SC2034
+any_commit="${host_git}git -c uploadpack.allowAnySHA1InWant=true upload-pack"
 
 # What an archive that is none means: an account that runs something else than it is told.
 # shellcheck disable=SC2034
 broken_stream=unusable
 
-fail() {
-    echo "dkr: $*" >&2
-    exit 1
-}
-
-# Sets the URL of the remote `host` in the image.
+# Sets the URL of the remote `host` in the image, which may be configured for other servers.
 set_host_url() {
-    git config remote.host.url "$1"
+    git config remote.host.url "$url"
+    keep_host_url
+    if command git config --get-regexp '^(protocol\.allow|ssh\.variant)$' >/dev/null; then
+        git config protocol.ssh.allow always
+        git config ssh.variant ssh
+    fi
 }
 
 # Runs on the host the command that stands in $input/streams/$1, with the standard input and output
@@ -35,13 +47,4 @@ host_stream() {
     # shellcheck disable=SC2086
     $ssh -T -p "$(cat "$input/port")" -l "$(cat "$input/user")" -- "$(cat "$input/host")" \
         "$(cat "$input/streams/$1")"
-}
-
-# Fetches one commit if it is not there yet: no ref leads to it any more, or none ever did. Under
-# protocol 0 the server gives it only when told to.
-fetch_commit() {
-    git cat-file -e "$1^{commit}" 2>/dev/null && return
-    git fetch --progress --no-auto-gc --no-recurse-submodules --update-shallow --no-tags \
-        --upload-pack='git -c uploadpack.allowAnySHA1InWant=true upload-pack' host "$1" ||
-        fail "commit $1 vanished from the host's repository"
 }

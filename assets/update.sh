@@ -1,45 +1,38 @@
 #!/bin/sh
 # Moves /workspace to a newer commit of the host's repository, with what [post_clone] left there:
 # its commits are rebased, its changes put back. Runs in a step of the build; everything that
-# varies stands in files beside this script.
+# varies stands in files beside this script. The image may be one of an older dkr.
 set -eu
 
-input=/run/dkr
-# shellcheck source=/dev/null
-. "$input/reach.sh"
-url=$(cat "$input/url")
+# shellcheck source=SCRIPTDIR/step.sh
+. /run/dkr/step.sh
 commit=$(cat "$input/commit")
 
-warn() {
-    echo "dkr: warning: $*" >&2
+# The names of the refs below the names that are read.
+folders() {
+    sed -n -e ':a' -e 's|/[^/]*$||p' -e 'ta' | sort -u
 }
 
-cd /workspace
-set_host_url "$url"
-git config remote.host.fetch "$(cat "$input/refspec")"
-
-# Tags that [post_clone] made stay: --prune does not touch what only --tags fetches.
-# Looking for new commits of submodules can mean to walk the whole history; see clone.sh.
-git fetch --progress --no-auto-gc --no-recurse-submodules --update-shallow --prune --force --tags \
-    host
-fetch_commit "$commit"
-rm -f .git/FETCH_HEAD
-
-# [post_clone]'s own commits and changes are what differs from the commit that was baked.
-baked=$(git rev-parse --verify --quiet refs/dkr/baked)
-head=$(git rev-parse HEAD)
-branch=$(git symbolic-ref --quiet HEAD || true)
-if ! git config user.email >/dev/null; then
-    export GIT_COMMITTER_NAME=dkr GIT_COMMITTER_EMAIL=dkr@localhost
-    export GIT_AUTHOR_NAME=dkr GIT_AUTHOR_EMAIL=dkr@localhost
-fi
-
-# Most often nothing is in the way: then only the files that differ are looked at.
-move() {
-    [ "$head" = "$baked" ] && git reset --quiet --keep "$commit" 2>/dev/null
+# Removes refs of the image where the host has a folder of refs of that name by now, and those in a folder
+# where it has a ref: git cannot have both.
+make_way() {
+    lists=$(mktemp -d)
+    sed -n 's/^[0-9a-f]* //p' "$input/refs" | sort >"$lists/theirs"
+    git for-each-ref --format='%(refname)' refs/tags refs/remotes/host | sort >"$lists/ours"
+    folders <"$lists/theirs" | comm -12 "$lists/ours" - >"$lists/going"
+    folders <"$lists/ours" | comm -12 "$lists/theirs" - | while read -r name; do
+        git for-each-ref --format='%(refname)' "$name/"
+    done >>"$lists/going"
+    while read -r name; do
+        case $name in
+        refs/tags/*) warn "the tag ${name#refs/tags/} ($(git rev-parse --short "$name")) gives way to those of the host" ;;
+        esac
+    done <"$lists/going"
+    sed 's/^/delete /' "$lists/going" | git update-ref --no-deref --stdin
+    rm -r "$lists"
 }
 
-# Otherwise changes are set aside meanwhile, and commits are made anew.
+# Changes of [post_clone] are set aside meanwhile, and its commits are made anew.
 carry_over() {
     git update-index -q --refresh || true
     stashed=
@@ -49,17 +42,17 @@ carry_over() {
     fi
 
     # A file that [post_clone] made and the new commit brings gives way: [post_clone] runs again.
-    git diff --name-only --no-renames --diff-filter=A "$baked" "$commit" |
+    git diff-tree -r --name-only --no-renames --diff-filter=A "$baked" "$commit" |
         while IFS= read -r file; do
             [ ! -e "$file" ] || warn "$file is replaced by the file of that name in the new commit"
         done
     git reset --quiet --hard "$commit"
 
     if [ "$(git rev-list --count "$baked..$head")" != 0 ]; then
-        if git -c core.hooksPath=/dev/null -c commit.gpgSign=false -c rebase.autoStash=false \
-            rebase --quiet --onto "$commit" "$baked" "$head"; then
+        if git rebase --quiet --onto "$commit" "$baked" "$head"; then
             moved=$(git rev-parse HEAD)
         else
+            only_a_conflict "cannot put the commits of [post_clone] onto the new ones"
             git rebase --abort
             moved=$commit
             aside=refs/dkr/set-aside/$(git rev-parse --short "$head")
@@ -71,13 +64,49 @@ carry_over() {
     fi
 
     if [ -n "$stashed" ] && ! git stash pop --quiet; then
+        only_a_conflict "cannot put back what [post_clone] changed"
         warn "changes of [post_clone] conflict with the new commits; they are kept in git stash:"
         git stash show --name-only >&2
         git reset --quiet --hard
     fi
 }
 
-move || carry_over
+# only_a_conflict MESSAGE: fails with it if something else has gone wrong; git has said what.
+only_a_conflict() {
+    [ -n "$(git ls-files --unmerged)" ] || fail "$*"
+}
+
+install_runtime >/dev/null
+trust_workspace
+cd "$workspace"
+remove_stale_locks
+drop_broken_refs
+set_host_url
+git config remote.host.fetch "$(cat "$input/refspec")"
+# A branch that is gone on the host may be a folder of branches there by now.
+git config remote.host.prune true
+
+make_way
+# Tags that [post_clone] made stay: --prune does not touch what only --tags fetches.
+fetch --prune --force --tags "$from" "$(cat "$input/refspec")"
+fetch_commit "$commit"
+rm -f .git/FETCH_HEAD
+
+# [post_clone]'s own commits and changes are what differs from the commit that was baked.
+head=$(git rev-parse HEAD)
+baked=$(git rev-parse --verify --quiet refs/dkr/baked) || baked=$head
+branch=$(git symbolic-ref --quiet HEAD || true)
+GIT_COMMITTER_NAME=$(git config user.name || echo dkr)
+GIT_COMMITTER_EMAIL=$(git config user.email || echo dkr@localhost)
+export GIT_COMMITTER_NAME GIT_COMMITTER_EMAIL
+export GIT_AUTHOR_NAME="$GIT_COMMITTER_NAME" GIT_AUTHOR_EMAIL="$GIT_COMMITTER_EMAIL"
+
+# Most often nothing is in the way: then only the files that differ are looked at.
+if [ "$head" = "$baked" ] && git read-tree -n -m -u "$head" "$commit" 2>/dev/null; then
+    git reset --quiet --keep "$commit" || fail "cannot move $workspace to commit $commit"
+else
+    carry_over
+fi
 git update-ref refs/dkr/baked "$commit"
 
 # So that the files that were just written are not read again by every `git status`: see clone.sh.

@@ -19,6 +19,9 @@ const AGENT: &str = "/run/dkr-agent.sock";
 /// could have set `GIT_SSH_COMMAND`, `LD_PRELOAD` or the like.
 const CLEAN_ENVIRONMENT: &str =
     "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8";
+/// Looks whether the environment that a container starts with leads to what dkr needs, before a script
+/// of dkr's own runs without it.
+const CHECK_ENVIRONMENT: &str = ". /run/dkr/environment.sh && ";
 /// Where the repository stands in an image.
 pub const WORKSPACE: &str = "/workspace";
 /// Where dkr's own files stand in an image.
@@ -78,8 +81,6 @@ pub enum Phase {
     Update,
     /// Looks at what `[post_clone]` left.
     Baseline,
-    /// Sets up what a container needs when it starts.
-    Runtime,
 }
 
 impl Phase {
@@ -92,8 +93,7 @@ impl Phase {
             Phase::Clone => "clone the repository",
             Phase::Checkout => "check out the repository",
             Phase::Update => "fetch the new commits",
-            Phase::Baseline => "check the work tree",
-            Phase::Runtime => "add the entrypoint",
+            Phase::Baseline => "check what [post_clone] left",
         }
     }
 }
@@ -175,16 +175,12 @@ impl Dockerfile {
     }
 
     /// The Dockerfile of an update layer: `spec.from` is a branch image, `spec.packages` what it
-    /// lacks. With `renew`, what stays in the image is brought up to this version of dkr. User,
-    /// shell and directory are as `create` left them: setting a directory makes a layer.
-    pub fn update(spec: &BuildSpec, renew: bool) -> Self {
+    /// lacks. User, shell and directory are as `create` left them: setting a directory makes a layer.
+    pub fn update(spec: &BuildSpec) -> Self {
         let mut file = Dockerfile::default();
         file.line(&format!("FROM {}", spec.from));
         file.install(Phase::Packages, &spec.packages);
         file.fetch(Phase::Update, "update.sh");
-        if renew {
-            file.runtime();
-        }
         if spec.post_clone.is_some() {
             file.post_clone(spec);
             file.environment();
@@ -264,22 +260,16 @@ impl Dockerfile {
     }
 
     fn fetch(&mut self, phase: Phase, script: &str) {
-        let mut mounts = bind_mount(SOURCE);
-        if matches!(phase, Phase::Clone | Phase::Checkout) {
-            mounts += &format!(" --mount=type=bind,source={RUNTIME},target=/run/dkr-runtime");
-        }
         let ssh = format!("--mount=type=ssh,id={SSH_MOUNT},target={AGENT}");
+        let (mounts, check) = match phase {
+            Phase::Objects => (bind_mount(SOURCE), ""),
+            _ => (branch_mounts(), CHECK_ENVIRONMENT),
+        };
         let shell = format!("env -i {CLEAN_ENVIRONMENT} SSH_AUTH_SOCK={AGENT} sh");
         self.own_step(
             phase,
-            format!("RUN {mounts} {ssh} {shell} /run/dkr/{script}"),
+            format!("RUN {mounts} {ssh} {check}{shell} /run/dkr/{script}"),
         );
-    }
-
-    fn runtime(&mut self) {
-        self.own_step(Phase::Runtime, format!("COPY {RUNTIME}/lib/ {LIBRARY}/"));
-        self.own_step(Phase::Runtime, format!("COPY {RUNTIME}/home/ /root/"));
-        self.directory(WORKSPACE);
     }
 
     fn section(&mut self, section: Option<&Section>, directory: &str) {
@@ -319,9 +309,12 @@ impl Dockerfile {
             return;
         };
         self.section(Some(section), WORKSPACE);
-        let mount = bind_mount(SOURCE);
-        let script = format!("RUN {mount} env -i {CLEAN_ENVIRONMENT} sh /run/dkr/baseline.sh");
-        self.own_step(Phase::Baseline, script);
+        let mounts = branch_mounts();
+        let shell = format!("env -i {CLEAN_ENVIRONMENT} sh");
+        self.own_step(
+            Phase::Baseline,
+            format!("RUN {mounts} {CHECK_ENVIRONMENT}{shell} /run/dkr/baseline.sh"),
+        );
     }
 
     /// What the entrypoint reads of the branch, which a raw section may have set to something else.
@@ -343,6 +336,12 @@ impl Dockerfile {
 
 fn bind_mount(source: &str) -> String {
     format!("--mount=type=bind,source={source},target=/run/dkr")
+}
+
+/// What the scripts of a branch image read.
+fn branch_mounts() -> String {
+    let source = bind_mount(SOURCE);
+    format!("{source} --mount=type=bind,source={RUNTIME},target=/run/dkr-runtime")
 }
 
 /// BuildKit folds white space in its own way; only the rest is compared.

@@ -215,7 +215,8 @@ impl Create<'_> {
         let own_tag = own_tag(&self.moving_tag(&site.images), &random_hex());
         let refs = self.repo.exported_refs(self.target)?;
         let followed = self.conf.section(SectionName::PostClone).is_some();
-        let files = branch_files(self.target, &refs, followed);
+        let broken = self.repo.broken_refs().is_some();
+        let files = branch_files(self.target, &refs, broken, followed);
         Ok(Build {
             context: runtime(site.context(dockerfile, files)),
             dockerfile,

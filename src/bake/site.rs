@@ -14,6 +14,13 @@ use crate::engine::Engine;
 use crate::error::Result;
 use crate::git::{Repository, Target};
 use crate::image::Images;
+use crate::image::runtime::GIT_CONFIG;
+
+/// What the scripts of all steps read, whichever way the repository is reached.
+const OWN: [(&str, &str); 2] = [
+    ("step.sh", include_str!("../../assets/step.sh")),
+    ("gitconfig", GIT_CONFIG),
+];
 
 /// Where a bake takes place.
 pub struct Site<'a> {
@@ -74,7 +81,7 @@ impl<'a> Site<'a> {
             ("known_hosts", &self.origin.known_hosts),
         ];
         let mut context = tools().file("Dockerfile", 0o644, dockerfile.text());
-        for (name, content) in self.access.scripts() {
+        for (name, content) in OWN.into_iter().chain(self.access.scripts()) {
             context = context.file(format!("{SOURCE}/{name}"), 0o644, content);
         }
         for (name, content) in reach {

@@ -85,14 +85,15 @@ pub fn tools() -> BuildContext {
 /// What the scripts of a branch image read: what varies, one value a file.
 ///
 /// `refs` are those that are fetched: the engine's cache does not see what comes over SSH, so
-/// whatever decides it has to be a file. `followed` tells whether a step follows that may change
-/// the work tree.
+/// whatever decides it has to be a file. `broken` tells whether the host has refs besides that are
+/// broken, `followed` whether a step follows that may change the work tree.
 pub fn branch_files(
     target: &Target,
     refs: &[ExportedRef],
+    broken: bool,
     followed: bool,
 ) -> Vec<(&'static str, String)> {
-    let followed = if followed { "yes" } else { "" };
+    let flag = |set| if set { "yes" } else { "" }.to_owned();
     let branch = match target.is_branch() {
         true => target.branch.clone(),
         false => String::new(),
@@ -107,9 +108,14 @@ pub fn branch_files(
             "baseline.sh",
             include_str!("../../assets/baseline.sh").to_owned(),
         ),
+        (
+            "environment.sh",
+            include_str!("../../assets/environment.sh").to_owned(),
+        ),
         ("commit", target.commit.to_string()),
         ("branch", branch),
-        ("followed", followed.to_owned()),
+        ("broken", flag(broken)),
+        ("followed", flag(followed)),
         ("upstream", target.ref_name.clone()),
         ("refspec", target.refspec()),
         ("refs", packed_refs(refs)),

@@ -48,8 +48,7 @@ impl<'a> Update<'a> {
             pre_clone: None,
             ..build_spec(self.create.conf, self.image.own_tag()?)
         };
-        let renew = self.image.labels.version != env!("CARGO_PKG_VERSION");
-        Some(Dockerfile::update(&spec, renew))
+        Some(Dockerfile::update(&spec))
     }
 
     /// Builds the layer.

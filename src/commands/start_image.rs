@@ -17,7 +17,7 @@ use crate::engine::containers;
 use crate::engine::containers::{ContainerId, ContainerSpec};
 use crate::engine::limits::{self, Gpus, Limits};
 use crate::engine::{Engine, ListedContainer, Location};
-use crate::error::{Error, Result, quoted};
+use crate::error::{Error, Kind, Result, quoted};
 use crate::git::service::PushPrefix;
 use crate::git::working_branch::{check_beside, check_working_branch};
 use crate::git::{Repository, TargetKind};
@@ -90,7 +90,11 @@ pub async fn run(cx: &Context, args: &StartImageArgs) -> Result<u8> {
         }
     }
     let staleness = compare(repo.as_ref(), &image);
+    let broken_refs = repo.as_ref().ok().and_then(Repository::broken_refs);
     drop(waiting);
+    if let Some(notice) = &broken_refs {
+        cx.ui.warning(notice);
+    }
     let max_behind = usize::try_from(max_behind).unwrap_or(usize::MAX);
     if decide(&staleness, &image, max_behind, answer, cx)? == Decision::Update {
         image = update(cx, args, repo.as_ref(), &image, &allow, &engine).await?;
@@ -110,6 +114,7 @@ pub async fn run(cx: &Context, args: &StartImageArgs) -> Result<u8> {
         identity,
         hostname: prefix.to_string(),
         way: Way::None,
+        broken_refs: broken_refs.is_some(),
         agent: agent.as_ref(),
         terminal,
         detached: args.detach,
@@ -130,8 +135,7 @@ pub async fn run(cx: &Context, args: &StartImageArgs) -> Result<u8> {
         (Some(mounted), ..) => Way::Ssh(mounted),
         (None, Some(_), Some(source)) => Way::Channel(source),
         _ => {
-            cx.ui
-                .warning("the repository is gone: `git fetch` and `git push` will not work");
+            cx.ui.warning(&unreachable(repo.as_ref().err()));
             Way::None
         }
     };
@@ -145,6 +149,18 @@ pub async fn run(cx: &Context, args: &StartImageArgs) -> Result<u8> {
     let status = go(cx, args, &wishes, &engine, &id, &spec, &branch).await;
     channel::sweep(&engine, cx).await;
     status
+}
+
+/// What it means that the repository cannot be opened.
+fn unreachable(error: Option<&Error>) -> String {
+    let why = match error {
+        Some(error) if error.kind != Kind::NotFound => {
+            let causes = error.causes.iter().map(|cause| format!(": {cause}"));
+            error.message.clone() + &causes.collect::<String>()
+        }
+        _ => "the repository is gone".to_owned(),
+    };
+    format!("{why}: `git fetch` and `git push` will not work")
 }
 
 /// Makes the container, and opens its channel if it gets one.

@@ -29,6 +29,9 @@ pub async fn run(cx: &Context, args: &TakeArgs) -> Result<()> {
     let path = container.labels.get(REPO_PATH);
     let path = path.ok_or_else(|| of_no_repository(container))?;
     let repo = Repository::at(path).map_err(|error| moved(error, path))?;
+    if let Some(notice) = repo.broken_refs() {
+        cx.ui.warning(&notice);
+    }
     let _hold = channel::hold(&container.id, cx).await?;
     let probe = Probe::new(&engine, cx)?;
     let outcome = take(&probe, container, &repo, args.force, &cx.env).await?;

@@ -42,12 +42,12 @@ RUN mkdir -p /opt/toolchain
 USER root
 SHELL ["/bin/sh", "-c"]
 WORKDIR /workspace
-RUN --mount=type=bind,source=source,target=/run/dkr --mount=type=bind,source=runtime,target=/run/dkr-runtime --mount=type=ssh,id=dkr,target=/run/dkr-agent.sock env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 SSH_AUTH_SOCK=/run/dkr-agent.sock sh /run/dkr/clone.sh
+RUN --mount=type=bind,source=source,target=/run/dkr --mount=type=bind,source=runtime,target=/run/dkr-runtime --mount=type=ssh,id=dkr,target=/run/dkr-agent.sock . /run/dkr/environment.sh && env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 SSH_AUTH_SOCK=/run/dkr-agent.sock sh /run/dkr/clone.sh
 RUN cd /workspace && \
   ./setup.sh
 USER root
 SHELL ["/bin/sh", "-c"]
-RUN --mount=type=bind,source=source,target=/run/dkr env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 sh /run/dkr/baseline.sh
+RUN --mount=type=bind,source=source,target=/run/dkr --mount=type=bind,source=runtime,target=/run/dkr-runtime . /run/dkr/environment.sh && env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 sh /run/dkr/baseline.sh
 ARG DKR_BRANCH
 ENV DKR_BRANCH="$DKR_BRANCH"
 ARG DKR_REF
@@ -103,7 +103,7 @@ fn a_vertex_leads_back_to_the_line_of_the_section() {
 fn an_update_builds_on_the_branch_image() {
     let mut spec = spec();
     spec.from = "dkr:linux-main-abcdef".into();
-    let file = Dockerfile::update(&spec, false);
+    let file = Dockerfile::update(&spec);
     assert!(file.text().starts_with("FROM dkr:linux-main-abcdef\n"));
     assert!(!file.text().contains("curl x") && !file.text().contains("ENTRYPOINT"));
     assert!(file.text().contains("install-packages.sh clang cmake\n"));
@@ -117,10 +117,9 @@ fn an_update_builds_on_the_branch_image() {
         "ARG DKR_BRANCH\nENV DKR_BRANCH=\"$DKR_BRANCH\"\nARG DKR_REF\nENV DKR_REF=\"$DKR_REF\"\n";
     assert!(file.text().ends_with(end), "{}", file.text());
     assert_eq!(file.layers(), 4);
-    assert_eq!(Dockerfile::update(&spec, true).layers(), 7);
     spec.packages.clear();
     spec.post_clone = None;
-    assert_eq!(Dockerfile::update(&spec, false).layers(), 1);
+    assert_eq!(Dockerfile::update(&spec).layers(), 1);
 }
 
 #[test]

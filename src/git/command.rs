@@ -47,6 +47,10 @@ fn list_tips() -> String {
     format!("tips() {{ {LIST}; }}; tips")
 }
 
+/// Where this is `0`, git leaves out broken refs (git(1)). Since 2.34 it would else serve them under an
+/// id of zeros, and fail wherever it walks all refs, as when it checks what a fetch or a push brought.
+pub(super) const REF_PARANOIA: &str = "GIT_REF_PARANOIA";
+
 /// In force for every command: nothing of the repository's own runs, and nothing is tidied up.
 const HARMLESS: [(&str, &str); 4] = [
     ("core.hooksPath", "/dev/null"),
@@ -163,6 +167,7 @@ impl Repository {
         // Messages are compared with what git says in English.
         command.env("LC_ALL", "C");
         command.env("GIT_OPTIONAL_LOCKS", "0");
+        command.env(REF_PARANOIA, "0");
         command
     }
 

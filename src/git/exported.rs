@@ -5,8 +5,9 @@ use std::fmt::Write as _;
 
 use git2::{ObjectType, Oid};
 
+use super::ref_list::ListedRef;
 use super::{CommitId, Repository, Target, TargetKind};
-use crate::error::{Error, Result};
+use crate::error::Result;
 
 /// Where the host's branches, or those of one of its remotes, stand in an image.
 const IN_IMAGE: &str = "refs/remotes/host/";
@@ -88,26 +89,20 @@ impl Repository {
 
     /// The refs that `inside` gives a name, under that name, sorted.
     fn refs_as(&self, inside: impl Fn(&str) -> Option<String>) -> Result<Vec<ExportedRef>> {
-        let failed = |e: git2::Error| {
-            Error::failed(format!("cannot list the refs of `{}`", self.root())).cause(e.message())
-        };
-        let mut exported = Vec::new();
-        for reference in self.inner.references().map_err(failed)? {
-            let reference = reference.map_err(failed)?;
-            let (Ok(name), Some(id)) = (reference.name(), reference.target()) else {
-                continue;
-            };
-            let Some(inside) = inside(name) else { continue };
-            let peeled = match reference.target_peel() {
-                None if name.starts_with(TAGS) => self.peeled(id),
+        let listed = self.list_refs(|name| inside(name).is_some())?.refs;
+        let export = |listed: ListedRef| {
+            let id = listed.id?;
+            let peeled = match listed.peeled {
+                None if listed.name.starts_with(TAGS) => self.peeled(id),
                 known => known,
             };
-            exported.push(ExportedRef {
-                name: inside,
+            Some(ExportedRef {
+                name: inside(&listed.name)?,
                 id: id.to_string(),
                 peeled: peeled.map(|id| id.to_string()),
-            });
-        }
+            })
+        };
+        let mut exported: Vec<_> = listed.into_iter().filter_map(export).collect();
         exported.sort();
         Ok(exported)
     }

@@ -4,7 +4,7 @@
 //! its beginning is the name of a remote (the longest that fits); everything else is a branch, a
 //! tag, or the id of a commit. `refs/heads/…`, `refs/tags/…` and `refs/remotes/…` say which.
 
-use git2::{ErrorCode, ObjectType};
+use git2::{ErrorCode, ObjectType, Reference};
 
 use super::{Located, RemoteBranch, Repository, TargetKind, refspec};
 use crate::error::{Error, Result, quoted, suggestion};
@@ -61,6 +61,9 @@ impl Repository {
         };
         let target = std::str::from_utf8(target)
             .map_err(|_| failed("the name of its branch is not valid UTF-8"))?;
+        if !Reference::is_valid_name(target) {
+            return Err(failed(&format!("no ref can be called `{target}`")));
+        }
         if !self.ref_exists(target) {
             let branch = target.strip_prefix(HEADS).unwrap_or(target);
             return Err(Error::not_found(format!(

@@ -19,6 +19,7 @@ pub mod packs;
 mod pager;
 mod reachable;
 pub mod reachable_pack;
+mod ref_list;
 mod refs;
 mod refspec;
 mod refusal;

@@ -52,8 +52,8 @@ impl Repository {
     /// # Errors
     /// The reason why its packs cannot serve as they are, as the end of a sentence.
     pub fn packs(&self) -> std::result::Result<Packs, String> {
-        let replaced = self.inner.references_glob("refs/replace/*");
-        if replaced.is_ok_and(|mut refs| refs.next().is_some()) {
+        let replaced = self.short_names("refs/replace/");
+        if replaced.is_ok_and(|names| !names.is_empty()) {
             return Err("it has replaced objects".to_owned());
         }
         Packs::list(self.git_dir())

@@ -43,7 +43,8 @@ impl Repository {
     fn on_no_ref(&self, ids: &[&String]) -> Option<BTreeSet<String>> {
         let mut git = self
             .git_command(&[])
-            .args(["rev-list", "--stdin", "--not", "--all"])
+            // A HEAD, be it another worktree's, may be at a commit that is gone.
+            .args(["rev-list", "--ignore-missing", "--stdin", "--not", "--all"])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())

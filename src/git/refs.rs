@@ -3,6 +3,8 @@
 //! It takes two steps, so that a command can fetch in between: [`Repository::locate`] says what
 //! the argument names without any network, [`Repository::resolve`] reads the commit.
 
+use git2::ErrorCode;
+
 use super::{CommitId, Repository};
 use crate::error::{Error, Kind, Result};
 
@@ -106,12 +108,16 @@ impl Repository {
         })
     }
 
-    /// The short names of all local branches.
+    /// The short names of all local branches, of broken ones too: no other can be made in their place.
     ///
     /// # Errors
     /// If the refs cannot be read.
     pub fn branch_names(&self) -> Result<Vec<String>> {
-        self.short_names("refs/heads/")
+        let list = self.list_refs(|name| name.starts_with("refs/heads/"))?;
+        let broken = list.broken.iter().map(|one| &one.name);
+        let names = list.refs.iter().map(|one| &one.name).chain(broken);
+        let names = names.filter_map(|name| name.strip_prefix("refs/heads/"));
+        Ok(names.map(str::to_owned).collect())
     }
 
     /// Whether the repository holds the commit `id`.
@@ -124,40 +130,33 @@ impl Repository {
         let reading = format!("cannot read `{full_name}` in `{}`", self.root());
         let reference = self.inner.find_reference(full_name).map_err(|e| {
             let kind = match e.code() {
-                git2::ErrorCode::NotFound => Kind::NotFound,
+                ErrorCode::NotFound => Kind::NotFound,
                 _ => Kind::Failed,
             };
             Error::new(kind, reading.clone()).cause(e.message())
         })?;
         match reference.peel(git2::ObjectType::Commit) {
             Ok(commit) => Ok(commit.id().into()),
-            Err(e) if e.code() == git2::ErrorCode::Peel => {
+            Err(e) if e.code() == ErrorCode::Peel => {
                 Err(Error::failed(reading).cause("it does not lead to a commit"))
             }
             Err(e) => Err(Error::failed(reading).cause(e.message())),
         }
     }
 
+    /// Whether there is such a ref, be it a broken one: whoever reads it learns that.
     pub(super) fn ref_exists(&self, full_name: &str) -> bool {
         // A name that no ref can have is one that does not exist.
-        self.inner.find_reference(full_name).is_ok()
+        let absent = [ErrorCode::NotFound, ErrorCode::InvalidSpec];
+        let found = self.inner.find_reference(full_name);
+        found.map_or_else(|e| !absent.contains(&e.code()), |_| true)
     }
 
-    /// The names below `prefix`, without it; those that are not UTF-8 cannot be typed, and are
-    /// left out.
+    /// The names below `prefix`, without it.
     pub(super) fn short_names(&self, prefix: &str) -> Result<Vec<String>> {
-        let failed = |e: git2::Error| {
-            Error::failed(format!("cannot list the refs of `{}`", self.root())).cause(e.message())
-        };
-        let glob = format!("{prefix}*");
-        let references = self.inner.references_glob(&glob).map_err(failed)?;
-        let mut names = Vec::new();
-        for reference in references {
-            let reference = reference.map_err(failed)?;
-            let name = reference.name().ok().and_then(|n| n.strip_prefix(prefix));
-            names.extend(name.map(str::to_owned));
-        }
-        Ok(names)
+        let refs = self.list_refs(|name| name.starts_with(prefix))?.refs;
+        let names = refs.iter().filter_map(|one| one.name.strip_prefix(prefix));
+        Ok(names.map(str::to_owned).collect())
     }
 }
 

@@ -105,6 +105,31 @@ fn has_promisor(config: &git2::Config) -> bool {
     false
 }
 
+/// The error for the repository at `root` if git finds none in `git_dir`, for its HEAD is neither a
+/// branch nor a commit (`validate_headref` in git's setup); libgit2 would take it.
+pub(super) fn broken_head(root: &Path, git_dir: &Path) -> Option<Error> {
+    let path = git_dir.join("HEAD");
+    let is_valid = match std::fs::read_link(&path) {
+        Ok(target) => target.starts_with("refs"),
+        Err(_) => {
+            let text = std::fs::read(&path).unwrap_or_default();
+            let is_id = text.len() >= 40 && text[..40].iter().all(u8::is_ascii_hexdigit);
+            let target = text.strip_prefix(b"ref:").map(<[u8]>::trim_ascii_start);
+            is_id || target.is_some_and(|target| target.starts_with(b"refs/"))
+        }
+    };
+    if is_valid {
+        return None;
+    }
+    let message = format!("cannot use the repository at `{}`", root.display());
+    let path = path.display();
+    Some(
+        Error::failed(message)
+            .cause("its HEAD is broken: it names neither a branch nor a commit")
+            .hint(format!("write `ref: refs/heads/BRANCH` into `{path}`")),
+    )
+}
+
 fn unsupported_feature(common_dir: &Path) -> Option<Unsupported> {
     let config = git2::Config::open(&common_dir.join("config")).ok()?;
     feature_of(&config)
@@ -153,6 +178,22 @@ mod tests {
             let error = refusal(&dir.path().join("sub"));
             assert_eq!(error.kind, Kind::Failed);
             assert!(error.message.contains(name), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_head_that_git_does_not_know_as_one_is_refused_by_name() {
+        let repo = TestRepo::new();
+        let id = repo.commit("a", "1");
+        for text in ["garbage", "", "ref: main\n", "ref:", &id[..39]] {
+            repo.write(".git/HEAD", text);
+            let error = refusal(repo.path());
+            assert!(error.causes[0].contains("its HEAD is broken"), "{error}");
+            assert!(error.hints[0].contains(".git/HEAD`"), "{error}");
+        }
+        for text in ["ref:refs/heads/main\n", "ref: \t refs/x y\n", &id] {
+            repo.write(".git/HEAD", text);
+            assert!(Repository::discover(repo.path()).is_ok(), "{text}");
         }
     }
 

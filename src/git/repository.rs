@@ -22,7 +22,7 @@ impl Repository {
     ///
     /// # Errors
     /// `NotFound` if there is none. Refused by name: sha256 objects, reftable refs, a partial
-    /// clone, a repository of another user, a path that is not UTF-8.
+    /// clone, a repository of another user, a broken HEAD, a path that is not UTF-8.
     pub fn discover(path: &Path) -> Result<Self> {
         let canonical = path.canonicalize().map_err(|e| {
             Error::not_found(format!(
@@ -44,6 +44,9 @@ impl Repository {
         let root = root_of(&inner)?;
         if let Some(feature) = inner.config().ok().as_ref().and_then(refusal::feature_of) {
             return Err(refusal::refused(&root, &feature));
+        }
+        if let Some(error) = refusal::broken_head(&root, inner.commondir()) {
+            return Err(error);
         }
         let Some(root) = root.to_str().map(str::to_owned) else {
             return Err(Error::usage(format!(
@@ -129,6 +132,7 @@ impl Repository {
         if let Some(operation) = operation {
             notices.push(format!("{operation} is in progress in `{}`", self.root));
         }
+        notices.extend(self.broken_refs());
         notices
     }
 

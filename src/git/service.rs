@@ -285,6 +285,7 @@ fn hardened_git(env: &Env, git_dir: &Path) -> Command {
         // ssh, proxy or credential helper.
         .env("GIT_NO_LAZY_FETCH", "1")
         .env("GIT_ALLOW_PROTOCOL", "none")
+        .env(super::command::REF_PARANOIA, "0")
         .env("LC_ALL", "C")
         .stdin(Stdio::null());
     let mut safe = OsString::from("safe.directory=");

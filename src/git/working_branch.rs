@@ -59,7 +59,8 @@ impl Repository {
     pub fn check_push_target(&self, hostname: &str, name: &str) -> Result<()> {
         let target = format!("{hostname}/{name}");
         let refused = || Error::usage(format!("`{name}` cannot be a working branch"));
-        if !git2::Reference::is_valid_name(&format!("refs/heads/{target}")) {
+        let full = format!("refs/heads/{target}");
+        if !git2::Reference::is_valid_name(&full) {
             let cause = format!("`git push` would have to make the branch `{target}`");
             return Err(refused().cause(cause));
         }
@@ -69,6 +70,14 @@ impl Repository {
                     "`git push` could not make the branch `{target}` beside `{branch}`"
                 ))
                 .hint("choose another with `--name`, or rename that branch"));
+        }
+        if let Some(broken) = self.list_refs(|name| name == full)?.broken.first() {
+            return Err(refused()
+                .cause(format!(
+                    "the branch `{target}` is broken ({})",
+                    broken.fault
+                ))
+                .hint("choose another with `--name`"));
         }
         match in_the_way(&self.short_names(WIP)?, name) {
             None => Ok(()),

@@ -5,6 +5,9 @@ use super::names::{ADJECTIVES, NOUNS};
 /// The image's entrypoint.
 pub const ENTRYPOINT: &str = "/usr/local/lib/dkr/entrypoint.sh";
 
+/// The configuration of git for what dkr itself does with it, in a build as in a container.
+pub const GIT_CONFIG: &str = include_str!("../../assets/gitconfig");
+
 /// A file of an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RuntimeFile {
@@ -17,11 +20,13 @@ pub struct RuntimeFile {
 }
 
 /// The entrypoint, and what it reads and runs.
-pub const RUNTIME_FILES: [RuntimeFile; 8] = [
+pub const RUNTIME_FILES: [RuntimeFile; 10] = [
     script("entrypoint.sh", include_str!("../../assets/entrypoint.sh")),
     script("attach.sh", include_str!("../../assets/attach.sh")),
     script("work.sh", include_str!("../../assets/work.sh")),
     script("connect", include_str!("../../assets/dkr-connect.sh")),
+    data("gitconfig", GIT_CONFIG),
+    data("move.sh", include_str!("../../assets/move.sh")),
     data("term.sh", include_str!("../../assets/term.sh")),
     data("tmux.conf", include_str!("../../assets/tmux.conf")),
     data("adjectives", ADJECTIVES),

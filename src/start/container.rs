@@ -136,6 +136,8 @@ pub struct Surroundings<'a> {
     pub hostname: String,
     /// How it reaches the host's repository.
     pub way: Way<'a>,
+    /// Whether some refs of it are broken, so that git there has to be told to leave them out.
+    pub broken_refs: bool,
     /// The user's SSH agent, if it was asked for.
     pub agent: Option<&'a ForwardedAgent>,
     /// Whether dkr's own stdin and stdout are terminals.
@@ -181,6 +183,7 @@ pub fn specify(wishes: &Wishes, around: &Surroundings<'_>) -> Result<ContainerSp
             set("DKR_SSH_USER", Some(&ssh.user));
             set("DKR_SSH_PORT", Some(&ssh.port.to_string()));
             set("DKR_KNOWN_HOSTS", ssh.known_hosts.as_deref());
+            set("DKR_BROKEN_REFS", around.broken_refs.then_some("1"));
             (
                 vec![read_only(&ssh.key, &format!("/root/.ssh/{key}"))],
                 "host",

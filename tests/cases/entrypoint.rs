@@ -18,7 +18,7 @@ exec env -i PATH="$PATH" HOME=/home/test ASSETS="$3" timeout 180 chroot "$2/root
 const IMAGE: &str = r#"
 lib=/usr/local/lib/dkr
 mkdir -p "$lib" "$HOME"
-for file in entrypoint.sh attach.sh work.sh term.sh tmux.conf; do
+for file in entrypoint.sh attach.sh move.sh work.sh term.sh tmux.conf gitconfig; do
     cp "$ASSETS/$file" "$lib"
 done
 cp "$ASSETS/adjectives.txt" "$lib/adjectives"
@@ -128,17 +128,24 @@ fn a_changed_file_that_the_new_commits_leave_alone_stays_changed() {
 
 #[test]
 fn when_what_post_clone_left_conflicts_the_images_own_state_is_kept() {
-    for left in [
-        "echo mine >README",
-        "echo mine >README && git commit -qam mine",
-        "echo mine >new",
-        "git commit -q --allow-empty -m mine; echo mine >README; echo mine >other",
+    let overwritten = "error: The following untracked working tree files would be overwritten by \
+                       checkout: new";
+    for (left, what) in [
+        ("echo mine >README", "README"),
+        ("echo mine >README && git add README", "README"),
+        ("echo mine >README && git commit -qam mine", "README"),
+        ("echo mine >new", overwritten),
+        (
+            "git commit -q --allow-empty -m mine; echo mine >README; echo mine >other",
+            "README, other",
+        ),
     ] {
         let printed = in_image(&format!(
             r#"
 {left}
 before=$(git rev-parse HEAD; git status --short; cat README other)
 echo theirs >/srv/user/new
+echo theirs >/srv/user/other
 commit README two
 start true
 after=$(git rev-parse HEAD; git status --short; cat README other)
@@ -150,8 +157,10 @@ git stash list
         ));
         assert_eq!(
             printed,
-            "warning: what [post_clone] left conflicts with `host/main`: \
-             work goes on from the baked commit\nrefs/heads/work\n",
+            format!(
+                "warning: what [post_clone] left conflicts with `host/main` ({what}): \
+                 work goes on from the baked commit\nrefs/heads/work\n"
+            ),
             "{left}"
         );
     }

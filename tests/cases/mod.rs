@@ -1,6 +1,7 @@
 //! The tests, one module a subject.
 
 mod borrowed;
+mod broken_refs;
 mod chains;
 mod completions;
 mod configuration;
@@ -12,6 +13,8 @@ mod entrypoint;
 mod faults;
 mod foreign;
 mod forward_agent;
+mod image_environment;
+mod image_git;
 mod install_packages;
 mod inventory;
 mod json;
@@ -21,9 +24,11 @@ mod leaks;
 mod library;
 mod limits;
 mod list_images;
+mod moves;
 mod networks;
 mod odd_repositories;
 mod packs;
+mod post_clone;
 mod prune;
 mod signals;
 mod silent;

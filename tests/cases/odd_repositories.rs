@@ -5,8 +5,10 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
+use super::containers::{detached, inside as exec};
 use super::create_image::two_commits;
 use super::packs::{inside, noise, object_images, whole};
+use super::start_image::hostname;
 use crate::support::{KeyKind, Sandbox, Sshd};
 
 #[test]
@@ -199,4 +201,88 @@ fn objects_that_are_missing_on_the_host_are_an_error_in_either_mode() {
         dkr.failure(1).stderr_has(&blob);
         assert!(t.branch_images(&repo).is_empty());
     }
+}
+
+/// Settings of a user that change what git makes, finds, prints or fetches.
+const SETTINGS: &str = "
+[init]
+	defaultObjectFormat = sha256
+	defaultRefFormat = reftable
+	templateDir = /nonexistent
+[safe]
+	bareRepository = explicit
+[core]
+	hooksPath = /nonexistent
+	fsmonitor = /nonexistent
+	abbrev = 40
+	quotePath = false
+[color]
+	ui = always
+[log]
+	showSignature = true
+[fetch]
+	prune = true
+	pruneTags = true
+	fsckObjects = true
+	negotiationAlgorithm = noop
+	output = compact
+[transfer]
+	fsckObjects = true
+[submodule]
+	recurse = true
+[commit]
+	gpgSign = true
+[protocol]
+	version = 0
+[diff]
+	orderFile = /nonexistent
+	external = false
+[column]
+	ui = always
+";
+
+#[test]
+fn what_the_user_configures_for_git_decides_nothing() {
+    let t = Sandbox::new();
+    let upstream = two_commits(&t, "upstream");
+    let bare = upstream.bare_clone_to("bare.git");
+    let config = t.path().join("gitconfig");
+    let own = fs::read_to_string(&config).unwrap();
+    fs::write(&config, format!("{own}{SETTINGS}")).unwrap();
+    for transport in ["ssh", "session"] {
+        let create = ["create-image", "--transport", transport];
+        t.dkr(create).in_dir(&bare).success();
+        whole(&t.image(&bare, "main"));
+    }
+    let path = bare.path().to_str().unwrap();
+    bare.git(["--git-dir", path, "update-ref", "refs/heads/main", "main~"]);
+    t.dkr(["update-image"]).in_dir(&bare).success();
+    bare.git([
+        "--git-dir",
+        path,
+        "update-ref",
+        "refs/heads/main",
+        &upstream.rev("main"),
+    ]);
+    let name = t.unique("work");
+    detached(&t, &bare, &name);
+    exec(
+        &t,
+        &name,
+        "test -e src/a.c; git commit -q --allow-empty -m one; git push -q; git commit -q --allow-empty -m two",
+    );
+    t.dkr(["take", &name]).success();
+    let branch = format!("{}/{name}", hostname());
+    let log = [
+        "--git-dir",
+        path,
+        "log",
+        "-2",
+        "--no-show-signature",
+        "--color=never",
+        "--format=%s",
+        &branch,
+    ];
+    assert_eq!(bare.output(log), "two\none");
+    t.dkr(["rm", "--force", &name]).success();
 }

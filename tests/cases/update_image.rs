@@ -184,3 +184,64 @@ fn an_image_of_another_ref_is_never_updated() {
     assert_eq!(image.label("dkr.type"), "update");
     assert_eq!(log(&image), "more\nadd a\ninitial\n");
 }
+
+/// In place of the refs `old`, the repository gets the refs `new`.
+fn replace_refs(repo: &Repo, old: &[&str], new: &[&str]) {
+    for name in old {
+        repo.git(["update-ref", "-d", &format!("refs/{name}")]);
+    }
+    for name in new {
+        repo.git(["update-ref", &format!("refs/{name}"), "HEAD"]);
+    }
+}
+
+#[test]
+fn refs_that_turn_into_folders_and_back_give_way() {
+    let t = Sandbox::new();
+    let upstream = two_commits(&t, "upstream");
+    let repo = upstream.clone_to("linux", "space");
+    let sections = "[post_clone]\nRUN git tag -f own/tag && git tag v2/own 2>/dev/null || :\n";
+    repo.file(".dkr.conf", conf(sections)).commit("with tags");
+    upstream.git(["pull", "--quiet", repo.path().to_str().unwrap(), "main"]);
+    let names = ["heads/topic", "tags/v1", "remotes/space/topic"];
+    let folders = ["heads/topic/x/y", "tags/v1/final", "remotes/space/topic/x"];
+    replace_refs(&repo, &[], &names);
+    for (reference, branch) in [
+        ("main", ["topic", "topic/x/y"]),
+        ("space/main", ["topic", "topic/x"]),
+    ] {
+        let dkr = |command, force: &[&'static str]| {
+            let arguments = [&[command, ".", reference], force].concat();
+            t.dkr(arguments).in_dir(&repo).success()
+        };
+        let held = || {
+            let image = t.image(&repo, "main");
+            assert_eq!(image.label("dkr.branch_from"), reference);
+            image.run(git(&[
+                "for-each-ref",
+                "--format=%(refname:short)",
+                "refs/tags",
+                "refs/remotes",
+            ]))
+        };
+        dkr("create-image", &[]);
+        // The first update finds packed refs in the image, the next one loose ones.
+        replace_refs(&repo, &names, &folders);
+        repo.git(["tag", "v2"]);
+        let output = dkr("update-image", &["--force"]);
+        output
+            .stderr_has("the tag v1 (")
+            .stderr_has("the tag v2/own (");
+        let refs = held();
+        let has = |name: &str| refs.lines().any(|line| line == name);
+        assert!(has("v1/final") && has("v2") && has("own/tag"), "{refs}");
+        assert!(has(&format!("host/{}", branch[1])) && !has("v1"), "{refs}");
+
+        replace_refs(&repo, &folders, &names);
+        repo.git(["tag", "-d", "v2"]);
+        dkr("update-image", &["--force"]).stderr_has("the tag v1/final (");
+        let refs = held();
+        let has = |name: &str| refs.lines().any(|line| line == name);
+        assert!(has("v1") && has(&format!("host/{}", branch[0])), "{refs}");
+    }
+}

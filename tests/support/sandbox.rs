@@ -157,8 +157,8 @@ impl Sandbox {
         if !api.answers() {
             return;
         }
-        let complete =
-            "cd /workspace/.git 2>/dev/null || exit 0; git fsck --connectivity-only 2>&1";
+        let complete = "cd /workspace/.git 2>/dev/null || exit 0; \
+                        git --git-dir=. fsck --connectivity-only 2>&1";
         let filter = query(&json!({"label": ["dkr.commit"]}).to_string());
         let images = api.get(&format!("/images/json?filters={filter}"));
         for image in images.as_array().into_iter().flatten() {

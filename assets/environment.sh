@@ -1,0 +1,14 @@
+# shellcheck shell=sh
+# Read by a step of the build in the environment that a container of the image starts with: what dkr
+# needs there must be found on PATH, which the base image or a raw section may have set.
+
+for tool in git cat chmod cp cut date find grep head mkdir mktemp mv rm sed sleep sort stat tr wc xargs; do
+    command -v "$tool" >/dev/null || {
+        echo "dkr: the image has no \`$tool\` on PATH ($PATH), and no container could start" >&2
+        exit 1
+    }
+done
+for tool in tmux socat; do
+    command -v "$tool" >/dev/null ||
+        echo "dkr: warning: the image has no \`$tool\` on PATH ($PATH)" >&2
+done

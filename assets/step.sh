@@ -1,0 +1,116 @@
+# shellcheck shell=sh
+# What dkr's own steps of a build have in common. Each of their scripts reads it first.
+
+input=/run/dkr
+workspace=/workspace
+lib=/usr/local/lib/dkr
+# A broken ref is left out rather than fatal.
+export GIT_TERMINAL_PROMPT=0 GIT_LFS_SKIP_SMUDGE=1 GIT_REF_PARANOIA=0
+
+fail() {
+    echo "dkr: $*" >&2
+    exit 1
+}
+
+warn() {
+    echo "dkr: warning: $*" >&2
+}
+
+# How the host's repository is reached: $from here, $url in the image, $upload_pack, $any_commit,
+# set_host_url and host_stream.
+# shellcheck source=/dev/null
+. "$input/reach.sh"
+
+# git as dkr needs it, whatever is configured in the image. What that puts in place of URLs may cover the
+# one of the host, too: the longest match counts.
+git() {
+    command git -c include.path="$input/gitconfig" -c "url.${from:?}.insteadOf=$from" "$@"
+}
+
+# The oldest version that has been tried: that of Ubuntu 20.04.
+check_git() {
+    version=$(command git --version) || fail "the image's git does not run"
+    number=${version#git version }
+    major=${number%%.*} minor=${number#*.}
+    minor=${minor%%[!0-9]*}
+    case $major,$minor in
+    *[!0-9,]* | ,* | *,) fail "cannot tell the version of the image's git: $version" ;;
+    esac
+    if [ "$major" -lt 2 ] || { [ "$major" -eq 2 ] && [ "$minor" -lt 25 ]; }; then
+        fail "cannot use the image's git $number: 2.25 or newer is needed"
+    fi
+}
+
+# Has git work in /workspace whoever owns it, as [post_clone] may give it away. git takes that from the
+# files of the system and of the user only.
+trust_workspace() {
+    for folder in "$workspace" "$workspace/.git" "$workspace/*"; do
+        git config --get-all safe.directory | grep -qxF "$folder" ||
+            git config --system --add safe.directory "$folder" 2>/dev/null ||
+            git config --global --add safe.directory "$folder"
+    done
+}
+
+# Has git in a container take the URL of the host as it is.
+keep_host_url() {
+    ! command git config --get-regexp '^url\..*\.(push)?insteadof$' >/dev/null || {
+        git config "url.${url:?}.insteadOf" "$url"
+        git config "url.$url.pushInsteadOf" "$url"
+    }
+}
+
+# Removes locks of git processes that were killed, and names them: none runs now.
+remove_stale_locks() {
+    {
+        ls -d .git/*.lock
+        find .git/refs .git/objects/info .git/objects/pack .git/reftable .git/worktrees .git/modules \
+            -name '*.lock' -type f
+    } 2>/dev/null | while IFS= read -r lock; do
+        rm -f "$lock"
+        warn "[post_clone] left the lock $lock: it is removed"
+    done
+}
+
+# An older dkr took names from the host that no ref may have, and git fails on them. A line that says
+# what a tag leads to goes with it.
+drop_broken_refs() {
+    bad='^[0-9a-f]* [^ ]*[ ~^:?*[\]'
+    if grep -q "$bad" .git/packed-refs 2>/dev/null; then
+        sed -n -e ':a' -e "/$bad/{" -e n -e '/^^/n' -e 'ba' -e '}' -e p .git/packed-refs >.git/packed-refs.new
+        mv .git/packed-refs.new .git/packed-refs
+    fi
+}
+
+# same FILE FILE: whether they hold the same, and the second may be run if the first may.
+same() {
+    [ -f "$2" ] && [ "$(cat "$1")" = "$(cat "$2")" ] && { [ ! -x "$1" ] || [ -x "$2" ]; }
+}
+
+# Puts what a container needs when it starts into the image; what is there stays. Prints the names of
+# the others.
+install_runtime() {
+    mkdir -p "$lib"
+    for file in /run/dkr-runtime/lib/*; do
+        own=$lib/${file##*/}
+        same "$file" "$own" && continue
+        rm -rf "$own"
+        cp "$file" "$own"
+        echo "$own"
+    done
+}
+
+# fetch OPTION... URL REFSPEC...: fetches just that. A shallow repository has to say where its history
+# ends. To look for news of submodules can mean to walk all of it, and none of them is here.
+fetch() {
+    git fetch --progress --no-auto-gc --no-recurse-submodules --update-shallow \
+        --upload-pack="${upload_pack:?}" "$@"
+}
+
+# Fetches one commit if it is not there yet: no ref leads to it any more, or none ever did.
+fetch_commit() {
+    git cat-file -e "$1^{commit}" 2>/dev/null ||
+        fetch --no-tags --upload-pack="${any_commit:?}" "$from" "$1" ||
+        fail "commit $1 vanished from the host's repository"
+}
+
+check_git

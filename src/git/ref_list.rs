@@ -1,0 +1,259 @@
+//! Lists refs as git does, and names those that git leaves out.
+//!
+//! They are read from their files: the list of libgit2 ends at the first one that it cannot open, and
+//! takes ids without looking whether the object is there. Format: gitrepository-layout(5), and
+//! refs/files-backend.c and refs/packed-backend.c in git's sources.
+
+use std::collections::{BTreeMap, HashSet};
+use std::fmt;
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use git2::{ErrorCode, Oid, Reference};
+
+use super::Repository;
+use crate::error::{Error, Result};
+
+/// So many broken refs are named in a sentence.
+const NAMED: usize = 5;
+
+/// A ref that leads to an object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct ListedRef {
+    /// Its full name.
+    pub name: String,
+    /// What it holds; none if it is symbolic.
+    pub id: Option<Oid>,
+    /// What the annotated tag `id` leads to, where that is written beside it.
+    pub peeled: Option<Oid>,
+}
+
+/// A ref that git leaves out of its lists.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct BrokenRef {
+    /// Its full name.
+    pub name: String,
+    /// What is wrong with it.
+    pub fault: Fault,
+}
+
+/// What is wrong with a ref.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// No ref may be called that (git-check-ref-format).
+    Name,
+    /// It holds neither an id nor the name of a ref.
+    Content,
+    /// The object is not in the repository.
+    Object,
+    /// It is symbolic and leads to no ref.
+    Dangling,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Fault::Name => "no ref may be called that",
+            Fault::Content => "holds no id",
+            Fault::Object => "its object is missing",
+            Fault::Dangling => "leads to no ref",
+        })
+    }
+}
+
+/// Refs, each kind sorted by name.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct RefList {
+    /// Those that lead to an object.
+    pub refs: Vec<ListedRef>,
+    /// The others.
+    pub broken: Vec<BrokenRef>,
+}
+
+impl Repository {
+    /// Lists the refs whose full names `wanted` picks. Those whose names are not UTF-8 are left
+    /// out: nobody can type them.
+    ///
+    /// # Errors
+    /// If the files cannot be read, or `packed-refs` is none.
+    pub(super) fn list_refs(&self, wanted: impl Fn(&str) -> bool) -> Result<RefList> {
+        let failed = |cause: String| {
+            Error::failed(format!("cannot list the refs of `{}`", self.root())).cause(cause)
+        };
+        let mut found = BTreeMap::new();
+        // Loose ones first, as git does: whoever packs them writes that file before he removes these.
+        for name in loose_names(self.git_dir()).map_err(|e| failed(e.to_string()))? {
+            found.insert(name, None);
+        }
+        for (name, held) in packed(&self.git_dir().join("packed-refs")).map_err(failed)? {
+            found.entry(name).or_insert(Some(held));
+        }
+        found.retain(|name, _| wanted(name));
+        let odb = self.inner.odb();
+        let odb = odb.map_err(|e| failed(e.message().to_owned()))?;
+        let mut list = RefList::default();
+        for (name, held) in found {
+            let held = match held {
+                _ if !Reference::is_valid_name(&name) => Err(Fault::Name),
+                Some(held) => Ok(Some(held)),
+                None => self.read_loose(&name),
+            };
+            match held {
+                Ok(None) => {}
+                Ok(Some(held)) if odb.exists(held.id) => list.add(name, &held),
+                Ok(Some(_)) => list.add_broken(name, Fault::Object),
+                Err(fault) => list.add_broken(name, fault),
+            }
+        }
+        Ok(list)
+    }
+
+    /// What the loose ref `name` holds; nothing if it has just gone.
+    fn read_loose(&self, name: &str) -> std::result::Result<Option<Held>, Fault> {
+        let reference = match self.inner.find_reference(name) {
+            Ok(reference) => reference,
+            Err(e) if e.code() == ErrorCode::NotFound => {
+                let path = self.git_dir().join(name);
+                return match path.symlink_metadata() {
+                    Ok(_) => Err(Fault::Content),
+                    Err(_) => Ok(None),
+                };
+            }
+            Err(_) => return Err(Fault::Content),
+        };
+        let resolved = reference.resolve().map_err(|_| Fault::Dangling)?;
+        Ok(Some(Held {
+            id: resolved.target().ok_or(Fault::Dangling)?,
+            peeled: None,
+            is_symbolic: reference.target().is_none(),
+        }))
+    }
+
+    /// A sentence that names the refs that git leaves out, if there are any.
+    pub fn broken_refs(&self) -> Option<String> {
+        // What hinders the list is told by whoever needs it.
+        let broken = self.list_refs(|_| true).ok()?.broken;
+        let named = broken.iter().take(NAMED);
+        let mut named: Vec<String> = named
+            .map(|broken| format!("`{}` ({})", broken.name, broken.fault))
+            .collect();
+        match broken.len().checked_sub(NAMED) {
+            None | Some(0) => {}
+            Some(more) => named.push(format!("{more} more")),
+        }
+        let named = named.join(", ");
+        let root = self.root();
+        match broken.len() {
+            0 => None,
+            1 => Some(format!("a broken ref of `{root}` is left out: {named}")),
+            count => Some(format!(
+                "{count} broken refs of `{root}` are left out: {named}"
+            )),
+        }
+    }
+}
+
+impl RefList {
+    fn add(&mut self, name: String, held: &Held) {
+        self.refs.push(ListedRef {
+            name,
+            id: (!held.is_symbolic).then_some(held.id),
+            peeled: held.peeled,
+        });
+    }
+
+    fn add_broken(&mut self, name: String, fault: Fault) {
+        self.broken.push(BrokenRef { name, fault });
+    }
+}
+
+/// What a ref holds, or the one that it leads to.
+struct Held {
+    id: Oid,
+    /// What the annotated tag `id` leads to, where that is written beside it.
+    peeled: Option<Oid>,
+    is_symbolic: bool,
+}
+
+/// The full names of the refs that are files of their own.
+fn loose_names(git_dir: &Path) -> std::io::Result<Vec<String>> {
+    let mut names = Vec::new();
+    // Linked folders, which may lead round in circles.
+    let mut followed = HashSet::new();
+    let mut next = vec![PathBuf::from("refs")];
+    while let Some(folder) = next.pop() {
+        let entries = match fs::read_dir(git_dir.join(&folder)) {
+            // It went when its last ref did.
+            Err(e) if e.kind() == ErrorKind::NotFound => continue,
+            entries => entries?,
+        };
+        for entry in entries {
+            let entry = entry?;
+            let Ok(file) = entry.file_name().into_string() else {
+                continue;
+            };
+            // Names that git passes over (`loose_fill_ref_dir`).
+            if file.starts_with('.') || file.ends_with(".lock") {
+                continue;
+            }
+            let path = folder.join(&file);
+            let kind = entry.file_type()?;
+            if kind.is_dir() {
+                next.push(path);
+            } else if kind.is_symlink() && entry.path().is_dir() {
+                if followed.insert(entry.path().canonicalize()?) {
+                    next.push(path);
+                }
+            } else {
+                names.extend(path.into_os_string().into_string());
+            }
+        }
+    }
+    Ok(names)
+}
+
+/// The packed refs, by their full names; the reason if the file is none of git's.
+fn packed(path: &Path) -> std::result::Result<Vec<(String, Held)>, String> {
+    let bytes = match fs::read(path) {
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        read => read.map_err(|e| format!("cannot read `{}`: {e}", path.display()))?,
+    };
+    let mut refs: Vec<(String, Held)> = Vec::new();
+    for (number, line) in (1..).zip(bytes.split_inclusive(|byte| *byte == b'\n')) {
+        let bad = || format!("line {number} of `{}` is not a ref", path.display());
+        match line {
+            [b'#', ..] => {}
+            [b'^', id @ .., b'\n'] => {
+                let (_, tag) = refs.last_mut().ok_or_else(bad)?;
+                tag.peeled = Some(oid(id).ok_or_else(bad)?);
+            }
+            [line @ .., b'\n'] => {
+                let (id, name) = line.split_at_checked(40).ok_or_else(bad)?;
+                let id = oid(id).ok_or_else(bad)?;
+                let name = name.strip_prefix(b" ").ok_or_else(bad)?;
+                // A peeled id may follow whatever its name.
+                let name = String::from_utf8_lossy(name).into_owned();
+                let held = Held {
+                    id,
+                    peeled: None,
+                    is_symbolic: false,
+                };
+                refs.push((name, held));
+            }
+            _ => return Err(bad()),
+        }
+    }
+    refs.retain(|(name, _)| !name.contains(char::REPLACEMENT_CHARACTER));
+    Ok(refs)
+}
+
+fn oid(hex: &[u8]) -> Option<Oid> {
+    let text = std::str::from_utf8(hex)
+        .ok()
+        .filter(|text| text.len() == 40)?;
+    text.parse().ok()
+}
+
+#[cfg(test)]
+mod tests;
