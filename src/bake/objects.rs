@@ -22,7 +22,7 @@ use crate::engine::Engine;
 use crate::error::{Error, Kind, Result};
 use crate::git::exported::{ids, packed_refs};
 use crate::git::packs::Packs;
-use crate::git::reachable_pack::{ReachablePack, Wanted};
+use crate::git::reachable_pack::{ReachablePack, Wanted, clear_leftovers};
 use crate::image::reference::{objects_tag, own_tag};
 use crate::image::search::object_images;
 use crate::image::{BakedImage, ImageType, Images, Labels};
@@ -43,6 +43,7 @@ pub enum Objects {
 /// When the engine or the repository cannot be read, or the build fails for a reason that a clone
 /// would meet, too.
 pub async fn provide(create: &Create<'_>, site: &Site<'_>, cx: &Context) -> Result<Objects> {
+    clear_leftovers(&cx.env);
     let found = match create.no_cache {
         true => None,
         false => find(create, site).await?,

@@ -65,6 +65,11 @@ pub fn folder(env: &Env) -> Option<PathBuf> {
     Some(env.cache_dir()?.join("packs"))
 }
 
+/// Removes what a dkr that was killed left.
+pub fn clear_leftovers(env: &Env) {
+    drop(folder(env).map(|folder| Scratch::abandoned(&folder)));
+}
+
 impl Repository {
     /// Packs what is `wanted`, its alternates' objects included. `progress` gets the lines that git
     /// prints, as they come. Dropping the future ends git and leaves nothing.
@@ -78,8 +83,7 @@ impl Repository {
         progress: &mut dyn FnMut(&str),
     ) -> Result<ReachablePack, Reason> {
         let folder = folder(env).ok_or("there is no home folder for a pack of what it reaches")?;
-        // What a dkr left that was killed takes the room.
-        drop(Scratch::abandoned(&folder));
+        clear_leftovers(env);
         let scratch = Scratch::new(&folder)
             .map_err(|e| format!("`{}` cannot be written ({e})", folder.display()))?;
         let input = self.revisions(&wanted)?;

@@ -2,10 +2,13 @@
 //! of that one that its own refs do not lead to comes into an image.
 
 use std::fs;
+use std::time::Duration;
+
+use rustix::process::Signal;
 
 use super::create_image::two_commits;
 use super::packs::{inside, noise, object_images, whole};
-use crate::support::{Image, Repo, Sandbox};
+use crate::support::{Image, Repo, Sandbox, wait_until, write_program};
 
 /// A repository `shared` that borrows all objects of `upstream` but its own commit.
 fn borrowing(t: &Sandbox, upstream: &Repo) -> Repo {
@@ -160,4 +163,43 @@ fn what_is_new_is_a_layer_that_brings_nothing_else() {
     let packs = packs(&image);
     assert_eq!(packs.len(), 2, "{packs:?}");
     assert!(packs.contains(&packs_before[0]));
+}
+
+#[test]
+fn a_dkr_that_ends_while_it_packs_leaves_nothing() {
+    let t = Sandbox::new();
+    let upstream = two_commits(&t, "upstream");
+    let repo = borrowing(&t, &upstream);
+    let (held, cache) = (t.path().join("held"), t.path().join("cache/dkr/packs"));
+    let left = || fs::read_dir(&cache).map_or(0, Iterator::count);
+    // A git that is not done before somebody lets it.
+    let bin = t.path().join("bin");
+    fs::create_dir_all(&bin).unwrap();
+    let path = std::env::var("PATH").unwrap();
+    let slow = format!(
+        "#!/bin/sh\nPATH='{path}'\ncase $* in *pack-objects*) \
+            while [ -e '{}' ]; do sleep 0.1; done ;; esac\nexec git \"$@\"\n",
+        held.display()
+    );
+    write_program(&bin.join("git"), &slow);
+    let create = || {
+        let create = ["create-image", "--transport", "session"];
+        t.dkr(create)
+            .in_dir(&repo)
+            .env("PATH", format!("{}:{path}", bin.display()))
+    };
+    for (signal, code, leaves) in [(Signal::INT, Some(130), 0), (Signal::KILL, None, 1)] {
+        fs::write(&held, "").unwrap();
+        let mut running = create().spawn();
+        running.wait_for_stderr("borrows objects");
+        assert!(wait_until(Duration::from_secs(60), || left() == 1));
+        running.signal(signal);
+        let output = running.wait();
+        assert_eq!(output.code, code, "{output}");
+        assert_eq!(left(), leaves, "{output}");
+        fs::remove_file(&held).unwrap();
+    }
+    create().success();
+    assert_eq!(left(), 0);
+    whole(&t.image(&repo, "main"));
 }

@@ -50,8 +50,11 @@ pub fn on_the_host(root: &Path) -> Vec<String> {
             || text.contains("/objects/tmp_objdir-")
         {
             leaks.push(format!("half an object {path:?}"));
-        } else if text.contains("/dkr/pushes/") {
-            leaks.push(format!("record of a push {path:?}"));
+        } else if ["/dkr/pushes/", "/dkr/packs/"]
+            .iter()
+            .any(|own| text.contains(own))
+        {
+            leaks.push(format!("scratch {path:?}"));
         } else if text.contains("/refs/") && name.ends_with(".lock") {
             leaks.push(format!("lock {path:?}"));
         }
