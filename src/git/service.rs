@@ -133,10 +133,9 @@ impl Service {
             set(&mut command, &format!("hook.{hook}.enabled=false"));
         }
         match &self.program {
-            Program::UploadPack { remotes } => self.upload_pack(&mut command, env, remotes).await,
+            Program::UploadPack { remotes } => self.upload_pack(&mut command, remotes),
             Program::ReceivePack { prefix, max_bytes } => {
-                self.receive(&mut command, env, &[prefix.namespace()], *max_bytes)
-                    .await;
+                receive(&mut command, &[prefix.namespace()], *max_bytes);
                 // They are the user's own; git would write what they lead to.
                 let symbolic = RefFiles(&self.git_dir).symbolic(&prefix.blocking_ref());
                 hide(&mut command, "receive.hideRefs", symbolic);
@@ -144,9 +143,7 @@ impl Service {
             }
             Program::Deliver { refs, force } => {
                 self.none_is_symbolic(refs)?;
-                let folders = shown::folders_of(refs);
-                self.receive(&mut command, env, &folders, MAX_PUSH_BYTES)
-                    .await;
+                receive(&mut command, &shown::folders_of(refs), MAX_PUSH_BYTES);
                 let deny = format!("receive.denyNonFastForwards={}", !force);
                 set(&mut command, &deny);
                 command.arg("receive-pack");
@@ -157,7 +154,7 @@ impl Service {
     }
 
     /// Settings of an `upload-pack` that shows branches, tags and what is known of `remotes`.
-    async fn upload_pack(&self, command: &mut Command, env: &Env, remotes: &[String]) {
+    fn upload_pack(&self, command: &mut Command, remotes: &[String]) {
         let remotes = remotes
             .iter()
             .map(|remote| format!("refs/remotes/{remote}/"));
@@ -165,21 +162,12 @@ impl Service {
         let mut folders: Vec<String> = folders.into_iter().chain(remotes).collect();
         show(command, "uploadpack.hideRefs", &folders);
         folders.push("HEAD".to_owned());
-        let unfit = shown::unfit(env, &self.git_dir, &folders).await;
-        hide(command, "uploadpack.hideRefs", unfit);
+        // They would be shown with the name and the id of what they lead to.
+        let leading_out = RefFiles(&self.git_dir).leading_out(&folders);
+        hide(command, "uploadpack.hideRefs", leading_out);
         UPLOAD_PACK.iter().for_each(|line| set(command, line));
         command.env("GIT_PROTOCOL", "version=2");
         command.args(["upload-pack", "--strict"]);
-    }
-
-    /// Settings of a `receive-pack` that knows nothing but what is below `folders`.
-    async fn receive(&self, command: &mut Command, env: &Env, folders: &[String], max_bytes: u64) {
-        command.env("GIT_ALLOC_LIMIT", MAX_ALLOCATION);
-        show(command, "receive.hideRefs", folders);
-        let unfit = shown::unfit(env, &self.git_dir, folders).await;
-        hide(command, "receive.hideRefs", unfit);
-        set(command, &format!("receive.maxInputSize={max_bytes}"));
-        RECEIVE_PACK.iter().for_each(|line| set(command, line));
     }
 
     fn none_is_symbolic(&self, refs: &[String]) -> Result<()> {
@@ -229,6 +217,14 @@ impl Service {
         };
         Process::start(command, quarantine, grace)
     }
+}
+
+/// Settings of a `receive-pack` that knows nothing but what is below `folders`.
+fn receive(command: &mut Command, folders: &[String], max_bytes: u64) {
+    command.env("GIT_ALLOC_LIMIT", MAX_ALLOCATION);
+    show(command, "receive.hideRefs", folders);
+    set(command, &format!("receive.maxInputSize={max_bytes}"));
+    RECEIVE_PACK.iter().for_each(|line| set(command, line));
 }
 
 /// What a fetch may not ask for, whatever the repository's own configuration says.
