@@ -5,7 +5,7 @@ input=/run/dkr
 workspace=/workspace
 lib=/usr/local/lib/dkr
 # A broken ref is left out rather than fatal.
-export GIT_TERMINAL_PROMPT=0 GIT_LFS_SKIP_SMUDGE=1 GIT_REF_PARANOIA=0
+export GIT_TERMINAL_PROMPT=0 GIT_LFS_SKIP_SMUDGE=1 GIT_REF_PARANOIA=0 LC_ALL=C
 
 fail() {
     echo "dkr: $*" >&2
