@@ -51,10 +51,12 @@ fail() {
     exit 1
 }
 
-# What a variable of the image could lead git to instead of the workspace. The command keeps them.
+# Variables that would lead git elsewhere, hide what it is told for the workspace, or have it say more.
+# The command keeps them.
 foreign='GIT_DIR GIT_WORK_TREE GIT_COMMON_DIR GIT_INDEX_FILE GIT_OBJECT_DIRECTORY
 GIT_ALTERNATE_OBJECT_DIRECTORIES GIT_NAMESPACE GIT_SHALLOW_FILE GIT_GRAFT_FILE GIT_CONFIG GIT_PREFIX
-GIT_REPLACE_REF_BASE GIT_LITERAL_PATHSPECS GIT_GLOB_PATHSPECS GIT_NOGLOB_PATHSPECS GIT_ICASE_PATHSPECS'
+GIT_REPLACE_REF_BASE GIT_LITERAL_PATHSPECS GIT_GLOB_PATHSPECS GIT_NOGLOB_PATHSPECS GIT_ICASE_PATHSPECS
+GIT_CONFIG_SYSTEM GIT_CONFIG_NOSYSTEM GIT_TRACE GIT_TRACE2 GIT_TRACE_SETUP GIT_TRACE_PERFORMANCE'
 
 # git in the workspace, whatever else is configured; its words are in English.
 # shellcheck disable=SC2086 # a word each

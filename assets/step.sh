@@ -5,7 +5,7 @@ input=/run/dkr
 workspace=/workspace
 lib=/usr/local/lib/dkr
 # A broken ref is left out rather than fatal.
-export GIT_TERMINAL_PROMPT=0 GIT_LFS_SKIP_SMUDGE=1 GIT_REF_PARANOIA=0
+export GIT_TERMINAL_PROMPT=0 GIT_LFS_SKIP_SMUDGE=1 GIT_REF_PARANOIA=0 LC_ALL=C
 
 fail() {
     echo "dkr: $*" >&2
@@ -44,9 +44,14 @@ check_git() {
 # Has git work in /workspace whoever owns it, as [post_clone] may give it away. git takes that from the
 # files of the system and of the user only.
 trust_workspace() {
+    trusted="
+$(git config --get-all safe.directory || :)
+"
     for folder in "$workspace" "$workspace/.git" "$workspace/*"; do
-        git config --get-all safe.directory | grep -qxF "$folder" ||
-            git config --system --add safe.directory "$folder" 2>/dev/null ||
+        case $trusted in *"
+$folder
+"*) continue ;; esac
+        git config --system --add safe.directory "$folder" 2>/dev/null ||
             git config --global --add safe.directory "$folder"
     done
 }
@@ -81,23 +86,23 @@ drop_broken_refs() {
     fi
 }
 
-# same FILE FILE: whether they hold the same, and the second may be run if the first may.
-same() {
-    [ -f "$2" ] && [ "$(cat "$1")" = "$(cat "$2")" ] && { [ ! -x "$1" ] || [ -x "$2" ]; }
-}
-
 # Puts what a container needs when it starts into the image; what is there stays. Prints the names of
 # the others.
-install_runtime() {
+install_runtime() (
     mkdir -p "$lib"
-    for file in /run/dkr-runtime/lib/*; do
-        own=$lib/${file##*/}
-        same "$file" "$own" && continue
-        rm -rf "$own"
-        cp "$file" "$own"
-        echo "$own"
+    there="
+$({ cd "$lib" && cksum ./*; } 2>/dev/null || :)"
+    cd /run/dkr-runtime/lib || exit
+    cksum ./* | while read -r sum size file; do
+        case $there in
+        *"
+$sum $size $file"*) [ -x "$lib/$file" ] || [ ! -x "$file" ] && continue ;;
+        esac
+        rm -rf "${lib:?}/$file"
+        cp "$file" "$lib/$file"
+        echo "$lib/${file#./}"
     done
-}
+)
 
 # fetch OPTION... URL REFSPEC...: fetches just that. A shallow repository has to say where its history
 # ends. To look for news of submodules can mean to walk all of it, and none of them is here.

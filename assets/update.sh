@@ -8,32 +8,43 @@ set -eu
 . /run/dkr/step.sh
 commit=$(cat "$input/commit")
 
-# The names of the refs below the names that are read.
+# The folders of the names that are read.
 folders() {
     sed -n -e ':a' -e 's|/[^/]*$||p' -e 'ta' | sort -u
 }
 
 # Removes refs of the image where the host has a folder of refs of that name by now, and those in a folder
-# where it has a ref: git cannot have both.
+# where it has a ref: git cannot have both. Both lists of names are sorted as they come.
 make_way() {
     lists=$(mktemp -d)
-    sed -n 's/^[0-9a-f]* //p' "$input/refs" | sort >"$lists/theirs"
-    git for-each-ref --format='%(refname)' refs/tags refs/remotes/host | sort >"$lists/ours"
-    folders <"$lists/theirs" | comm -12 "$lists/ours" - >"$lists/going"
-    folders <"$lists/ours" | comm -12 "$lists/theirs" - | while read -r name; do
-        git for-each-ref --format='%(refname)' "$name/"
-    done >>"$lists/going"
+    sed -n 's/^[0-9a-f]* //p' "$input/refs" >"$lists/theirs"
+    git for-each-ref --format='%(refname)' refs/remotes/host refs/tags >"$lists/ours"
+    if [ -n "$(comm -13 "$lists/ours" "$lists/theirs")" ]; then
+        folders <"$lists/theirs" | comm -12 "$lists/ours" - >"$lists/going"
+        folders <"$lists/ours" | comm -12 "$lists/theirs" - | while read -r name; do
+            git for-each-ref --format='%(refname)' "$name/"
+        done >>"$lists/going"
+        say_which_tags_go <"$lists/going"
+        sed 's/^/delete /' "$lists/going" | git update-ref --no-deref --stdin
+    fi
+    rm -r "$lists"
+}
+
+# Some may be of [post_clone]'s own.
+say_which_tags_go() {
     while read -r name; do
         case $name in
         refs/tags/*) warn "the tag ${name#refs/tags/} ($(git rev-parse --short "$name")) gives way to those of the host" ;;
         esac
-    done <"$lists/going"
-    sed 's/^/delete /' "$lists/going" | git update-ref --no-deref --stdin
-    rm -r "$lists"
+    done
 }
 
 # Changes of [post_clone] are set aside meanwhile, and its commits are made anew.
 carry_over() {
+    GIT_COMMITTER_NAME=$(git config user.name || echo dkr)
+    GIT_COMMITTER_EMAIL=$(git config user.email || echo dkr@localhost)
+    export GIT_COMMITTER_NAME GIT_COMMITTER_EMAIL
+    export GIT_AUTHOR_NAME="$GIT_COMMITTER_NAME" GIT_AUTHOR_EMAIL="$GIT_COMMITTER_EMAIL"
     git update-index -q --refresh || true
     stashed=
     if ! git diff-index --quiet HEAD; then
@@ -96,10 +107,6 @@ rm -f .git/FETCH_HEAD
 head=$(git rev-parse HEAD)
 baked=$(git rev-parse --verify --quiet refs/dkr/baked) || baked=$head
 branch=$(git symbolic-ref --quiet HEAD || true)
-GIT_COMMITTER_NAME=$(git config user.name || echo dkr)
-GIT_COMMITTER_EMAIL=$(git config user.email || echo dkr@localhost)
-export GIT_COMMITTER_NAME GIT_COMMITTER_EMAIL
-export GIT_AUTHOR_NAME="$GIT_COMMITTER_NAME" GIT_AUTHOR_EMAIL="$GIT_COMMITTER_EMAIL"
 
 # Most often nothing is in the way: then only the files that differ are looked at.
 if [ "$head" = "$baked" ] && git read-tree -n -m -u "$head" "$commit" 2>/dev/null; then

@@ -9,8 +9,9 @@ fn variables_lead_git_nowhere_else_and_are_the_commands() {
 commit README two
 export GIT_DIR=/nonexistent GIT_WORK_TREE=/nonexistent GIT_INDEX_FILE=/nonexistent
 export GIT_OBJECT_DIRECTORY=/nonexistent GIT_CONFIG=/nonexistent GIT_LITERAL_PATHSPECS=1 LC_ALL=nonsense
+export GIT_TRACE=1 GIT_TRACE2=1
 start printenv GIT_DIR
-unset GIT_DIR GIT_WORK_TREE GIT_INDEX_FILE GIT_OBJECT_DIRECTORY GIT_CONFIG
+unset GIT_DIR GIT_WORK_TREE GIT_INDEX_FILE GIT_OBJECT_DIRECTORY GIT_CONFIG GIT_TRACE GIT_TRACE2
 cat /outside/messages | sed "s/$(git rev-parse --short HEAD)/TIP/"
 log
 git status --short
