@@ -38,3 +38,4 @@ git ls-files --stage >/dev/null || fail "[post_clone] left a broken index in $wo
 git rev-parse --verify --quiet refs/dkr/baked >/dev/null ||
     git update-ref refs/dkr/baked "$(cat "$input/commit")" ||
     fail "[post_clone] left $workspace without the commit that was baked"
+"$lib/work.sh" record || fail "cannot record what [post_clone] left in $workspace"

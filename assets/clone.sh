@@ -94,6 +94,7 @@ fi
 # index is one second younger, and nobody may change a file before that second has begun.
 written=$(date +%s)
 touch -d "@$((written + 1))" .git/index
+[ -s "$input/followed" ] || "$lib/work.sh" record || fail "cannot record the state of $workspace"
 while [ -s "$input/followed" ] && [ "$(date +%s)" -le "$written" ]; do
     sleep 0.1 2>/dev/null || sleep 1
 done

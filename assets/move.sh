@@ -4,7 +4,7 @@
 # uses repo, as_committer and read_reason.
 # shellcheck disable=SC2034,SC2154 # variables of the entrypoint
 
-: "${workspace:?is set by the script that reads this}"
+: "${workspace:?is set by the script that reads this}" "${lib:?}"
 kept=$workspace/.git/dkr-kept
 
 # Moves the branch from the baked commit onto $tip, with the commits and changes that [post_clone]
@@ -23,7 +23,6 @@ move_to_tip() {
     status=$?
     rm -rf "$kept"
     [ "$status" -ne 0 ] || return 0
-    let_clock_tick
     find_reason
     return 1
 } >/dev/null 2>&1
@@ -64,8 +63,9 @@ carry_over() {
     set_aside || return
     if said=$(as_committer rebase --quiet --onto "$tip" "$baked" 2>&1) &&
         { [ -z "$stashed" ] || said=$(as_committer stash pop --quiet 2>&1); }; then
-        let_clock_tick
-        return
+        # Files and the stash are not as in the image any more.
+        "$lib/work.sh" record
+        return 0
     fi
     unmerged=$(repo diff-files --name-only --diff-filter=U)
     if [ -d "$workspace/.git/rebase-merge" ] || [ -d "$workspace/.git/rebase-apply" ]; then
@@ -143,6 +143,3 @@ copy_file() {
     case $2 in */*) mkdir -p "$3/${2%/*}" ;; *) mkdir -p "$3" ;; esac
     cp -p "$1/$2" "$3/$2"
 }
-
-# File times move on in steps of up to 10 ms: what was put back must be older than the start.
-let_clock_tick() { sleep 0.02 || sleep 1; }

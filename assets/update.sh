@@ -117,4 +117,7 @@ fi
 git update-ref refs/dkr/baked "$commit"
 
 # So that the files that were just written are not read again by every `git status`: see clone.sh.
-[ -s "$input/followed" ] || touch -d "@$(($(date +%s) + 1))" .git/index
+[ -s "$input/followed" ] || {
+    touch -d "@$(($(date +%s) + 1))" .git/index
+    "$lib/work.sh" record || fail "cannot record the state of $workspace"
+}

@@ -12,6 +12,7 @@ use crate::engine::streams::Streams;
 use crate::error::{Error, Result};
 use crate::git::pager;
 use crate::start::channel;
+use crate::ui::Ui;
 use crate::ui::pager::Pager;
 use crate::work::ask::{SCRIPT, script_failed};
 use crate::work::{Containers, Probe};
@@ -39,12 +40,12 @@ pub async fn run(cx: &Context, args: &DiffArgs) -> Result<()> {
         waiting.take();
         let command = &command;
         match terminal.then(pager).flatten() {
-            None => show(&probe, &container.id, command, tokio::io::stdout()).await,
+            None => show(&cx.ui, &probe, &container.id, command, tokio::io::stdout()).await,
             Some(program) => {
                 // Ctrl-C is the pager's.
                 let _signals = cx.signals.hand_over()?;
                 let mut pager = Pager::start(&program, &cx.ui)?;
-                let shown = show(&probe, &container.id, command, pager.input()).await;
+                let shown = show(&cx.ui, &probe, &container.id, command, pager.input()).await;
                 pager.wait().await?;
                 shown
             }
@@ -53,7 +54,11 @@ pub async fn run(cx: &Context, args: &DiffArgs) -> Result<()> {
     probe.awake(&container.id, shown).await
 }
 
+/// How many files are named that the script could not compare as git is configured to.
+const NAMED: usize = 5;
+
 async fn show(
+    ui: &Ui,
     probe: &Probe<'_>,
     id: &ContainerId,
     command: &[&str],
@@ -66,7 +71,16 @@ async fn show(
         stderr: &mut errors,
     };
     let error = match probe.pipe(id, command, streams, true).await {
-        Ok(ExitStatus(0) | UNREAD) => return Ok(()),
+        Ok(ExitStatus(0) | UNREAD) => {
+            for line in errors.lines().take(NAMED) {
+                if let Some(path) = line.strip_prefix("unsaved ") {
+                    ui.warning(&format!("`{path}` is not shown, as git cannot save it"));
+                } else if let Some(path) = line.strip_prefix("raw ") {
+                    ui.message(&format!("`{path}` is shown without its filter"));
+                }
+            }
+            return Ok(());
+        }
         Ok(status) => Error::failed(format!("cannot compare in container `{id}`"))
             .cause(errors.reason(status)),
         Err(error) => error,

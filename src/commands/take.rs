@@ -9,11 +9,15 @@ use crate::git::Repository;
 use crate::image::labels::REPO_PATH;
 use crate::start::channel;
 use crate::start::labels::working_branch;
-use crate::work::take::{Taken, take};
+use crate::ui::text::count;
+use crate::work::take::{Outcome, Taken, take};
 use crate::work::{Containers, Probe};
 
 /// Hex digits of a shortened commit.
 const SHORT_COMMIT: usize = 10;
+
+/// How many files are named.
+const NAMED: usize = 5;
 
 /// Runs the command.
 ///
@@ -50,17 +54,44 @@ pub async fn run(cx: &Context, args: &TakeArgs) -> Result<()> {
         let nothing = format!("`{}` has all of the work of `{name}`", repo.root());
         cx.ui.message(&nothing);
     }
-    if !outcome.left.is_empty() {
-        let what = outcome.left.describe();
-        let why = match (&outcome.left.operation, outcome.left.nested) {
-            (Some(_), _) => "patches that are not applied yet are not taken",
-            (None, 1) => "it is not taken",
-            (None, _) => "they are not taken",
-        };
-        cx.ui
-            .warning(&format!("only container `{name}` still has {what}: {why}"));
-    }
+    say_what_is_left(cx, container, &outcome);
     Ok(())
+}
+
+fn say_what_is_left(cx: &Context, container: &ListedContainer, outcome: &Outcome) {
+    if !outcome.raw.is_empty() {
+        let files = named(&outcome.raw);
+        cx.ui
+            .message(&format!("took without its filter what is in {files}"));
+    }
+    if outcome.left.is_empty() {
+        return;
+    }
+    let name = working_branch(container);
+    let what = outcome.left.describe();
+    let patches = "patches that are not applied yet are not taken".to_owned();
+    let why = match &*outcome.untaken {
+        _ if outcome.left.operation.is_some() => patches,
+        [] => "they are not taken".to_owned(),
+        paths => named(paths),
+    };
+    cx.ui
+        .warning(&format!("only container `{name}` still has {what}: {why}"));
+    for path in outcome.untaken.iter().take(NAMED) {
+        let (id, path) = (&container.id, quoted(path));
+        cx.ui
+            .hint(&format!("`docker cp {id}:{path} FOLDER` copies it"));
+    }
+}
+
+/// The first of these paths.
+fn named(paths: &[String]) -> String {
+    let names: Vec<_> = paths.iter().take(NAMED).collect();
+    let names: Vec<_> = names.iter().map(|path| format!("`{path}`")).collect();
+    match paths.len() - names.len() {
+        0 => names.join(", "),
+        more => format!("{} and {}", names.join(", "), count(more as u64, "other")),
+    }
 }
 
 /// What there is to say where neither a record nor an image of dkr's names the repository.

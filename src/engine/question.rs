@@ -27,8 +27,9 @@ const KILL: &str = r#"for process in /proc/[0-9]*; do
     ! grep -qs "DKR_QUESTION=$0" "$process/environ" || kill -s KILL "${process#/proc/}"
 done"#;
 
-/// How long the engine may take for a kill: who asked waits for it.
-const KILL_TIME: Duration = Duration::from_secs(5);
+/// How long the engine may take for a kill: who asked waits for it. One that is under load takes seconds
+/// for what takes it a tenth of one otherwise.
+const KILL_TIME: Duration = Duration::from_secs(15);
 
 /// The status of a command whose output nobody reads any more: 128 and the number of SIGPIPE.
 pub const UNREAD: ExitStatus = ExitStatus(141);
@@ -233,6 +234,12 @@ impl Tail {
             "" => format!("exit status {}", status.0),
             words => words.to_owned(),
         }
+    }
+
+    /// Its lines.
+    pub fn lines(&self) -> impl Iterator<Item = String> {
+        let lines = self.0.split(|byte| *byte == b'\n');
+        lines.map(|line| String::from_utf8_lossy(line).into_owned())
     }
 
     fn take(&mut self, bytes: &[u8]) -> std::io::Result<()> {

@@ -20,10 +20,15 @@ pub struct RuntimeFile {
 }
 
 /// The entrypoint, and what it reads and runs.
-pub const RUNTIME_FILES: [RuntimeFile; 10] = [
+pub const RUNTIME_FILES: [RuntimeFile; 15] = [
     script("entrypoint.sh", include_str!("../../assets/entrypoint.sh")),
     script("attach.sh", include_str!("../../assets/attach.sh")),
     script("work.sh", include_str!("../../assets/work.sh")),
+    data("changes.sh", include_str!("../../assets/changes.sh")),
+    data("nested.sh", include_str!("../../assets/nested.sh")),
+    data("save.sh", include_str!("../../assets/save.sh")),
+    data("commits.sh", include_str!("../../assets/commits.sh")),
+    data("workconfig", include_str!("../../assets/workconfig")),
     script("connect", include_str!("../../assets/dkr-connect.sh")),
     data("gitconfig", GIT_CONFIG),
     data("move.sh", include_str!("../../assets/move.sh")),

@@ -216,6 +216,7 @@ pub struct OnlyThereRow<'a> {
     nested: usize,
     staged: usize,
     worktrees: usize,
+    unsaved: usize,
     stashed: usize,
     operation: Option<&'a str>,
 }
@@ -259,6 +260,7 @@ impl<'a> From<&'a Held> for WorkFacts<'a> {
                 nested: only.nested,
                 staged: only.staged,
                 worktrees: only.worktrees,
+                unsaved: only.unsaved,
                 stashed: only.stashed,
                 operation: only.operation.as_deref(),
             },

@@ -28,6 +28,8 @@ pub struct Report {
     pub untracked: usize,
     /// How many of those are repositories of their own with work, in any worktree; submodules count.
     pub nested: usize,
+    /// Where those are: full paths.
+    pub repositories: Vec<String>,
     /// The stash, the newest entry first.
     pub stash: Vec<String>,
     /// How many commits the host did not have when the container asked it last.
@@ -40,6 +42,10 @@ pub struct Report {
     pub staged: Vec<(usize, String)>,
     /// The uncommitted states of other worktrees.
     pub worktrees: Vec<Worktree>,
+    /// Files that are in the tree as they are, without their filters: full paths.
+    pub raw: Vec<String>,
+    /// Files that cannot be saved: full paths. Known once the uncommitted state was weighed.
+    pub unsaved: Vec<String>,
     /// What runs in the session.
     pub runs: Vec<String>,
     /// The uncommitted state as a tree, if that was asked for.
@@ -150,6 +156,9 @@ impl Report {
                     path,
                 })?);
             }
+            "repository" => self.repositories.push(value.to_owned()),
+            "raw" => self.raw.push(value.to_owned()),
+            "unsaved" => self.unsaved.push(value.to_owned()),
             "runs" => self.runs.push(value.to_owned()),
             "tree" => self.tree = Some(id()?),
             "wip" => self.wip = Some(id()?),
@@ -203,7 +212,7 @@ mod tests {
             "dkr-work 1\nbranch fix/it\nhead {a}\nfork {b}\nbase {b}\nahead 1\noperation rebase\n\
              operation merge {b}\nuntracked 1\nchanged        2\nnested 0\nstash {b}\ncommits 1\ncommit {a}\n\
              tip {a} refs/heads/fix/it\ntip {b} refs/tags/v1\nuntracked 1\nnested 1\n\
-             worktree 3 {b} /a b\nstaged 2 {a}\nruns vim\ntree {b}\nwip {a}\nhave {b}\n"
+             worktree 3 {b} /a b\nstaged 2 {a}\nraw /r\nunsaved /u v\nrepository /n\nruns vim\ntree {b}\nwip {a}\nhave {b}\n"
         );
         let report = Report::parse(&text).unwrap();
         assert_eq!(report.branch.as_deref(), Some("fix/it"));
@@ -218,6 +227,8 @@ mod tests {
         assert_eq!((worktree.files, &*worktree.path), (3, "/a b"));
         assert_eq!(report.ends().collect::<Vec<_>>(), [&a, &b, &b, &b, &a]);
         assert_eq!(report.staged, [(2, a.clone())]);
+        assert_eq!((&*report.raw[0], &*report.unsaved[0]), ("/r", "/u v"));
+        assert_eq!(report.repositories, ["/n"]);
         assert_eq!(report.tips[0], (a.clone(), "refs/heads/fix/it".to_owned()));
         assert_eq!(report.listed, [a]);
         assert!(report.is_dirty());

@@ -30,6 +30,8 @@ pub struct OnlyThere {
     pub staged: usize,
     /// Changed and new files of other worktrees.
     pub worktrees: usize,
+    /// Files that were changed or are new, and are left when the rest is taken, as git cannot save them.
+    pub unsaved: usize,
     /// Entries of the stash.
     pub stashed: usize,
     /// An operation that is in progress.
@@ -53,6 +55,11 @@ impl OnlyThere {
         };
         let is_taken = host.wip.as_ref().is_some_and(is_wip);
         let files = |count| if is_taken { 0 } else { count };
+        // Until the rest is taken they are among the changed and new ones.
+        let unsaved = match is_taken || !report.is_dirty() {
+            true => report.unsaved.len(),
+            false => 0,
+        };
         let stash = report.stash.iter();
         let staged = report.staged.iter().filter(|(_, id)| !safe(&id));
         let is_safe = |operation: &&Operation| {
@@ -66,6 +73,7 @@ impl OnlyThere {
             commits,
             staged: staged.map(|(files, _)| files).sum(),
             worktrees: worktrees.map(|worktree| worktree.files).sum(),
+            unsaved,
             stashed: stash.filter(|id| !safe(id)).count(),
             operation: operations
                 .find(|operation| !is_safe(operation))
@@ -80,7 +88,7 @@ impl OnlyThere {
 
     /// How many files there are, in all worktrees; a repository in them counts as one.
     pub fn files(&self) -> usize {
-        self.changed + self.untracked + self.nested + self.worktrees
+        self.changed + self.untracked + self.nested + self.worktrees + self.unsaved
     }
 
     /// What there is: `2 changed files, 1 commit`.
@@ -108,6 +116,11 @@ impl OnlyThere {
                 self.worktrees,
                 "changed file in another worktree",
                 "changed files in other worktrees",
+            ),
+            some(
+                self.unsaved,
+                "file that git cannot save",
+                "files that git cannot save",
             ),
             some(self.stashed, "entry of the stash", "entries of the stash"),
             self.operation.as_ref().map(|name| match &**name {
@@ -234,6 +247,24 @@ mod tests {
         };
         let only = OnlyThere::of(&nested, &host("t", "h"));
         assert_eq!(only.describe(), "1 repository within the repository");
+    }
+
+    #[test]
+    fn what_cannot_be_saved_is_left_when_the_rest_is_taken() {
+        let report = Report {
+            unsaved: vec!["/workspace/a".into()],
+            ..dirty()
+        };
+        let only = |host: &OnHost| OnlyThere::of(&report, host).describe();
+        assert_eq!(
+            only(&OnHost::default()),
+            "2 changed files and 1 untracked file"
+        );
+        let host = OnHost {
+            wip: Some(("t".into(), "h".into())),
+            ..OnHost::default()
+        };
+        assert_eq!(only(&host), "1 file that git cannot save");
     }
 
     #[test]

@@ -58,6 +58,10 @@ pub struct Outcome {
     pub taken: Vec<Taken>,
     /// What could not be taken.
     pub left: OnlyThere,
+    /// Files that were taken as they are, without their filters: full paths.
+    pub raw: Vec<String>,
+    /// Repositories in the repository and files that git cannot save: full paths.
+    pub untaken: Vec<String>,
 }
 
 /// Takes the work of a container. With `force`, its branch takes the place of one on the host that
@@ -101,7 +105,13 @@ async fn take_awake(
         delivered.map_err(|error| refused(error, container, &places))?;
     }
     let left = OnlyThere::of(&report, &on_host(Some(repo), &places, &report));
-    Ok(Outcome { taken, left })
+    let untaken = [report.repositories, report.unsaved].concat();
+    Ok(Outcome {
+        taken,
+        left,
+        raw: report.raw,
+        untaken,
+    })
 }
 
 async fn snapshot(probe: &Probe<'_>, container: &ListedContainer) -> Result<Report> {

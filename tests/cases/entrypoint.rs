@@ -18,7 +18,8 @@ exec env -i PATH="$PATH" HOME=/home/test ASSETS="$3" timeout 180 chroot "$2/root
 const IMAGE: &str = r#"
 lib=/usr/local/lib/dkr
 mkdir -p "$lib" "$HOME"
-for file in entrypoint.sh attach.sh move.sh work.sh term.sh tmux.conf gitconfig; do
+for file in entrypoint.sh attach.sh move.sh work.sh changes.sh nested.sh save.sh commits.sh term.sh tmux.conf \
+    gitconfig workconfig; do
     cp "$ASSETS/$file" "$lib"
 done
 cp "$ASSETS/adjectives.txt" "$lib/adjectives"
@@ -41,7 +42,9 @@ git clone -q -o host /srv/host.git /workspace
 inside update-ref refs/dkr/baked HEAD
 mkdir /outside && cd /workspace
 export DKR_BRANCH=main DKR_REF=refs/heads/main DKR_WORK_BRANCH=work
-start() { "$lib/entrypoint.sh" "$@" 2>/outside/messages; }
+# What is there before the first start is the image's.
+baked() { [ -e .git/dkr-baseline ] || "$lib/work.sh" record; }
+start() { baked && "$lib/entrypoint.sh" "$@" 2>/outside/messages; }
 log() { inside log --format=%s "$@"; }
 "#;
 
@@ -77,6 +80,7 @@ fn a_known_tip_is_taken_without_the_host_and_with_few_git_processes() {
         r#"
 tip=$(git rev-parse HEAD)
 mv /srv/host.git /srv/gone
+baked
 mkdir /counting
 printf '#!/bin/sh\necho . >>/outside/count\nexec %s "$@"\n' "$(command -v git)" >/counting/git
 chmod +x /counting/git

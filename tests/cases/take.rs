@@ -186,8 +186,9 @@ fn what_is_on_no_branch_is_taken_too() {
         git commit -q -m inner; git push -q; echo new >new";
     start(&t, &repo, &["--name", &name], &["sh", "-ec", script]).success();
     let taken = t.dkr(["take", &name]).success();
-    let left = "still has 1 repository within the repository: it is not taken";
+    let left = "still has 1 repository within the repository: `/workspace/inner`";
     taken.stderr_has(left);
+    taken.stderr_has(":/workspace/inner FOLDER` copies it\n");
     t.dkr(["take", &name]).success().stderr_has(left);
     let refused = t.dkr(["rm", &name]).failure(1);
     refused.stderr_has("has 1 repository within the repository\n");

@@ -80,7 +80,7 @@ report report",
     );
     assert_eq!(
         printed,
-        "ahead 2\noperation merge\nuntracked 2\nchanged 1\nnested 1\nstash ID\ncommits 2\n\
+        "ahead 2\noperation merge\nuntracked 2\nchanged 1\nnested 1\nrepository /workspace/inner\nstash ID\ncommits 2\n\
          commit ID\ncommit ID\ntip ID HEAD\ntip ID refs/heads/topic\ntip ID refs/heads/work\n"
     );
 }
@@ -307,6 +307,7 @@ git show --format=%B --name-status "$id"
         format!(
             "{branch}commits 2\ncommit ID\ncommit ID\ntip ID worktrees/gone/HEAD\n\
              tip ID worktrees/inner/HEAD\nuntracked 1\nnested 1\n\
+             repository /outside/outer/nested\n\
              worktree 2 ID /outside/outer\n\
              Uncommitted work of topic\n\nWorktree: /outside/outer\n\n\nA\ta b\nM\tother\n"
         )

@@ -1,0 +1,260 @@
+# shellcheck shell=sh
+# Sourced by work.sh: which files of a worktree differ from the commit of its HEAD, and from what the
+# image held. Lists have a path a line, sorted, as git quotes it; all are in $lists:
+#
+#   changed, gone, new   files that differ, that are gone, and that no commit has
+#   staged               what only the index holds: the mode, the id and the path
+#   index                the index as a file, without marks that hide changes
+#   stages               the entries of an index that holds conflicts
+# shellcheck disable=SC2030,SC2031,SC2154 # variables of work.sh
+
+: "${workspace:?is set by the script that reads this}"
+baseline=$workspace/.git/dkr-baseline
+many=1000 # files that are read again without a look at their times
+
+# The folders of the other worktrees.
+list_worktrees() {
+    : >"$scratch/worktrees"
+    [ -d .git/worktrees ] || return 0
+    git worktree list --porcelain >"$scratch/all" || exit
+    sed -n '2,$s/^worktree //p' "$scratch/all" >"$scratch/worktrees"
+}
+
+# list_changes FOLDER: the lists of the worktree here, without what was recorded of FOLDER.
+list_changes() {
+    compare_files && subtract_baseline "$1" || exit
+}
+
+# What differs, whatever the image held.
+compare_files() {
+    GIT_INDEX_FILE=$lists/index
+    export GIT_INDEX_FILE
+    make_lists
+    status=$?
+    unset GIT_INDEX_FILE
+    return "$status"
+}
+
+make_lists() {
+    copy_index || return
+    git diff-index --cached --raw --no-abbrev --no-renames --ita-invisible-in-index --ignore-submodules=none "$head" -- >"$lists/indexed" &&
+        compare_with_index || return
+    paths_of '[MTA]' differing | sort >"$lists/unlike-index"
+    paths_of D differing | sort >"$lists/absent"
+    paths_of A indexed | sort >"$lists/added"
+    paths_of D indexed | sort >"$lists/removed"
+    take_index_back && compare_with_index || return
+    # Files are compared with the commit now; what only the index has is new as long as it is there.
+    {
+        paths_of '[MTA]' differing
+        comm -23 "$lists/added" "$lists/absent"
+    } | sort -u >"$lists/changed"
+    paths_of D differing | sort >"$lists/missing"
+    comm -23 "$lists/missing" "$lists/added" >"$lists/gone"
+    leave_sparse_out || return
+    git ls-files --others --exclude-standard >"$lists/others" || return
+    grep -v '/"\{0,1\}$' "$lists/others" | sort >"$lists/new"
+    list_staged
+}
+
+# paths_of STATUS LIST: of raw lines of git's.
+paths_of() {
+    sed -n "s/^:[0-7]* [0-7]* [0-9a-f]* [0-9a-f]* $1	//p" "$lists/$2"
+}
+
+# Copies the index here without what hides files and without conflicts. An index that cannot be read
+# counts as that of the commit. Whenever git writes an index, it compares files that are as young.
+copy_index() {
+    rm -f "$lists/index"
+    : >"$lists/stages"
+    own=$(git_dir .)/index
+    # Its time counts.
+    if [ ! -e "$own" ] || ! cp -p "$own" "$lists/index" || ! git ls-files -v >"$lists/flags" 2>/dev/null; then
+        rm -f "$lists/index"
+        without_filters read-tree "$head"
+        return
+    fi
+    sed -n 's/^[a-zS] //p' "$lists/flags" >"$lists/flagged"
+    if [ -s "$lists/flagged" ]; then
+        without_filters update-index --no-assume-unchanged --stdin <"$lists/flagged" &&
+            without_filters update-index --no-skip-worktree --stdin <"$lists/flagged" || return
+    fi
+    ! grep -q '^[Mm] ' "$lists/flags" || {
+        git ls-files --unmerged >"$lists/stages" || return
+        sed 's/^[^	]*	//' "$lists/stages" | without_filters update-index --force-remove --stdin
+    }
+}
+
+# Writes raw lines of the files that differ from the copied index to $lists/differing. An index that
+# came through an archive, as in an image that was pulled, knows none of the files by their inode; those
+# that nobody has changed since the start are not read again then.
+compare_with_index() {
+    check=default
+    [ -s "$started" ] || check=minimal # nobody has hidden anything in a build
+    without_filters -c core.checkStat="$check" -c core.trustctime=true diff-files --raw --no-abbrev --no-renames \
+        --ignore-submodules=dirty >"$lists/touched" || return
+    : >"$lists/differing"
+    [ -s "$lists/touched" ] || return 0
+    suspects=touched
+    if [ "$(lines "$lists/touched")" -gt "$many" ] && find_newer; then
+        suspects=newer-touched
+    fi
+    # An entry without a time is compared by what the file holds.
+    sed -n 's/^:\([0-7]*\) [0-7]* \([0-9a-f]*\) [0-9a-f]* [MT]	/\1 \2	/p' "$lists/$suspects" |
+        without_filters update-index --index-info || return
+    refresh && "$compare" diff-files --raw --no-abbrev --no-renames --ignore-submodules=dirty >"$lists/differing"
+}
+
+# Chooses of the touched files those that may have been changed since the start. A file that was just gone
+# has the time of its folder.
+find_newer() {
+    [ -s "$started" ] && [ "$(date +%s)" -ge "$(stat -c %Y "$started")" ] || return
+    find . -name .git -prune -o -cnewer "$started" -print >"$lists/newer" 2>/dev/null || return
+    sed 's|^\./|	|' "$lists/newer" >"$lists/patterns"
+    {
+        grep -F -f "$lists/patterns" "$lists/touched"
+        grep '	"' "$lists/touched" # quoted
+    } >"$lists/newer-touched"
+    return 0
+}
+
+# Compares the files whose times the index does not know. A filter that fails ends git: then all that files
+# hold is compared, by $compare.
+refresh() {
+    for compare in limited without_filters; do
+        "$compare" update-index -q --refresh >/dev/null 2>&1
+        [ $? -gt 1 ] || return 0
+        rm -f "$GIT_INDEX_FILE.lock"
+    done
+    fail "git cannot compare the files in $(pwd) with its index"
+}
+
+# Has the copied index hold what the commit does, and what is only in it.
+take_index_back() {
+    [ -s "$lists/indexed" ] || return 0
+    sed -n 's/^:\([0-7]*\) [0-7]* \([0-9a-f]*\) [0-9a-f]* [MTD]	/\1 \2	/p' "$lists/indexed" |
+        without_filters update-index --replace --index-info
+}
+
+# What a sparse checkout leaves out is not gone. git tells it only where it may change a work tree: that is
+# an empty folder here.
+leave_sparse_out() {
+    [ -s "$lists/gone" ] && [ "$(git config --type=bool core.sparseCheckout)" = true ] || return 0
+    mkdir -p "$scratch/empty" && cp -p "$lists/index" "$lists/sparse" || return
+    (
+        GIT_DIR=$(git_dir .) GIT_WORK_TREE=$scratch/empty GIT_INDEX_FILE=$lists/sparse
+        export GIT_DIR GIT_WORK_TREE GIT_INDEX_FILE
+        git read-tree -m -u "$head" && git ls-files -v >"$lists/flags"
+    ) || return
+    sed -n 's/^[Ss] //p' "$lists/flags" | sort >"$lists/excluded"
+    subtract gone "$lists/excluded"
+}
+
+# Of what the index holds unlike the commit: that which the file does not, and removed files that are
+# there. Conflicts count if no operation says where they come from.
+list_staged() {
+    paths_of '[MTA]' indexed | sort >"$lists/set"
+    sed 's/^[^	]*	//' "$lists/stages" | sort -u >"$lists/unmerged"
+    {
+        sort -u "$lists/unlike-index" "$lists/absent" | comm -12 "$lists/set" -
+        comm -23 "$lists/removed" "$lists/missing" | comm -23 - "$lists/unmerged"
+        [ -n "$(operation "$(git_dir .)")" ] || cat "$lists/unmerged"
+    } | sed 's/.*/	&	/' >"$lists/only-index"
+    list_entries
+    : >"$lists/staged"
+    [ ! -s "$lists/only-index" ] || grep -F -f "$lists/only-index" "$lists/entries" >"$lists/staged"
+    return 0
+}
+
+# What the index holds unlike the commit, as lines `<tab>PATH<tab>MODE ID [STAGE]`; MODE is 000000 for
+# what is removed.
+list_entries() {
+    {
+        sed 's/^:[0-7]* \([0-7]*\) [0-9a-f]* \([0-9a-f]*\) .	\(.*\)/	\3	\1 \2/' "$lists/indexed"
+        sed 's/^\([0-7]* [0-9a-f]* [123]\)	\(.*\)/	\2	\1/' "$lists/stages"
+    } | sort >"$lists/entries"
+}
+
+# recorded FOLDER: where what the image held of that repository stands, in $record; empty: nowhere.
+recorded() {
+    record=$(grep -n -xF -e "$1" "$baseline/places" 2>/dev/null | head -n 1)
+    record=${record:+$baseline/${record%%:*}}
+}
+
+# Takes what the image held from the lists.
+subtract_baseline() {
+    recorded "$1"
+    [ -n "$record" ] || return 0
+    subtract staged "$record/staged"
+    subtract gone "$record/gone"
+    [ -s "$record/files" ] && { [ -s "$lists/changed" ] || [ -s "$lists/new" ]; } || return 0
+    list_unaltered || return
+    subtract changed "$lists/unaltered"
+    subtract new "$lists/unaltered"
+}
+
+# subtract LIST FROM: takes sorted lines from a list.
+subtract() {
+    [ -s "$2" ] || return 0
+    comm -23 "$lists/$1" "$2" >"$lists/rest" && mv "$lists/rest" "$lists/$1"
+}
+
+strictly() {
+    without_filters -c core.checkStat=default -c core.trustctime=true "$@"
+}
+
+# The files that are as in the record, whose times are brought up to date: they are not read again then.
+list_unaltered() {
+    cp -p "$record/files" "$lists/recorded" || return
+    with_index "$lists/recorded" strictly update-index -q --refresh >/dev/null 2>&1
+    with_index "$lists/recorded" strictly diff-files --name-only --ignore-submodules=dirty >"$lists/altered" &&
+        with_index "$lists/recorded" git ls-files >"$lists/all" || return
+    sort -o "$lists/altered" "$lists/altered" && sort -o "$lists/all" "$lists/all" &&
+        comm -23 "$lists/all" "$lists/altered" >"$lists/unaltered" || return
+    cmp -s "$lists/recorded" "$record/files" || {
+        cp -p "$lists/recorded" "$record/files.new" && mv "$record/files.new" "$record/files"
+    } 2>/dev/null || :
+}
+
+# --- the record ----------------------------------------------------------------------------------
+
+# Writes down what is there.
+record() {
+    new=$baseline.new
+    rm -rf "$new" && mkdir "$new" && : >"$new/places" || exit
+    record_worktree "$workspace" || exit
+    while IFS= read -r folder; do
+        [ ! -d "$folder" ] || in_worktree "$folder" record_worktree "$folder" </dev/null || exit
+    done <"$scratch/worktrees"
+    record_modules
+    list_refs >"$new/refs" && list_stash >"$new/stash" || exit
+    check_disk
+    rm -rf "$baseline" && mv "$new" "$baseline"
+}
+
+record_worktree() {
+    compare_files && write_record "$1" && list_repositories || exit
+    while IFS= read -r path; do
+        # What cannot be recorded counts as work.
+        record_repository "$1" "$path" </dev/null || :
+    done <"$lists/repositories"
+}
+
+# write_record FOLDER: writes down the lists, as those of the repository there; $place is where.
+write_record() {
+    new_place "$1"
+    cp "$lists/gone" "$place" && sort -u "$lists/entries" >"$place/staged" &&
+        sort -m "$lists/changed" "$lists/new" >"$lists/present" || return
+    [ -s "$lists/present" ] || return 0
+    with_index "$place/files" without_filters update-index --add --info-only --stdin <"$lists/present" || {
+        rm -f "$place/files"
+        echo "git cannot record the files in $1 that are not as in the commit: all of them will count as work" >&2
+    }
+}
+
+# new_place NAME: a folder for what is recorded of it, in $place.
+new_place() {
+    echo "$1" >>"$new/places"
+    place=$new/$(lines "$new/places")
+    mkdir "$place" || exit
+}
