@@ -14,12 +14,16 @@ fn kill(running: &Running) {
 }
 
 /// Runs dkr again and again, killed after one more request each time, until it ends by itself. `check`
-/// says what must be true after each kill; it gets the request.
-fn after_each_step(dkr: impl Fn() -> Invocation, mut check: impl FnMut(&str)) -> usize {
-    // A process that dkr left behind goes on asking its engine.
-    let mut engines = Vec::new();
+/// says what must be true after each kill; it gets the request. A process that dkr left behind goes on
+/// asking its engine, so `engines` has to outlive the sandbox.
+fn after_each_step(
+    engines: &mut Vec<StallingEngine>,
+    dkr: impl Fn() -> Invocation,
+    mut check: impl FnMut(&str),
+) -> usize {
     for step in 0.. {
-        let engine = StallingEngine::at(step);
+        engines.push(StallingEngine::at(step));
+        let engine = engines.last().expect("it was just pushed");
         let running =
             std::cell::RefCell::new(Some(dkr().env("DOCKER_HOST", engine.host()).spawn()));
         let ended = || {
@@ -30,6 +34,7 @@ fn after_each_step(dkr: impl Fn() -> Invocation, mut check: impl FnMut(&str)) ->
         let running = running.take().expect("it was just started");
         let Some(request) = stalled else {
             let output = running.wait();
+            engine.heal();
             assert_eq!(output.code, Some(0), "{output}");
             return step;
         };
@@ -38,8 +43,7 @@ fn after_each_step(dkr: impl Fn() -> Invocation, mut check: impl FnMut(&str)) ->
         // It was another process of dkr that asked, and this one did not wait for it.
         let is_whole = ended.code == Some(0);
         assert!(is_whole || ended.signal().is_some(), "{request}: {ended}");
-        engine.hang_up();
-        engines.push(engine);
+        engine.heal();
         check(&request);
     }
     unreachable!("every command ends")
@@ -47,6 +51,7 @@ fn after_each_step(dkr: impl Fn() -> Invocation, mut check: impl FnMut(&str)) ->
 
 #[test]
 fn a_start_that_is_killed_after_any_step_can_be_gone_on_with() {
+    let mut engines = Vec::new();
     let t = Sandbox::new();
     let repo = baked(&t);
     let name = t.unique("half");
@@ -60,7 +65,7 @@ fn a_start_that_is_killed_after_any_step_can_be_gone_on_with() {
             &["sh", "-c", "echo x >work; sleep 1000"],
         )
     };
-    let steps = after_each_step(dkr, |request| {
+    let steps = after_each_step(&mut engines, dkr, |request| {
         if state(&name).is_none() {
             return;
         }
@@ -80,6 +85,7 @@ fn a_start_that_is_killed_after_any_step_can_be_gone_on_with() {
 
 #[test]
 fn a_bake_that_is_killed_after_any_step_is_made_good_by_the_next_command() {
+    let mut engines = Vec::new();
     let t = Sandbox::new();
     let repo = baked(&t);
     let moving = t
@@ -90,6 +96,7 @@ fn a_bake_that_is_killed_after_any_step_is_made_good_by_the_next_command() {
     let moving = moving.unwrap();
     let mut built = 0;
     let steps = after_each_step(
+        &mut engines,
         || {
             t.dkr(["update-image", "--transport", "session", "--force"])
                 .in_dir(&repo)
