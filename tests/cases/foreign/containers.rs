@@ -178,7 +178,8 @@ fn a_start_on_an_engine_elsewhere_is_written_down_too() {
     let bin = t.path().join("bin");
     fs::create_dir(&bin).unwrap();
     let socket = Api::of_machine().socket().display().to_string();
-    let dial = format!("#!/bin/sh\nexec socat - UNIX-CONNECT:{socket}\n");
+    // Once dkr has said all, socat alone would wait half a second for what the engine still answers.
+    let dial = format!("#!/bin/sh\nexec socat -t 60 - UNIX-CONNECT:{socket}\n");
     write_program(&bin.join("ssh"), &dial);
     let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
     let far = |arguments: &[&str]| {
