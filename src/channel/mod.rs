@@ -11,12 +11,14 @@ mod container;
 mod folder;
 mod log;
 mod process;
+mod records;
 mod remote;
 mod server;
 #[cfg(test)]
 mod tests;
 
 pub use container::{ContainerState, Patience, wait_for_end};
-pub use folder::{Channel, Folder, Hold, orphans, records, sweep};
+pub use folder::{Channel, Folder, Hold};
 pub use process::{COMMAND, ensure_running, run};
+pub use records::{orphans, records, sweep};
 pub use remote::{CONNECT_PATH, CONNECT_SCRIPT, MOUNT_POINT, REMOTE_CONFIG};
