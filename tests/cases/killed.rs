@@ -2,8 +2,9 @@
 //! is lost, and the next commands find and mend what was half done.
 
 use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
 
-use super::containers::{baked, state};
+use super::containers::{baked, inside, state};
 use super::start_image::start;
 use crate::support::{Api, Invocation, Running, Sandbox, StallingEngine};
 
@@ -117,4 +118,39 @@ fn a_bake_that_is_killed_after_any_step_is_made_good_by_the_next_command() {
         },
     );
     assert!(built > 1, "none of {steps} steps was after a build");
+}
+
+#[test]
+fn a_look_that_is_killed_after_any_step_leaves_a_container_at_rest_that_can_be_gone_on_with() {
+    let mut engines = Vec::new();
+    let t = Sandbox::new();
+    let repo = baked(&t);
+    let name = t.unique("looked");
+    let path = repo.path().to_str().unwrap();
+    // What it is wished to be when it ends does not count as long as nobody ends it.
+    let start = ["start-image", path, "main", "--name", &name, "--detach"];
+    let come_back = || t.dkr(start).success();
+    t.dkr([&start[..], &["--rm"]].concat()).success();
+    inside(&t, &name, "echo x >work");
+    let end = || {
+        let api = Api::of_machine();
+        api.post(&format!("/containers/{name}/kill"), &Value::Null);
+        api.post(&format!("/containers/{name}/wait"), &Value::Null);
+    };
+    end();
+    let mut looked = 0;
+    let steps = after_each_step(
+        &mut engines,
+        || t.dkr(["diff", &name]),
+        |request| {
+            looked += 1;
+            t.dkr(["ps"]).success();
+            assert_eq!(state(&name).as_deref(), Some("exited"), "{request}");
+            come_back();
+            inside(&t, &name, "tmux has-session -t main && cat work");
+            end();
+        },
+    );
+    assert!(looked > 5, "{looked} of {steps} steps");
+    t.dkr(["rm", "--force", &name]).success();
 }
