@@ -254,7 +254,7 @@ fn what_only_a_container_of_dkrs_has_is_not_handed_on_by_its_image() {
     let second = ended(&t, copy, &t.unique("copy"), json!({}));
     let moment = json!({"dkr.temporary": labels["dkr.image"]});
     let third = ended(&t, copy, &t.unique("moment"), moment);
-    assert_eq!(ps(), [id.clone()]);
+    assert_eq!(ps(), [id.as_str()]);
 
     // As the record is left by a dkr that is killed when it has made the container.
     let file = t.path().join("state/dkr/channels").join(record);
@@ -266,7 +266,7 @@ fn what_only_a_container_of_dkrs_has_is_not_handed_on_by_its_image() {
         fs::write(&file, record.to_string()).unwrap();
     };
     forget();
-    assert_eq!(ps(), [id.clone()]);
+    assert_eq!(ps(), [id.as_str()]);
     assert_eq!(container(), json!(id));
     api.delete(&format!("/containers/{id}?force=1"));
     forget();
