@@ -214,7 +214,7 @@ impl Lab {
 
     /// Every container of the repository, as the engine lists it.
     pub fn listed(&self) -> Vec<Value> {
-        let output = self.ok(&["ps", "--json"]);
+        let output = self.ok(&["ps", "--json", "."]);
         serde_json::from_str(&output.stdout).expect("it is JSON")
     }
 }

@@ -236,7 +236,7 @@ fn what_only_a_container_of_dkrs_has_is_not_handed_on_by_its_image() {
     let start = [&start[..], &["--", "sh", "-c", work]].concat();
     t.dkr(start).in_dir(&repo).success();
     let ps = || {
-        let ps = t.dkr(["ps", "-q"]).in_dir(&repo).success();
+        let ps = t.dkr(["ps", "-q", "."]).in_dir(&repo).success();
         ps.stdout.lines().map(str::to_owned).collect::<Vec<_>>()
     };
     let [id] = &ps()[..] else {
