@@ -11,10 +11,11 @@
 //! - `bake`: what creating and updating an image share: which commit, which Dockerfile, which
 //!   labels and tags, one build at a time.
 //! - `inventory`, `doctor`: what there is, what of it can go, and whether everything works.
-//! - `work`: what work containers hold, what of it is nowhere else, and bringing it to the host.
+//! - `work`: what work containers hold, what of it is nowhere else, and bringing it to the host; also what
+//!   a killed dkr left half done about containers.
 //! - `build`: one build on an engine: the context, BuildKit's session that answers the build's
 //!   questions (SSH agent, registry credentials), and the events it reports.
-//! - `channel`: the git channel of a running container.
+//! - `channel`: the git channel of a running container, and the record of its start.
 //! - `engine`, `git`, `conf`: the outside world: a Docker Engine, the user's repository, the two
 //!   configuration files. They know nothing of each other.
 //! - `dockerfile`, `image`: pure: the text of a Dockerfile; labels, tags, search, staleness.
@@ -31,6 +32,7 @@
 //!   disk, layer, label, environment or log.
 //! - There is no database of images: a tag of its own makes an image dkr's, its labels say what it is, and
 //!   what anybody else can label decides nothing. Each start leaves a record in the user's state folder.
+//! - A dkr may be killed after any step: whatever lists images or containers mends what it left first.
 //!
 //! # Deliberately absent
 //! A docker client, buildx, a daemon of dkr's own, and any change to the user's configuration.

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 use futures_util::future::try_join_all;
 
 use crate::engine::Engine;
@@ -39,26 +39,28 @@ pub async fn list(engine: &Engine) -> Result<Images> {
     let future = images.own.iter();
     let future = future.filter(|image| image.labels.created_at > now);
     let future: Vec<String> = future.map(|image| image.id.clone()).collect();
+    let mut tagged = Vec::new();
     for ids in future.chunks(AT_ONCE) {
-        let clocks = try_join_all(ids.iter().map(|id| clocks(engine, id))).await?;
-        for (id, clocks) in ids.iter().zip(clocks) {
-            images.settle(id, clocks);
-        }
+        tagged.extend(try_join_all(ids.iter().map(|id| tagged_at(engine, id))).await?);
+    }
+    if tagged.is_empty() {
+        return Ok(images);
+    }
+    // Asked afterwards and anew: no image can have been tagged later than that.
+    let engine = engine.clock().await?;
+    for (id, tagged_at) in future.iter().zip(tagged) {
+        images.settle(id, Clocks { tagged_at, engine });
     }
     Ok(images)
 }
 
-async fn clocks(engine: &Engine, id: &str) -> Result<Clocks> {
-    let tagged_at = match engine.image(id).await {
-        Ok(details) => details.tagged_at,
-        // It was removed meanwhile.
-        Err(error) if error.kind == Kind::NotFound => None,
-        Err(error) => return Err(error),
-    };
-    Ok(Clocks {
-        tagged_at,
-        engine: engine.info().await?.clock,
-    })
+/// When an image was last tagged; nothing if it was removed meanwhile.
+async fn tagged_at(engine: &Engine, id: &str) -> Result<Option<DateTime<Utc>>> {
+    match engine.image(id).await {
+        Ok(details) => Ok(details.tagged_at),
+        Err(error) if error.kind == Kind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// Which repository and ref hold each tag of dkr's own images.

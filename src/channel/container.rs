@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep};
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep, timeout};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// What an engine says of a container.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,10 +27,23 @@ pub struct Patience {
     pub start: Duration,
     /// For an engine to answer again, which restarts with its containers left running.
     pub engine: Duration,
+    /// For an engine to answer one question.
+    pub answer: Duration,
     /// Between two looks at a container that does not run yet or whose engine does not answer.
     pub often: Duration,
     /// Between two looks at one that runs: only in case its end was missed.
     pub seldom: Duration,
+}
+
+impl Patience {
+    /// Asks an engine something that it answers at once. One that is silent is one that fails.
+    ///
+    /// # Errors
+    /// When it does not answer in time, and as `question` does.
+    pub async fn ask<T>(&self, question: impl Future<Output = Result<T>>) -> Result<T> {
+        let silent = |_| Error::failed("the engine does not answer");
+        timeout(self.answer, question).await.map_err(silent)?
+    }
 }
 
 impl Default for Patience {
@@ -37,6 +51,7 @@ impl Default for Patience {
         Patience {
             start: Duration::from_secs(60),
             engine: Duration::from_secs(15 * 60),
+            answer: Duration::from_secs(30),
             often: Duration::from_secs(1),
             seldom: Duration::from_secs(60),
         }
@@ -47,15 +62,18 @@ impl Default for Patience {
 ///
 /// `inspect` asks the engine what the container is; `next_exit` completes when the container ends
 /// the next time (`POST /containers/{id}/wait?condition=next-exit`), so that a container which is
-/// about to be started can be waited for. Either may fail while the engine restarts.
+/// about to be started can be waited for. Either may fail while the engine restarts; whenever
+/// `next_exit` fails, an end may have been missed, and it is looked at once whether there is one.
 pub async fn wait_for_end(
     patience: &Patience,
     inspect: impl AsyncFn() -> Result<ContainerState>,
     next_exit: impl AsyncFn() -> Result<()>,
 ) -> ContainerState {
+    let doubt = Notify::new();
+    let inspect = async || patience.ask(inspect()).await;
     tokio::select! {
-        () = exit(patience, &next_exit) => {}
-        () = absence(patience, &inspect) => {}
+        () = exit(patience, &next_exit, &doubt) => {}
+        () = absence(patience, &inspect, &doubt) => {}
     }
     match inspect().await {
         Ok(ContainerState::Running) | Err(_) => ContainerState::Stopped,
@@ -63,16 +81,21 @@ pub async fn wait_for_end(
     }
 }
 
-/// Completes when `next_exit` does; while it fails, [`absence`] decides.
-async fn exit(patience: &Patience, next_exit: &impl AsyncFn() -> Result<()>) {
+/// Completes when `next_exit` does; while it fails, [`absence`] decides, which is told by `doubt`.
+async fn exit(patience: &Patience, next_exit: &impl AsyncFn() -> Result<()>, doubt: &Notify) {
     while next_exit().await.is_err() {
+        doubt.notify_one();
         sleep(patience.often).await;
     }
 }
 
 /// Completes when the container is gone, has not come to run, has ended unnoticed, or nothing is
-/// known of it for long.
-async fn absence(patience: &Patience, inspect: &impl AsyncFn() -> Result<ContainerState>) {
+/// known of it for long. It is looked at when `doubt` says so, too.
+async fn absence(
+    patience: &Patience,
+    inspect: &impl AsyncFn() -> Result<ContainerState>,
+    doubt: &Notify,
+) {
     let began = Instant::now();
     let mut answered = began;
     loop {
@@ -87,7 +110,10 @@ async fn absence(patience: &Patience, inspect: &impl AsyncFn() -> Result<Contain
             Ok(ContainerState::Running) => patience.seldom,
             Ok(ContainerState::Waiting) | Err(_) => patience.often,
         };
-        sleep(pause).await;
+        tokio::select! {
+            () = sleep(pause) => {}
+            () = doubt.notified() => {}
+        }
     }
 }
 
@@ -105,6 +131,7 @@ mod tests {
         Patience {
             start: 100 * MS,
             engine: 200 * MS,
+            answer: 50 * MS,
             often: MS,
             seldom: 5 * MS,
         }
@@ -157,5 +184,45 @@ mod tests {
         let end = wait_for_end(&patience(), inspect, next_exit).await;
         assert_eq!(end, ContainerState::Stopped);
         assert_eq!(failures.get(), 0);
+    }
+
+    #[tokio::test]
+    async fn an_end_that_was_missed_as_a_connection_was_lost_is_found_at_once() {
+        let patience = Patience {
+            seldom: Duration::from_secs(3600),
+            ..patience()
+        };
+        let asked = Cell::new(0);
+        let next_exit = async || {
+            asked.set(asked.get() + 1);
+            sleep(10 * MS).await;
+            Err(Error::failed("connection lost"))
+        };
+        let inspect = async || {
+            Ok(match asked.get() {
+                0..3 => ContainerState::Running,
+                _ => ContainerState::Gone,
+            })
+        };
+        let end = wait_for_end(&patience, inspect, next_exit);
+        let end = timeout(Duration::from_secs(30), end).await;
+        assert_eq!(end.unwrap(), ContainerState::Gone);
+    }
+
+    #[tokio::test]
+    async fn an_engine_that_is_silent_is_given_up_as_one_that_fails() {
+        let asked = Cell::new(0);
+        let inspect = async || {
+            asked.set(asked.get() + 1);
+            match asked.get() {
+                1 => Ok(ContainerState::Running),
+                _ => pending().await,
+            }
+        };
+        let (patience, began) = (patience(), Instant::now());
+        let end = wait_for_end(&patience, inspect, pending);
+        let end = timeout(Duration::from_secs(30), end).await;
+        assert_eq!(end.unwrap(), ContainerState::Stopped);
+        assert!(began.elapsed() >= 200 * MS, "{:?}", began.elapsed());
     }
 }

@@ -83,16 +83,13 @@ pub struct Hold {
     _file: File,
 }
 
-/// A folder without a description that is younger belongs to a container being created.
-const CREATION_TIME: Duration = Duration::from_secs(60 * 60);
-
 impl Folder {
     /// Makes a new folder, for a container that is about to be created.
     ///
     /// # Errors
     /// When there is no state directory, or it cannot be written.
     pub fn create(env: &Env) -> Result<Self> {
-        let channels = channels(env)?;
+        let channels = super::records::channels(env)?;
         let root = channels.join(format!("{:012x}", rand::random::<u64>() >> 16));
         let folder = Folder { root };
         let made = || {
@@ -129,7 +126,7 @@ impl Folder {
     /// # Errors
     /// When there is no state directory.
     pub fn of_container(env: &Env, container: &str) -> Result<Option<Self>> {
-        let found = all(env)?.into_iter().find(|folder| {
+        let found = super::records::all(env)?.into_iter().find(|folder| {
             let channel = folder.channel();
             channel.is_ok_and(|channel| channel.container == container)
         });
@@ -274,84 +271,10 @@ pub(super) const SERVING: &str = "serving.lock";
 pub(super) const READY: &str = "ready.lock";
 
 /// Held by every dkr that sees to the container, and by that process when it does.
-const HELD: &str = "held.lock";
+pub(super) const HELD: &str = "held.lock";
 
 /// How often a lock is looked at that is waited for: a start waits for some of them.
 pub(super) const LOCK_INTERVAL: Duration = Duration::from_millis(2);
-
-/// Removes the folders of containers that no longer exist on the engine of these names, and those
-/// that were made for containers that never came to be. What cannot be decided stays. Gives their
-/// number.
-///
-/// # Errors
-/// When there is no state directory.
-pub async fn sweep(
-    env: &Env,
-    names: &[String],
-    exists: impl AsyncFn(&str) -> Result<bool>,
-) -> Result<usize> {
-    let mut swept = 0;
-    for folder in all(env)? {
-        if !matches!(folder.try_lock(SERVING), Ok(Some(_))) {
-            continue;
-        }
-        let stale = match folder.channel() {
-            Ok(channel) if channel.container.is_empty() => folder.age() > CREATION_TIME,
-            Ok(channel) if names.contains(&channel.engine) => {
-                matches!(exists(&channel.container).await, Ok(false))
-            }
-            Ok(_) => false,
-            Err(_) => folder.age() > CREATION_TIME,
-        };
-        if stale && folder.remove().is_ok() {
-            swept += 1;
-        }
-    }
-    Ok(swept)
-}
-
-impl Folder {
-    fn age(&self) -> Duration {
-        let made = fs::metadata(self.mount_source()).and_then(|found| found.modified());
-        let age = made.ok().and_then(|made| made.elapsed().ok());
-        age.unwrap_or_default()
-    }
-}
-
-/// The folders that were planned for containers by a dkr that was killed before it could say which
-/// they are.
-pub fn orphans(env: &Env) -> Vec<Folder> {
-    let mut folders = all(env).unwrap_or_default();
-    folders.retain(|folder| {
-        let planned = |channel: Channel| channel.container.is_empty();
-        folder.channel().is_ok_and(planned) && matches!(folder.try_lock(HELD), Ok(Some(_)))
-    });
-    folders
-}
-
-/// The records of all containers; those that cannot be read are left out.
-pub fn records(env: &Env) -> Vec<Channel> {
-    let folders = all(env).unwrap_or_default().into_iter();
-    folders.filter_map(|folder| folder.channel().ok()).collect()
-}
-
-fn all(env: &Env) -> Result<Vec<Folder>> {
-    let Ok(entries) = fs::read_dir(channels(env)?) else {
-        return Ok(Vec::new());
-    };
-    let roots = entries.filter_map(|entry| Some(entry.ok()?.path()));
-    Ok(roots.filter_map(|root| Folder::open(&root).ok()).collect())
-}
-
-/// Where the folders of all channels are.
-fn channels(env: &Env) -> Result<PathBuf> {
-    let state = env.state_dir().ok_or_else(|| {
-        Error::failed("cannot find the user's state directory")
-            .cause("neither `XDG_STATE_HOME` nor `HOME` is set to an absolute path")
-            .hint("set `XDG_STATE_HOME`")
-    })?;
-    Ok(state.join("channels"))
-}
 
 #[cfg(test)]
 mod tests {
@@ -379,15 +302,5 @@ mod tests {
             ..read(r#""/r/linux/.git""#)
         };
         assert_eq!(channel.repository().as_deref(), Some("/r/link"));
-    }
-
-    #[test]
-    fn records_that_cannot_be_read_are_left_out() {
-        let state = tempfile::tempdir().unwrap();
-        let env = Env::from_iter([("XDG_STATE_HOME", state.path().to_str().unwrap())]);
-        assert!(records(&env).is_empty() && records(&Env::default()).is_empty());
-        let folder = Folder::create(&env).unwrap();
-        fs::write(folder.description(), "{").unwrap();
-        assert!(records(&env).is_empty());
     }
 }

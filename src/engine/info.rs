@@ -29,8 +29,6 @@ pub struct EngineInfo {
     pub data_root: String,
     /// Whether images are kept in containerd's store.
     pub containerd_store: bool,
-    /// What its clock said.
-    pub clock: Option<DateTime<Utc>>,
 }
 
 /// Where an engine runs, seen from this machine.
@@ -50,12 +48,22 @@ impl Engine {
     /// # Errors
     /// When it does not answer.
     pub async fn info(&self) -> Result<&EngineInfo> {
-        let ask = async || {
-            let info = self.docker().info().await;
-            let attempt = || format!("cannot ask {self} what it is");
-            info.map(EngineInfo::from).map_err(|e| failed(attempt(), e))
-        };
+        let ask = async || self.ask().await.map(EngineInfo::from);
         self.info.get_or_try_init(ask).await
+    }
+
+    /// What its clock says now; none if it does not tell.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub async fn clock(&self) -> Result<Option<DateTime<Utc>>> {
+        let info = self.ask().await?;
+        Ok(info.system_time.as_deref().and_then(time))
+    }
+
+    async fn ask(&self) -> Result<SystemInfo> {
+        let info = self.docker().info().await;
+        info.map_err(|e| failed(format!("cannot ask {self} what it is"), e))
     }
 
     /// The versions of the programs that the engine consists of: `containerd`, `runc` and others,
@@ -92,7 +100,6 @@ impl From<SystemInfo> for EngineInfo {
             architecture: info.architecture.unwrap_or_default(),
             driver: info.driver.unwrap_or_default(),
             data_root: info.docker_root_dir.unwrap_or_default(),
-            clock: info.system_time.as_deref().and_then(time),
             containerd_store: status
                 .iter()
                 .any(|pair| matches!(&pair[..], [key, value] if key == "driver-type" && value == CONTAINERD_STORE)),
@@ -155,11 +162,12 @@ mod tests {
         let engine = Engine::connect(&fake.env()).await.unwrap();
         let info = engine.info().await.unwrap();
         assert!(info.containerd_store);
-        assert_eq!(info.clock.unwrap().timestamp(), 1_767_225_600);
         assert_eq!(
             (&*info.driver, &*info.data_root, &*info.name),
             ("overlayfs", "/d", "vm")
         );
         assert_eq!(engine.location().await.unwrap(), Location::DockerDesktop);
+        let clock = engine.clock().await.unwrap();
+        assert_eq!(clock.unwrap().timestamp(), 1_767_225_600);
     }
 }

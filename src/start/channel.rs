@@ -141,15 +141,18 @@ pub async fn serve(root: &Path, cx: &Context) -> Result<()> {
     let _signals = cx.signals.hand_over()?;
     let folder = Folder::open(root)?;
     let id = ContainerId(folder.channel()?.container);
-    let before = before(&Engine::connect(&cx.env).await?, &id).await?;
+    let patience = Patience::default();
+    let engine = Engine::connect(&cx.env).await?;
+    let before = patience.ask(before(&engine, &id)).await?;
     let ended = async {
         let inspect = async || state(&Engine::connect(&cx.env).await?, &id.0, &before).await;
         let next_exit = async || {
             let engine = Engine::connect(&cx.env).await?;
-            let exit = containers::wait(&engine, &id, WaitFor::NextExit).await?;
+            let begun = containers::wait(&engine, &id, WaitFor::NextExit);
+            let exit = patience.ask(begun).await?;
             exit.status().await.map(drop)
         };
-        wait_for_end(&Patience::default(), inspect, next_exit).await
+        wait_for_end(&patience, inspect, next_exit).await
     };
     if channel::run(root, &cx.env, ended).await? != ContainerState::Stopped {
         return Ok(());
@@ -157,7 +160,7 @@ pub async fn serve(root: &Path, cx: &Context) -> Result<()> {
     let _alone = folder.until_let_go().await?;
     let engine = Engine::connect(&cx.env).await?;
     end_unattended(&engine, &id, cx).await?;
-    match state(&engine, &id.0, &Before::Runs).await? {
+    match patience.ask(state(&engine, &id.0, &Before::Runs)).await? {
         ContainerState::Gone => folder.remove(),
         _ => Ok(()),
     }

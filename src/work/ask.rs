@@ -254,6 +254,29 @@ impl<'a> Probe<'a> {
     }
 }
 
+/// What [`NEXT`] holds for [`Purpose::Rest`].
+const REST: &str = "rest\n";
+
+/// Takes back that the next start of a stopped container is to look into it, if it was never started for
+/// that: whoever starts it next wants to go on with it.
+///
+/// # Errors
+/// When the engine cannot be asked.
+pub async fn forget_rest(engine: &Engine, id: &ContainerId) -> Result<()> {
+    let forgotten = async {
+        let next = read_file(engine, id, &format!("{GIT_DIR}/{NEXT}"), LARGEST).await?;
+        match next.is_some_and(|word| word == REST.as_bytes()) {
+            // The entrypoint takes that for no purpose, and there is no way to remove it.
+            true => write_file(engine, id, GIT_DIR, NEXT, b"").await,
+            false => Ok(()),
+        }
+    };
+    match forgotten.await {
+        Err(error) if error.kind == Kind::NotFound => Ok(()),
+        other => other,
+    }
+}
+
 /// Says what the next start of a stopped container is for.
 ///
 /// # Errors
@@ -263,7 +286,7 @@ pub async fn set_purpose(engine: &Engine, id: &ContainerId, purpose: Purpose) ->
         return Err(error);
     }
     let word = match purpose {
-        Purpose::Rest => "rest\n",
+        Purpose::Rest => REST,
         Purpose::Session => "session\n",
     };
     match write_file(engine, id, GIT_DIR, NEXT, word.as_bytes()).await {

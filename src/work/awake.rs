@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout};
 
+use super::ask::forget_rest;
 use crate::engine::Engine;
 use crate::engine::containers::{self, ContainerId, ContainerState, WaitFor};
 use crate::engine::signals::Signal;
@@ -147,7 +148,9 @@ async fn put_to_sleep(engine: &Engine, id: &ContainerId) -> Result<()> {
         exit.status().await.map(drop)
     };
     let late = |_| Error::failed(format!("cannot stop container `{id}`")).cause("it does not end");
-    timeout(KILL_TIME, ended).await.map_err(late)?
+    timeout(KILL_TIME, ended).await.map_err(late)??;
+    // It may have ended before it knew what it was started for.
+    forget_rest(engine, id).await
 }
 
 /// Stops the containers of this engine that a dkr had started to look into them when it was killed.
@@ -166,7 +169,8 @@ pub async fn stop_forgotten(engine: &Engine, env: &Env) {
             Ok(state) if state.running && state.started_at.as_ref() != Some(&before) => {
                 put_to_sleep(engine, &id).await.is_ok()
             }
-            Ok(_) => true,
+            // Killed before the start, but perhaps not before it was said what that is for.
+            Ok(state) => state.running || forget_rest(engine, &id).await.is_ok(),
             // It may be on another engine.
             Err(error) => error.kind == Kind::NotFound && on == name(engine),
         };

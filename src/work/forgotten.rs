@@ -15,7 +15,7 @@ use crate::engine::containers::force_remove;
 use crate::engine::{Engine, ListedContainer};
 use crate::env::Env;
 use crate::error::Result;
-use crate::start::labels::RECORD;
+use crate::start::labels::{IMAGE, RECORD};
 
 /// The label of a container that dkr makes for a moment and removes itself. Its value is the id of the
 /// container's image, which no image can hand on as a label of its own.
@@ -55,15 +55,20 @@ pub async fn containers(engine: &Engine, env: &Env) -> Result<Vec<ListedContaine
 fn complete_records(all: &[ListedContainer], engine: &Engine, env: &Env) {
     let name = engine.endpoint().resolved().to_string();
     for folder in channel::orphans(env) {
-        let is_its = |container: &&ListedContainer| {
-            let record = container.labels.get(RECORD);
-            record.is_some_and(|record| **record == folder.name())
-        };
+        let name_of_record = folder.name();
+        let is_its = |container: &&ListedContainer| is_made_for(container, &name_of_record);
         if let Some(container) = all.iter().find(is_its) {
             // What cannot be written stays as it is, for the next one.
             let _ = folder.give_to(&container.id.0, &name);
         }
     }
+}
+
+/// Whether dkr made a container for the record of that name. An image that `docker commit` made of one
+/// hands on its labels, but is not the image that they name.
+fn is_made_for(container: &ListedContainer, record: &str) -> bool {
+    let has = |label: &str, value: &str| container.labels.get(label).is_some_and(|v| v == value);
+    has(RECORD, record) && has(IMAGE, &container.image)
 }
 
 /// Whether nobody will remove a container that was made for a moment.
@@ -82,18 +87,39 @@ mod tests {
     use super::*;
     use crate::engine::containers::ContainerId;
 
+    fn container(image: &str, labels: HashMap<String, String>) -> ListedContainer {
+        ListedContainer {
+            id: ContainerId("c".to_owned()),
+            name: "c".to_owned(),
+            image: image.to_owned(),
+            labels: labels.into_iter().collect(),
+            state: "created".to_owned(),
+            command: String::new(),
+            created: 0,
+        }
+    }
+
+    #[test]
+    fn a_record_is_for_the_container_that_was_made_for_it_and_for_no_copy() {
+        let made_for = |image: &str, labels: &[(&str, &str)]| {
+            let labels = labels.iter();
+            let labels = labels.map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+            is_made_for(&container(image, labels.collect()), "r")
+        };
+        assert!(made_for("sha256:a", &[(RECORD, "r"), (IMAGE, "sha256:a")]));
+        assert!(!made_for("sha256:a", &[(RECORD, "s"), (IMAGE, "sha256:a")]));
+        assert!(!made_for("sha256:b", &[(RECORD, "r"), (IMAGE, "sha256:a")]));
+        assert!(!made_for("sha256:a", &[(RECORD, "r")]));
+    }
+
     #[test]
     fn only_what_was_made_for_a_moment_long_ago_is_forgotten() {
         let now = DateTime::from_timestamp(100_000, 0).unwrap();
         let forgotten = |state: &str, age: i64, labels: HashMap<String, String>| {
             let container = ListedContainer {
-                id: ContainerId("c".to_owned()),
-                name: "c".to_owned(),
-                image: "sha256:a".to_owned(),
-                labels: labels.into_iter().collect(),
                 state: state.to_owned(),
-                command: String::new(),
                 created: 100_000 - age,
+                ..container("sha256:a", labels)
             };
             is_forgotten(&container, now)
         };

@@ -82,7 +82,7 @@ fn an_engine_that_cannot_mount_a_socket_is_named_with_the_way_over_ssh() {
     let bin = t.path().join("bin");
     fs::create_dir(&bin).unwrap();
     let dial = format!(
-        "#!/bin/sh\nexec socat - UNIX-CONNECT:{}\n",
+        "#!/bin/sh\nexec socat -t 60 - UNIX-CONNECT:{}\n",
         engine.socket().display()
     );
     write_program(&bin.join("ssh"), &dial);

@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::support::{
     Api, BASE_IMAGE, Image, Invocation, Output, Repo, RepoState, Sandbox, processes_mentioning,
-    wait_until,
+    query, wait_until,
 };
 
 /// How long what was interrupted may take to come to rest.
@@ -181,14 +181,40 @@ impl Lab {
 
     /// The newest image has the tag that moves.
     pub fn tag_is_on_the_newest(&self) {
-        let (tag, newest) = (self.moving_tag(), self.newest());
-        let tags = newest.tags();
+        let (tag, tags) = (self.moving_tag(), self.newest().tags());
         assert!(tags.contains(&tag), "{tag} is not among {tags:?}");
+    }
+
+    /// The next commands give the newest image the tag that moves. It is not always the first of them:
+    /// the engine may finish an image just after the kill.
+    pub fn mends_the_tag(&self) {
+        let is_mended = || {
+            self.ok(&["ls"]);
+            self.newest().tags().contains(&self.moving_tag())
+        };
+        if !wait_until(REST, is_mended) {
+            self.tag_is_on_the_newest();
+        }
+    }
+
+    /// The next commands remove what was made for a moment, once it is a minute old.
+    pub fn forgets(&self) {
+        let filter = query(&json!({"label": ["dkr.temporary"]}).to_string());
+        let list = format!("/containers/json?all=1&filters={filter}");
+        let path = self.repo.path().to_str().expect("names of tests are UTF-8");
+        let is_tidy = || {
+            self.ok(&["ps"]);
+            let all = Api::of_machine().get(&list);
+            let mut all = all.as_array().into_iter().flatten();
+            !all.any(|one| one["Labels"]["dkr.repo_path"] == path)
+        };
+        let minute = Duration::from_secs(60);
+        assert!(wait_until(minute + REST, is_tidy), "one is still there");
     }
 
     /// Every container of the repository, as the engine lists it.
     pub fn listed(&self) -> Vec<Value> {
-        let output = self.ok(&["ps", "--json"]);
+        let output = self.ok(&["ps", "--json", "."]);
         serde_json::from_str(&output.stdout).expect("it is JSON")
     }
 }

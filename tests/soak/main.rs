@@ -113,6 +113,7 @@ fn soak(story: &Story, kills: usize, until: Instant) -> Tally {
     // The sandbox, too, looks for what was left behind.
     let ended = catch_unwind(AssertUnwindSafe(|| {
         lab.gone();
+        lab.forgets();
         drop(lab);
     }));
     if let Err(fault) = ended {

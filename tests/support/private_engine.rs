@@ -75,6 +75,13 @@ impl PrivateEngine {
         Api::at(&socket(&self.folder))
     }
 
+    /// How many bytes its disk has left. What a step that failed wrote is removed after it was said to
+    /// have failed.
+    pub fn room(&self) -> u64 {
+        let disk = rustix::fs::statvfs(self.folder.join("data")).expect("it is a folder");
+        disk.f_bavail * disk.f_frsize
+    }
+
     /// Kills it at once, as a crash would: containers and mounts stay until it starts again.
     pub fn kill(&mut self) {
         if let Some(mut process) = self.process.take() {

@@ -5,6 +5,7 @@ use std::io::{self, Read, Write};
 use std::net::Shutdown;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
@@ -27,6 +28,8 @@ struct Shared {
     asked: Mutex<Vec<String>>,
     /// The request that was not answered, once the engine has, and who asked.
     stalled: Mutex<Option<(String, UnixStream)>>,
+    /// Whether nobody is left waiting any more.
+    healed: AtomicBool,
 }
 
 impl StallingEngine {
@@ -40,6 +43,7 @@ impl StallingEngine {
             stall,
             asked: Mutex::default(),
             stalled: Mutex::default(),
+            healed: AtomicBool::new(false),
         });
         let serving = shared.clone();
         thread::spawn(move || {
@@ -73,9 +77,11 @@ impl StallingEngine {
         stalled()
     }
 
-    /// Hangs up on whoever still waits for the answer.
-    pub fn hang_up(&self) {
-        if let Some((_, client)) = &*self.shared.stalled.lock().expect("no holder panics") {
+    /// Hangs up on whoever still waits for the answer, and leaves nobody waiting from now on.
+    pub fn heal(&self) {
+        let stalled = self.shared.stalled.lock().expect("no holder panics");
+        self.shared.healed.store(true, Ordering::SeqCst);
+        if let Some((_, client)) = &*stalled {
             // It may have gone.
             let _ = client.shutdown(Shutdown::Both);
         }
@@ -114,7 +120,13 @@ impl Shared {
         }
         let mut byte = [0];
         engine.read_exact(&mut byte)?;
-        *self.stalled.lock().expect("no holder panics") = Some((line, client));
+        {
+            let mut stalled = self.stalled.lock().expect("no holder panics");
+            if self.healed.load(Ordering::SeqCst) {
+                return client.shutdown(Shutdown::Both);
+            }
+            *stalled = Some((line, client));
+        }
         io::copy(&mut engine, &mut io::sink()).map(drop)
     }
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{baked, one_error};
 use crate::cases::create_image::{conf, two_commits};
-use crate::support::{Image, PrivateEngine, Repo, Sandbox};
+use crate::support::{Image, PrivateEngine, Repo, Sandbox, wait_until};
 
 fn images(t: &Sandbox, engine: &PrivateEngine, repo: &Repo) -> Vec<Image> {
     let filter = json!({"label": [format!("dkr.repo_path={}", repo.path().display())]});
@@ -51,6 +51,8 @@ fn an_engine_whose_disk_is_full_or_that_dies_is_an_error_and_works_again_later()
     output.stderr_has("[post_clone], line 3 of `.dkr.conf`");
     assert!(images(&t, &engine, &repo).is_empty());
     assert_eq!(repo.state().changed_since(&before), Vec::<String>::new());
+    let is_tidied = || engine.room() > 100 << 20;
+    assert!(wait_until(Duration::from_secs(120), is_tidied));
 
     repo.file(".dkr.conf", conf("[post_clone]\nRUN sleep 5\n"))
         .commit("slow");

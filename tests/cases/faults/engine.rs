@@ -90,7 +90,7 @@ fn an_engine_behind_ssh_is_reached_through_it_and_its_refusal_is_shown() {
     };
     let asked = t.path().join("asked");
     let script = format!(
-        "echo \"$*\" >{}; exec socat - UNIX-CONNECT:{}",
+        "echo \"$*\" >{}; exec socat -t 60 - UNIX-CONNECT:{}",
         asked.display(),
         engine.socket().display()
     );
@@ -195,7 +195,7 @@ fn a_build_elsewhere_needs_an_address_of_this_machine() {
     let bin = t.path().join("bin");
     fs::create_dir(&bin).unwrap();
     let script = format!(
-        "#!/bin/sh\nexec socat - UNIX-CONNECT:{}\n",
+        "#!/bin/sh\nexec socat -t 60 - UNIX-CONNECT:{}\n",
         engine.socket().display()
     );
     write_program(&bin.join("ssh"), &script);

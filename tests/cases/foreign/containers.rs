@@ -178,7 +178,8 @@ fn a_start_on_an_engine_elsewhere_is_written_down_too() {
     let bin = t.path().join("bin");
     fs::create_dir(&bin).unwrap();
     let socket = Api::of_machine().socket().display().to_string();
-    let dial = format!("#!/bin/sh\nexec socat - UNIX-CONNECT:{socket}\n");
+    // Once dkr has said all, socat alone would wait half a second for what the engine still answers.
+    let dial = format!("#!/bin/sh\nexec socat -t 60 - UNIX-CONNECT:{socket}\n");
     write_program(&bin.join("ssh"), &dial);
     let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
     let far = |arguments: &[&str]| {
@@ -222,4 +223,57 @@ fn a_start_on_an_engine_elsewhere_is_written_down_too() {
     );
     far(&["rm", "--force", &name]).success();
     assert_eq!(folders().count(), 0);
+}
+
+#[test]
+fn what_only_a_container_of_dkrs_has_is_not_handed_on_by_its_image() {
+    let t = Sandbox::new();
+    let (repo, _) = baked(&t, "linux");
+    let api = Api::of_machine();
+    let name = t.unique("work");
+    let start = ["start-image", ".", "main", "--name", &name];
+    let work = "git commit -q --allow-empty -m work";
+    let start = [&start[..], &["--", "sh", "-c", work]].concat();
+    t.dkr(start).in_dir(&repo).success();
+    let ps = || {
+        let ps = t.dkr(["ps", "-q", "."]).in_dir(&repo).success();
+        ps.stdout.lines().map(str::to_owned).collect::<Vec<_>>()
+    };
+    let [id] = &ps()[..] else {
+        panic!("one container is kept")
+    };
+    let labels = api.get(&format!("/containers/{id}/json"))["Config"]["Labels"].clone();
+    let record = labels["dkr.record"].as_str().unwrap();
+
+    // A copy of it, and one of a container that was made for a moment.
+    let commit = format!("/commit?container={id}");
+    let copy = api.post(&commit, &json!({"Labels": {SANDBOX_LABEL: t.path()}}));
+    let copy = copy["Id"].as_str().unwrap();
+    let copied = &api.get(&format!("/images/{copy}/json"))["Config"]["Labels"];
+    assert_eq!(copied["dkr.record"], json!(record));
+    let second = ended(&t, copy, &t.unique("copy"), json!({}));
+    let moment = json!({"dkr.temporary": labels["dkr.image"]});
+    let third = ended(&t, copy, &t.unique("moment"), moment);
+    assert_eq!(ps(), [id.as_str()]);
+
+    // As the record is left by a dkr that is killed when it has made the container.
+    let file = t.path().join("state/dkr/channels").join(record);
+    let file = file.join("channel.json");
+    let container = || parsed(&fs::read_to_string(&file).unwrap())["container"].clone();
+    let forget = || {
+        let mut record = parsed(&fs::read_to_string(&file).unwrap());
+        record["container"] = json!("");
+        fs::write(&file, record.to_string()).unwrap();
+    };
+    forget();
+    assert_eq!(ps(), [id.as_str()]);
+    assert_eq!(container(), json!(id));
+    api.delete(&format!("/containers/{id}?force=1"));
+    forget();
+    assert!(ps().is_empty());
+    assert_eq!(container(), json!(""));
+    t.dkr(["prune", ".", "--force"]).in_dir(&repo).success();
+    t.dkr(["rm", "--force", &second]).failure(3);
+    assert!(exists(&second) && exists(&third));
+    assert_eq!(t.image_named(copy).id(), copy);
 }
