@@ -23,7 +23,7 @@ use crate::error::{Error, Kind, Result};
 /// How often a note is looked at that another dkr holds.
 const LOCK_INTERVAL: Duration = Duration::from_millis(50);
 /// How long an engine may take to end a container that it was told to kill.
-const KILL_TIME: Duration = Duration::from_secs(10);
+const KILL_TIME: Duration = Duration::from_secs(20);
 
 /// The right to start one container in order to look into it. It ends with this value.
 #[derive(Debug)]
