@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::containers::{baked, detached, inside, row, state};
+use super::create_image::conf;
 use super::start_image::{containers, hostname, start};
 use crate::support::{Api, Sandbox};
 
@@ -85,6 +86,55 @@ fn what_is_only_there_keeps_a_container() {
         let ended = start(&t, &repo, &["--name", &name], &["sh", "-c", script]).success();
         assert_eq!(state(&name), None, "{script}: {ended}");
     }
+}
+
+#[test]
+fn what_git_hides_keeps_a_container() {
+    let t = Sandbox::new();
+    let repo = t
+        .repo("hidden")
+        .file(".gitignore", "dep\n")
+        .file("a.txt", "one\n");
+    let left =
+        "[post_clone]\nRUN echo built >output && echo more >>a.txt && git init -q dep/of/image\n";
+    let repo = repo.file(".dkr.conf", conf(left)).commit("initial");
+    t.dkr(["create-image"]).in_dir(&repo).success();
+    let cases = [
+        (
+            "marked",
+            "git update-index --skip-worktree README; echo mine >README",
+            "1 changed file",
+        ),
+        (
+            "index",
+            "git rm -q --cached README",
+            "1 staged state of a file",
+        ),
+        (
+            "ignored",
+            "git init -q dep/new; git -C dep/new commit -q --allow-empty -m x",
+            "1 repository within the repository",
+        ),
+        (
+            "built",
+            "touch -r output /tmp/t; echo Built >output; touch -r /tmp/t output",
+            "1 untracked file",
+        ),
+    ];
+    repo.file("README", "hello\n")
+        .commit("the image's changes move on");
+    for (name, script, only) in cases {
+        let name = t.unique(name);
+        let ended = start(&t, &repo, &["--name", &name], &["sh", "-c", script]).success();
+        ended.stderr_has(&format!(
+            "container `{name}` is kept: only there is {only}\n"
+        ));
+        t.dkr(["rm", &name]).failure(1);
+    }
+    let name = t.unique("nothing");
+    let ended = start(&t, &repo, &["--name", &name], &["make", "--version"]);
+    ended.failure(127);
+    assert_eq!(state(&name), None);
 }
 
 #[test]

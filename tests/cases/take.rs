@@ -196,6 +196,35 @@ fn what_is_on_no_branch_is_taken_too() {
 }
 
 #[test]
+fn what_cannot_be_taken_is_named_and_stays_work() {
+    let t = Sandbox::new();
+    let repo = baked(&t);
+    let name = t.unique("odd");
+    let script = "echo '*.bin filter=bad' >.gitattributes; git config filter.bad.required true
+        git config filter.bad.clean false; echo content >a.bin; mkdir .GIT; echo x >.GIT/x; echo new >new";
+    start(&t, &repo, &["--name", &name], &["sh", "-ec", script]).success();
+    let taken = t.dkr(["take", &name]).success();
+    let wip = format!("refs/dkr/wip/{name}");
+    assert_eq!(taken.stdout, format!("{wip}\n"));
+    assert_eq!(repo.output(["show", &format!("{wip}:a.bin")]), "content");
+    assert_eq!(repo.output(["show", &format!("{wip}:new")]), "new");
+    taken.stderr_has("took without its filter what is in `/workspace/a.bin`\n");
+    taken.stderr_has(&format!(
+        "only container `{name}` still has 1 file that git cannot save: `/workspace/.GIT/x`\n"
+    ));
+    taken.stderr_has(":/workspace/.GIT/x FOLDER` copies it\n");
+    let refused = t.dkr(["rm", &name]).failure(1);
+    refused.stderr_has(&format!(
+        "only container `{name}` has 1 file that git cannot save\n"
+    ));
+    assert_eq!(row(&t, &name)["work"]["only_there"]["unsaved"], 1);
+    let shown = t.dkr(["diff", &name]).success();
+    assert!(shown.stdout.contains("+content"), "{shown}");
+    shown.stderr_has("`/workspace/.GIT/x` is not shown, as git cannot save it\n");
+    t.dkr(["rm", "--force", &name]).success();
+}
+
+#[test]
 fn what_an_operation_in_progress_holds_is_taken() {
     let t = Sandbox::new();
     let repo = baked(&t);
