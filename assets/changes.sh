@@ -43,7 +43,9 @@ make_lists() {
     paths_of D differing | sort >"$lists/absent"
     paths_of A indexed | sort >"$lists/added"
     paths_of D indexed | sort >"$lists/removed"
-    take_index_back && compare_with_index || return
+    [ ! -s "$lists/indexed" ] || {
+        take_index_back && compare_with_index || return
+    }
     # Files are compared with the commit now; what only the index has is new as long as it is there.
     {
         paths_of '[MTA]' differing
@@ -131,7 +133,6 @@ refresh() {
 
 # Has the copied index hold what the commit does, and what is only in it.
 take_index_back() {
-    [ -s "$lists/indexed" ] || return 0
     sed -n 's/^:\([0-7]*\) [0-7]* \([0-9a-f]*\) [0-9a-f]* [MTD]	/\1 \2	/p' "$lists/indexed" |
         without_filters update-index --replace --index-info
 }

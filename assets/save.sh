@@ -2,14 +2,17 @@
 # Sourced by work.sh: makes objects of what is not committed. A file that git cannot add as it is
 # configured to is saved as it is; what cannot be saved at all is named in $scratch/not-saved, and nothing
 # else suffers from it.
-# shellcheck disable=SC2016,SC2030,SC2031,SC2034,SC2154 # variables of work.sh
+# shellcheck disable=SC2016,SC2086,SC2030,SC2031,SC2034,SC2154 # variables of work.sh
 
 : "${workspace:?is set by the script that reads this}"
 filter_time=20 # seconds that filters may take
 failures=100   # files that are tried one by one
+special='\(^\|[	/]\)\.git\(modules\|attributes\)$' # files that git reads itself
+hashed=
 
-# Objects made from here on go nowhere.
+# Objects made from here on go nowhere. With `names`, most files are only hashed.
 use_scratch_objects() {
+    [ "${1:-}" != names ] || hashed=--info-only
     mkdir -p "$scratch/objects"
     GIT_ALTERNATE_OBJECT_DIRECTORIES=$workspace/.git/objects
     GIT_OBJECT_DIRECTORY=$scratch/objects
@@ -57,7 +60,7 @@ make_tree() {
     git read-tree "$head" &&
         git update-index --force-remove --stdin <"$lists/gone" &&
         git update-index --add --replace --index-info <"$lists/saved-entries" &&
-        tree=$(git write-tree)
+        tree=$(git write-tree ${hashed:+--missing-ok})
     status=$?
     unset GIT_INDEX_FILE
     return "$status"
@@ -67,10 +70,12 @@ make_tree() {
 add_files() {
     : >"$lists/failed" && : >"$lists/as-they-are" || return
     git check-attr --stdin filter <"$lists/present" >"$lists/attributes" || return
-    sed -n -e '/: filter: \(unspecified\|unset\)$/d' -e 's/: filter: [^:]*$//p' "$lists/attributes" |
-        sort >"$lists/filtered"
+    {
+        sed -n -e '/: filter: \(unspecified\|unset\)$/d' -e 's/: filter: [^:]*$//p' "$lists/attributes"
+        grep -i "$special" "$lists/present"
+    } | sort -u >"$lists/filtered"
     comm -23 "$lists/present" "$lists/filtered" >"$lists/plain"
-    add_some add_plain "$lists/plain"
+    add_some add_hashed "$lists/plain"
     add_some add_plain "$lists/filtered"
     drop_pointers
     try_again add_unfiltered
@@ -119,6 +124,11 @@ try_again() {
     "$1" "$lists/again-$1" 2>/dev/null || add_some "$1" "$lists/again-$1"
 }
 
+add_hashed() {
+    limited update-index --add --replace $hashed --stdin <"$1"
+}
+
+# Also what they hold is looked at.
 add_plain() {
     limited update-index --add --replace --stdin <"$1"
 }
@@ -155,9 +165,9 @@ drop_pointers() {
     cat "$lists/pointers" >>"$lists/failed"
 }
 
-# Files that git reads itself must be well-formed for the host's git to take them.
+# What git reads itself must be well-formed for the host's git to take them.
 drop_refused() {
-    git ls-files --stage | grep -i '[	/]\.git\(modules\|attributes\)$' >"$lists/special" || return 0
+    git ls-files --stage | grep -i "$special" >"$lists/special" || return 0
     while read -r mode id _ path; do
         accepts "$mode" "$id" "${path##*/}" </dev/null >/dev/null 2>&1 || printf '%s\n' "$path"
     done <"$lists/special" >"$lists/refused"

@@ -216,7 +216,7 @@ list_changes "$workspace"
 list_nested || exit
 case ${1:-} in
 report)
-    use_scratch_objects
+    use_scratch_objects names
     tree=
     case " $* " in
     *' tree '*) make_tree "$workspace/" || exit ;;
