@@ -177,6 +177,8 @@ drop_refused() {
 # accepts MODE ID NAME: whether git accepts a tree with that file.
 accepts() (
     git cat-file blob "$2" >"$lists/blob" || exit
+    # A git before 2.39 does not look: attr.h has the limit.
+    case $3 in *[Aa][Tt][Tt]*) [ -z "$(cut -b 2048- "$lists/blob" | head -c 1)" ] || exit ;; esac
     unset GIT_INDEX_FILE GIT_OBJECT_DIRECTORY GIT_ALTERNATE_OBJECT_DIRECTORIES
     export GIT_DIR="$lists/fsck"
     rm -rf "$GIT_DIR" && git init --quiet --bare "$GIT_DIR" &&
