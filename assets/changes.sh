@@ -12,12 +12,29 @@
 baseline=$workspace/.git/dkr-baseline
 many=1000 # files that are read again without a look at their times
 
-# The folders of the other worktrees.
+# Writes the folders of the other worktrees to $scratch/worktrees, and the git directories of those that are
+# gone, or something else by now, to $scratch/lost-worktrees.
 list_worktrees() {
     : >"$scratch/worktrees"
-    [ -d .git/worktrees ] || return 0
-    git worktree list --porcelain >"$scratch/all" || exit
-    sed -n '2,$s/^worktree //p' "$scratch/all" >"$scratch/worktrees"
+    : >"$scratch/lost-worktrees"
+    for dir in .git/worktrees/*/; do
+        dir=${dir%/}
+        [ -s "$dir/gitdir" ] || continue
+        [ "$(lines "$dir/gitdir")" -le 1 ] || fail "the path of the worktree $dir has a line end in it"
+        read_folder "$dir"
+        if [ "$(git_dir "$folder" 2>/dev/null)" = "$(cd "$dir" && pwd -P)" ]; then
+            (cd "$folder" && pwd -P) >>"$scratch/worktrees"
+        else
+            echo "$dir" >>"$scratch/lost-worktrees"
+        fi
+    done
+}
+
+# read_folder DIR: where the worktree of that git directory is, in $folder.
+read_folder() {
+    IFS= read -r folder <"$1/gitdir"
+    folder=${folder%/.git}
+    case $folder in /*) ;; *) folder=$workspace/$1/$folder ;; esac
 }
 
 # list_changes FOLDER: the lists of the worktree here, without what was recorded of FOLDER.
@@ -54,7 +71,9 @@ make_lists() {
     paths_of D differing | sort >"$lists/missing"
     comm -23 "$lists/missing" "$lists/added" >"$lists/gone"
     leave_sparse_out || return
-    git ls-files --others --exclude-standard >"$lists/others" || return
+    git ls-files --others --exclude-standard >"$lists/others" 2>"$lists/warnings" || return
+    sed -n "s|^warning: could not open directory '\(.*\)/': .*|\1|p" "$lists/warnings" |
+        prefix "unsaved $(pwd -P)/" >>"$scratch/not-saved"
     grep -v '/"\{0,1\}$' "$lists/others" | sort >"$lists/new"
     list_staged
 }
@@ -148,7 +167,7 @@ leave_sparse_out() {
         git read-tree -m -u "$head" && git ls-files -v >"$lists/flags"
     ) || return
     sed -n 's/^[Ss] //p' "$lists/flags" | sort >"$lists/excluded"
-    subtract gone "$lists/excluded"
+    subtract gone "$lists/excluded" && subtract missing "$lists/excluded"
 }
 
 # Of what the index holds unlike the commit: that which the file does not, and removed files that are
@@ -188,6 +207,7 @@ subtract_baseline() {
     [ -n "$record" ] || return 0
     subtract staged "$record/staged"
     subtract gone "$record/gone"
+    subtract_odd
     [ -s "$record/files" ] && { [ -s "$lists/changed" ] || [ -s "$lists/new" ]; } || return 0
     list_unaltered || return
     subtract changed "$lists/unaltered"
@@ -204,6 +224,25 @@ strictly() {
     without_filters -c core.checkStat=default -c core.trustctime=true "$@"
 }
 
+# Takes what cannot be added and is as it was.
+subtract_odd() {
+    [ -s "$record/odd" ] || return 0
+    cut -f1 "$record/odd" >"$lists/odd-paths"
+    describe_odd <"$lists/odd-paths" | sort >"$lists/odd-now"
+    comm -12 "$lists/odd-now" "$record/odd" | cut -f1 >"$lists/odd"
+    subtract changed "$lists/odd"
+    subtract new "$lists/odd"
+}
+
+# A line `PATH<tab>SUM` of each such file; of what is no file, as a pipe, without a sum.
+describe_odd() {
+    while IFS= read -r path; do
+        sum=
+        [ ! -f "$path" ] || sum=$(cksum <"$path")
+        printf '%s	%s\n' "$path" "$sum"
+    done
+}
+
 # The files that are as in the record, whose times are brought up to date: they are not read again then.
 list_unaltered() {
     cp -p "$record/files" "$lists/recorded" || return
@@ -217,6 +256,16 @@ list_unaltered() {
     } 2>/dev/null || :
 }
 
+# without_recorded NAME FILE: prints the lines of the file that the record of that name does not have.
+without_recorded() {
+    if [ -s "$baseline/$1" ]; then
+        grep -vxF -f "$baseline/$1" "$2"
+    else
+        # To some greps no pattern is one that everything matches.
+        cat "$2"
+    fi
+}
+
 # --- the record ----------------------------------------------------------------------------------
 
 # Writes down what is there.
@@ -225,10 +274,14 @@ record() {
     rm -rf "$new" && mkdir "$new" && : >"$new/places" || exit
     record_worktree "$workspace" || exit
     while IFS= read -r folder; do
-        [ ! -d "$folder" ] || in_worktree "$folder" record_worktree "$folder" </dev/null || exit
+        in_worktree "$folder" record_worktree "$folder" </dev/null || :
     done <"$scratch/worktrees"
-    record_modules
-    list_refs >"$new/refs" && list_stash >"$new/stash" || exit
+    record_modules "$workspace/.git"
+    list_git_dirs >"$lists/dirs"
+    list_operations | sort >"$new/operations"
+    noted_commits | sort >"$new/noted"
+    list_refs >"$new/refs" && list_stash | sort >"$new/stash" || exit
+    { git rev-parse --verify --quiet refs/dkr/baked; git for-each-ref --format='%(objectname)' refs/remotes/host; } >"$new/host"
     check_disk
     rm -rf "$baseline" && mv "$new" "$baseline"
 }
@@ -237,7 +290,7 @@ record_worktree() {
     compare_files && write_record "$1" && list_repositories || exit
     while IFS= read -r path; do
         # What cannot be recorded counts as work.
-        record_repository "$1" "$path" </dev/null || :
+        record_repository "$1" "$path" </dev/null 2>/dev/null || :
     done <"$lists/repositories"
 }
 
@@ -247,15 +300,28 @@ write_record() {
     cp "$lists/gone" "$place" && sort -u "$lists/entries" >"$place/staged" &&
         sort -m "$lists/changed" "$lists/new" >"$lists/present" || return
     [ -s "$lists/present" ] || return 0
-    with_index "$place/files" without_filters update-index --add --info-only --stdin <"$lists/present" || {
-        rm -f "$place/files"
-        echo "git cannot record the files in $1 that are not as in the commit: all of them will count as work" >&2
-    }
+    : >"$lists/failed"
+    # To compare a link git needs what it holds, too.
+    list_links <"$lists/present" | sort >"$lists/links"
+    comm -23 "$lists/present" "$lists/links" >"$lists/files"
+    with_index "$place/files" add_some add_record "$lists/files"
+    with_index "$place/files" add_some add_unfiltered "$lists/links"
+    with_index "$place/files" git ls-files | sort | comm -23 "$lists/present" - | describe_odd | sort >"$place/odd"
+}
+
+list_links() {
+    while IFS= read -r path; do
+        [ ! -L "$path" ] || printf '%s\n' "$path"
+    done
+}
+
+add_record() {
+    without_filters update-index --add --replace --info-only --stdin <"$1"
 }
 
 # new_place NAME: a folder for what is recorded of it, in $place.
 new_place() {
-    echo "$1" >>"$new/places"
+    printf '%s\n' "$1" >>"$new/places"
     place=$new/$(lines "$new/places")
     mkdir "$place" || exit
 }

@@ -30,7 +30,8 @@ operation() {
     fi
 }
 
-operations() {
+# A line of each operation.
+list_operations() {
     while IFS= read -r folder; do
         name=$(operation "$folder")
         case $name,$folder in
@@ -59,7 +60,7 @@ list_stash() {
     {
         git rev-parse --verify refs/stash
         # Without a log there is only that one.
-        git rev-list --walk-reflogs --max-count="$most" refs/stash 2>/dev/null
+        git rev-list --walk-reflogs refs/stash 2>/dev/null
     } | uniq
 }
 
@@ -67,10 +68,12 @@ list_stash() {
 stashed() {
     noted rebase-merge/autostash rebase-apply/autostash MERGE_AUTOSTASH | sed 's/^\([^ ]*\).*/stash \1/'
     list_stash >"$lists/stash" || return
-    [ -s "$lists/stash" ] || return 0
-    : >"$lists/recorded-stash"
-    [ ! -s "$baseline/stash" ] || cp "$baseline/stash" "$lists/recorded-stash"
-    grep -vxF -f "$lists/recorded-stash" "$lists/stash" | sed 's/^/stash /'
+    without_recorded stash "$lists/stash" | sed 's/^/stash /'
+}
+
+# The commits that only an operation may name.
+noted_commits() {
+    noted rebase-merge/orig-head rebase-apply/orig-head MERGE_HEAD CHERRY_PICK_HEAD BISECT_START
 }
 
 # The refs that work may be on, as lines `ID REF`, those of other worktrees by the names that git has for
@@ -81,6 +84,8 @@ list_refs() {
         for folder in .git/worktrees/*/; do
             [ -e "$folder/HEAD" ] || continue
             name=${folder#.git/}
+            git --git-dir="$folder" symbolic-ref --quiet HEAD >/dev/null ||
+                echo "$(git --git-dir="$folder" rev-parse HEAD) ${name}HEAD"
             git --git-dir="$folder" for-each-ref --format="%(objectname) $name%(refname)" \
                 refs/bisect refs/worktree refs/rewritten 2>/dev/null
         done
@@ -103,13 +108,10 @@ new_refs() {
 # may name, and of each such ref that leads to a commit.
 tips() {
     [ -n "$branch" ] || echo "$head HEAD"
-    sed 1d "$lists/dirs" | while IFS= read -r folder; do
-        git --git-dir="$folder" symbolic-ref --quiet HEAD >"$lists/head" ||
-            echo "$(git --git-dir="$folder" rev-parse HEAD) ${folder#.git/}/HEAD"
-    done
     new_refs >"$lists/new-refs" || return
     sort -u "$lists/new-refs" | sed 's/.*/& &/' >"$lists/refs"
-    noted rebase-merge/orig-head rebase-apply/orig-head MERGE_HEAD CHERRY_PICK_HEAD BISECT_START >>"$lists/refs"
+    noted_commits >"$lists/noted"
+    without_recorded noted "$lists/noted" >>"$lists/refs"
     sed 's/ .*/^{commit}/' "$lists/refs" |
         git cat-file --batch-check='%(objectname)' >"$lists/ids" || exit
     while read -r id missing && read -r _ name <&3; do
@@ -118,40 +120,67 @@ tips() {
 }
 
 # list_commits OPTION...: what these tips lead to and the host did not have when it was asked last.
-# What was pushed counts, too, as it may be gone there by now.
+# What was pushed counts, too, as it may be gone there by now. Where the commit that was baked was rewritten,
+# so may be what the host had.
 list_commits() {
-    own=host/$(cat /proc/sys/kernel/hostname)
     {
         echo "$head"
         cut -d' ' -f1 "$lists/tips"
-    } | git rev-list --stdin "$@" --not --exclude="$own/*" --exclude="refs/remotes/$own/*" \
-        --remotes=host
+        [ ! -s "$baseline/host" ] || sed 's/^/^/' "$baseline/host"
+        [ ! -s "$lists/others-too" ] || cat "$lists/others-too"
+    } >"$lists/revisions"
+    own=host/$(cat /proc/sys/kernel/hostname)
+    read -r recorded 2>/dev/null <"$baseline/host" || recorded=$baked
+    if [ "$recorded" = "$baked" ]; then
+        set -- "$@" ${baked:+"^$baked"} --not --exclude="$own/*" --exclude="refs/remotes/$own/*" --remotes=host
+    fi
+    git rev-list --ignore-missing --stdin "$@" <"$lists/revisions"
+}
+
+# What git-lfs keeps for those commits, and for the stash, is in no object of theirs.
+name_large_files() {
+    [ -d .git/lfs/objects ] || return 0
+    cp "$lists/stash" "$lists/others-too"
+    list_commits ${start:+"^$start"} --objects --no-object-names >"$lists/objects" || return
+    rm "$lists/others-too"
+    # Nothing else is as small as a pointer.
+    git cat-file --batch-check='%(objectname) %(objecttype) %(objectsize)' <"$lists/objects" |
+        sed -n 's/ blob [0-9]\{1,3\}$//p' | git cat-file --batch |
+        sed -n 's/^oid sha256:\(\([0-9a-f]\{2\}\)\([0-9a-f]\{2\}\)[0-9a-f]\{60\}\)$/\2\/\3\/\1/p' | sort -u |
+        while IFS= read -r file; do
+            [ ! -e ".git/lfs/objects/$file" ] || not_saved "unsaved $workspace/.git/lfs/objects/$file"
+        done
 }
 
 # Where a pack for the host may begin.
 edges() {
-    list_commits --boundary ${baked:+"^$baked"} >"$lists/boundary" || return
+    list_commits --boundary >"$lists/boundary" || return
     sed -n 's/^-/have /p' "$lists/boundary"
 }
 
-# What the indexes of worktrees hold whose folders are gone.
+# What the indexes of worktrees hold whose folders are gone. What is in a folder that is no worktree any more,
+# nobody can tell.
 report_lost_worktrees() {
-    for dir in .git/worktrees/*/; do
+    while IFS= read -r dir; do
+        read_folder "$dir"
+        [ ! -d "$folder" ] || [ -e "$folder/.git" ] || not_saved "unsaved $folder"
         [ -s "$dir/index" ] || continue
-        read -r folder <"$dir/gitdir"
-        case $folder in /*) ;; *) folder=$dir$folder ;; esac
-        [ -d "${folder%/.git}" ] || report_lost_worktree "$workspace/${dir%/}" "${folder%/.git}" || return
-    done
+        if report_lost_worktree "$workspace/$dir" "$folder" </dev/null >"$scratch/part" 2>/dev/null; then
+            cat "$scratch/part"
+        else
+            not_saved "unsaved $workspace/$dir/index"
+        fi
+    done <"$scratch/lost-worktrees"
 }
 
 report_lost_worktree() (
     lists=$scratch/worktree
-    rm -rf "$lists" && mkdir "$lists" && cp -p "$1/index" "$lists/index" || exit
-    head=$(git --git-dir="$1" rev-parse --verify --quiet HEAD) || exit 0
+    rm -rf "$lists" && mkdir "$lists" || exit
+    head=$(git --git-dir="$1" rev-parse --verify --quiet HEAD) || exit
     branch=
     : >"$lists/stages"
-    with_index "$lists/index" git diff-index --cached --raw --no-abbrev --no-renames --diff-filter=MTA \
-        "$head" -- >"$lists/indexed" || exit
+    git --git-dir="$1" diff-index --cached --raw --no-abbrev --no-renames --diff-filter=MTA "$head" -- \
+        >"$lists/indexed" || exit
     list_entries
     cp "$lists/entries" "$lists/staged"
     report_staged "$2"

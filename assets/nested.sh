@@ -11,16 +11,13 @@ list_repositories() {
     [ $? -le 1 ] || fail "cannot look for repositories in $(pwd)"
     here=$(pwd -P)
     sed -n 's|^\./\(.*\)/\.git$|\1|p' "$lists/found" | while IFS= read -r path; do
-        ! is_repository "$path" || is_worktree "$here/$path" </dev/null || printf '%s\n' "$path"
+        # An empty folder is none, and a broken one may have been one.
+        [ ! -f "$path/.git" ] && [ ! -e "$path/.git/objects" ] || is_worktree "$here/$path" </dev/null ||
+            printf '%s\n' "$path"
     done >"$lists/repositories"
     # The rest of a name with a line end in it.
     grep -v '^\./' "$lists/found" >>"$lists/repositories"
     return 0
-}
-
-is_repository() {
-    # git would find the one around it.
-    [ "$(git_dir "$1")" != "$(git_dir .)" ]
 }
 
 # is_worktree FOLDER: whether it is another worktree of this repository, or in one.
@@ -41,23 +38,33 @@ list_nested() {
         while IFS= read -r path; do
             is_clean "$path" </dev/null 2>/dev/null || printf '%s\n' "$path"
         done <"$lists/repositories"
-        [ "$here" != "$workspace" ] || list_modules | while IFS= read -r dir; do
-            recorded "$dir"
-            commits_are_elsewhere "$dir" '' </dev/null 2>/dev/null || printf '%s\n' "$dir"
+        [ "$here" != "$workspace" ] || {
+            list_modules "$workspace/.git"
+            for dir in "$workspace"/.git/worktrees/*/; do
+                list_modules "${dir%/}"
+            done
+        } | while IFS= read -r dir; do
+            modules_are_elsewhere "$dir" </dev/null 2>/dev/null || printf '%s\n' "${dir#"$workspace/"}"
         done
     } >"$lists/nested"
 }
 
-# The git directories of submodules that are not checked out.
+# list_modules DIR: the git directories of submodules of that one that are not checked out.
 list_modules() {
-    find .git/modules .git/worktrees/*/modules -name objects -prune -o -name HEAD -type f -print 2>/dev/null |
+    [ -d "$1/modules" ] || return 0
+    find "$1/modules" \( -path '*/objects/??' -o -path '*/objects/pack' \) -prune -o -name HEAD -type f -print 2>/dev/null |
         while IFS= read -r file; do
             dir=${file%/HEAD}
             [ -d "$dir/objects" ] || continue
             folder=$(git config --file "$dir/config" core.worktree)
-            [ -e "$dir/$folder/.git" ] || printf '%s\n' "$dir"
+            [ "$(git_dir "$dir/$folder" 2>/dev/null)" = "$(cd "$dir" && pwd -P)" ] || printf '%s\n' "$dir"
         done
 }
+
+modules_are_elsewhere() (
+    recorded "$1"
+    commits_are_elsewhere "$(cd "$1" && pwd -P)" ''
+)
 
 # enter FOLDER: goes into the repository there, with $lists and $head of its own. Where its commit is the
 # one that the image's branch has there, in $theirs, somebody else has it, too.
@@ -67,39 +74,69 @@ enter() {
     cd "$1" || exit
     lists=$scratch/nested
     rm -rf "$lists" && mkdir "$lists" || exit
+    use_worktree
+    dir=$(git_dir .) || dir=
     head=$(git rev-parse --verify --quiet HEAD) || head=$(git hash-object -t tree --stdin </dev/null)
 }
 
 # is_clean FOLDER: whether the repository there has neither changes nor commits that are nowhere else.
 is_clean() (
     enter "$1"
+    recorded "$here/$1"
+    if [ -z "$dir" ]; then
+        [ -n "$record" ] && [ -e "$record/broken" ]
+        exit
+    fi
+    state_of "$dir" >"$lists/state"
+    if [ -s "$lists/state" ] || [ -n "$record" ]; then
+        cmp -s "$lists/state" "${record:-/nowhere}/state" || exit
+    fi
+    for module in $(list_modules "$dir"); do
+        modules_are_elsewhere "$module" || exit
+    done
     list_changes "$here/$1"
     [ ! -s "$lists/changed" ] && [ ! -s "$lists/gone" ] && [ ! -s "$lists/new" ] && [ ! -s "$lists/staged" ] &&
-        commits_are_elsewhere "$(git_dir .)" "$theirs"
+        [ ! -s "$lists/warnings" ] && commits_are_elsewhere "$dir" "$theirs"
 )
+
+# state_of DIR: what is in progress there, and its other worktrees.
+state_of() {
+    operation "$1"
+    ls "$1/worktrees" 2>/dev/null
+    return 0
+}
 
 # commits_are_elsewhere DIR ID: whether what the repository of that git directory holds was recorded, in
 # $record, or fetched, or ID leads to it.
 commits_are_elsewhere() (
-    unset GIT_OBJECT_DIRECTORY GIT_ALTERNATE_OBJECT_DIRECTORIES
-    export GIT_DIR="$1" GIT_WORK_TREE=.
+    unset GIT_OBJECT_DIRECTORY GIT_ALTERNATE_OBJECT_DIRECTORIES GIT_WORK_TREE
+    export GIT_DIR="$1"
     {
         ends_of "$1" || exit
         [ -z "$2" ] || echo "^$2"
         [ -z "$record" ] || [ ! -s "$record/ends" ] || sed 's/^/^/' "$record/ends"
-        sed -n 's/^\([0-9a-f]\{40,\}\).*/^\1/p' "$1/FETCH_HEAD" 2>/dev/null
+        # Not what was pulled from the repository itself.
+        sed -n -e '/ of [./]/d' -e 's/^\([0-9a-f]\{40,\}\).*/^\1/p' "$1/FETCH_HEAD" 2>/dev/null
+        sed -n -e '1{' -e 's/^[0-9a-f]* \([0-9a-f]\{40,\}\) .*	clone: from .*/^\1/p' -e '}' "$1/logs/HEAD" 2>/dev/null
     } >"$lists/ends"
     found=$(git rev-list --ignore-missing --max-count=1 --stdin --not --remotes <"$lists/ends") && [ -z "$found" ]
 )
 
-# ends_of DIR: the commits that branches, HEAD, stash and own tags lead to in the repository of that git
-# directory; cloned tags are packed.
+# ends_of DIR: the commits that refs of its own lead to in the repository of that git directory. A tag is if
+# it is no file among the packed ones of a clone, or leads to what HEAD once was at.
 ends_of() (
-    export GIT_DIR="$1" GIT_WORK_TREE=.
+    unset GIT_WORK_TREE
+    export GIT_DIR="$1"
     git rev-parse --verify --quiet HEAD
-    git for-each-ref --format='%(objectname)' refs/heads refs/stash
+    git for-each-ref --format='%(objectname) %(refname)' >"$lists/nested-refs" || exit
+    sed -n -e '/ refs\/remotes\//d' -e '/ refs\/tags\//d' -e 's/ .*//p' "$lists/nested-refs"
     git rev-list --walk-reflogs refs/stash 2>/dev/null
-    find "$1/refs/tags" -type f -exec sed -n 's/^\([0-9a-f]\{40,\}\)$/\1/p' {} + 2>/dev/null
+    git for-each-ref --format='%(objectname) %(*objectname)' refs/tags | tr ' ' '\n' | grep . |
+        sort -u >"$lists/tagged"
+    {
+        cut -d' ' -f2 "$1/logs/HEAD"
+        find "$1/refs/tags" -type f -exec sed -n 's/^\([0-9a-f]\{40,\}\)$/\1/p' {} +
+    } 2>/dev/null | sort -u | comm -12 - "$lists/tagged"
     exit 0
 )
 
@@ -108,13 +145,20 @@ ends_of() (
 # record_repository FOLDER PATH: writes down what the repository there in the worktree holds.
 record_repository() (
     enter "$2"
-    compare_files && write_record "$1/$2" && ends_of "$(git_dir .)" >"$place/ends"
+    if [ -z "$dir" ]; then
+        new_place "$1/$2"
+        echo >"$place/broken"
+        exit
+    fi
+    compare_files && write_record "$1/$2" && ends_of "$dir" >"$place/ends" && state_of "$dir" >"$place/state" &&
+        record_modules "$dir"
 )
 
+# record_modules DIR: the same for submodules that are not checked out.
 record_modules() {
-    list_modules >"$scratch/modules"
-    while IFS= read -r dir; do
-        new_place "$dir"
-        ends_of "$dir" >"$place/ends" </dev/null
-    done <"$scratch/modules"
+    list_modules "$1" >"$lists/modules"
+    while IFS= read -r module; do
+        new_place "$module"
+        ends_of "$(cd "$module" && pwd -P)" >"$place/ends" </dev/null
+    done <"$lists/modules"
 }

@@ -7,7 +7,8 @@
 : "${workspace:?is set by the script that reads this}"
 filter_time=20 # seconds that filters may take
 failures=100   # files that are tried one by one
-special='\(^\|[	/]\)\.git\(modules\|attributes\)$' # files that git reads itself
+# Files that git reads itself, also by the names that they have on other systems.
+special='\(^"\{0,1\}\|[	/"]\)\(\.git\(modules\|attributes\)\|git\(mod\|att\)~[1-4]\|gi7eba~[1-9]\|gi7d29~[1-9]\)"\{0,1\}$'
 hashed=
 
 # Objects made from here on go nowhere. With `names`, most files are only hashed.
@@ -21,28 +22,35 @@ use_scratch_objects() {
 
 # git with no filter of files.
 without_filters() {
-    [ -e "$scratch/no-filters" ] || {
-        : >"$scratch/no-filters"
+    [ -e "$lists/no-filters" ] || {
+        : >"$lists/no-filters"
         list_filters
         while IFS= read -r name; do
             value=
             [ "${name##*.}" != required ] || value=false
-            git config --file "$scratch/no-filters" "$name" "$value" </dev/null || return
-        done <"$scratch/filters"
+            git config --file "$lists/no-filters" "$name" "$value" </dev/null || return
+        done <"$lists/filters"
     }
-    git -c include.path="$scratch/no-filters" "$@"
+    git -c include.path="$lists/no-filters" "$@"
 }
 
+# Each repository has filters of its own.
 list_filters() {
-    [ -e "$scratch/filters" ] ||
-        git config --name-only --get-regexp '^filter\..*\.(clean|process|required)$' >"$scratch/filters"
+    [ -e "$lists/filters" ] ||
+        git config --name-only --get-regexp '^filter\..*\.(clean|process|required)$' >"$lists/filters"
 }
 
-# git where filters may run, but not for ever.
+# git where filters may run, but not for ever: the first that does not end is the last that may run.
 limited() (
     list_filters
-    [ ! -s "$scratch/filters" ] || ! command -v timeout >/dev/null || limit="timeout $filter_time"
+    if [ -s "$lists/filters" ] && command -v timeout >/dev/null; then
+        [ ! -e "$scratch/slow" ] || exit 124
+        limit="timeout $filter_time"
+    fi
     git "$@"
+    status=$?
+    case $status in 124 | 143) : >"$scratch/slow" ;; esac
+    exit "$status"
 )
 
 # make_tree PREFIX: the uncommitted state as a tree, in $tree, if there is any. PREFIX stands before paths
@@ -78,18 +86,28 @@ add_files() {
     add_some add_hashed "$lists/plain"
     add_some add_plain "$lists/filtered"
     drop_pointers
+    add_submodules
     try_again add_unfiltered
     try_again add_bytes
     drop_refused
     git ls-files | sort >"$lists/known" && comm -23 "$lists/present" "$lists/known" >"$lists/lost" || return
     {
-        sort -u "$lists/as-they-are" | comm -12 - "$lists/known" | sed "s|^|raw $1|"
+        sort -u "$lists/as-they-are" | comm -12 - "$lists/known" | prefix "raw $1"
         while IFS= read -r path; do
             case $path in \"*) ;; *) [ -e "$path" ] || [ -L "$path" ] || continue ;; esac
-            echo "unsaved $1$path"
+            printf 'unsaved %s\n' "$1$path"
         done <"$lists/lost"
     } >>"$scratch/not-saved"
     [ -s "$scratch/not-saved" ] || rm "$scratch/not-saved"
+}
+
+# A submodule that is not checked out is what the index says.
+add_submodules() {
+    [ -s "$lists/failed" ] && grep '	160000 ' "$lists/entries" >"$lists/links" || return 0
+    sed -n 's/^	\(.*\)	\(.*\)$/\2	\1/p' "$lists/links" | without_filters update-index --add --replace --index-info
+    sed 's/^	\(.*\)	.*$/\1/' "$lists/links" | sort >"$lists/linked"
+    sort -o "$lists/failed" "$lists/failed"
+    subtract failed "$lists/linked"
 }
 
 # add_some ADDER LIST: adds those files of the list that can be added, and puts the others into
@@ -137,9 +155,17 @@ add_unfiltered() {
     without_filters update-index --add --replace --stdin <"$1"
 }
 
-# Without any conversion.
+# Without any conversion. To open a pipe takes until somebody writes to it.
 add_bytes() {
-    git hash-object -w --no-filters --stdin-paths <"$1" >"$lists/ids" || return
+    while IFS= read -r path; do
+        case $path in \"*) ;; *) [ -f "$path" ] || return ;; esac
+    done <"$1"
+    limit=
+    ! command -v timeout >/dev/null || limit="timeout 600"
+    git hash-object -w --no-filters --stdin-paths <"$1" >"$lists/ids"
+    status=$?
+    limit=
+    [ "$status" -eq 0 ] || return "$status"
     while IFS= read -r path && read -r id <&3; do
         mode=100644
         [ ! -x "$path" ] || mode=100755
@@ -153,7 +179,9 @@ drop_pointers() {
     git ls-files --stage >"$lists/stored"
     sed 's/.*/	&/' "$lists/filtered" >"$lists/patterns"
     grep -F -f "$lists/patterns" "$lists/stored" >"$lists/candidates"
-    while read -r _ id _ path; do
+    while IFS= read -r line; do
+        path=${line#*	} id=${line#* }
+        id=${id%% *}
         git cat-file blob "$id" </dev/null 2>/dev/null | head -c 200 |
             grep -q -a -e '^version https://[a-z.-]*git-lfs' -e '^version https://hawser' -e '/annex/objects/' || continue
         # One that has not been replaced by what it stands for is whole.
@@ -168,8 +196,10 @@ drop_pointers() {
 # What git reads itself must be well-formed for the host's git to take them.
 drop_refused() {
     git ls-files --stage | grep -i "$special" >"$lists/special" || return 0
-    while read -r mode id _ path; do
-        accepts "$mode" "$id" "${path##*/}" </dev/null >/dev/null 2>&1 || printf '%s\n' "$path"
+    while IFS= read -r line; do
+        path=${line#*	} mode=${line%% *} id=${line#* }
+        name=${path##*/}
+        accepts "$mode" "${id%% *}" "${name%\"}" </dev/null >/dev/null 2>&1 || printf '%s\n' "$path"
     done <"$lists/special" >"$lists/refused"
     without_filters update-index --force-remove --stdin <"$lists/refused"
 }
@@ -179,7 +209,7 @@ accepts() (
     git cat-file blob "$2" >"$lists/blob" || exit
     # A git before 2.39 does not look: attr.h has the limit.
     case $3 in *[Aa][Tt][Tt]*) [ -z "$(cut -b 2048- "$lists/blob" | head -c 1)" ] || exit ;; esac
-    unset GIT_INDEX_FILE GIT_OBJECT_DIRECTORY GIT_ALTERNATE_OBJECT_DIRECTORIES
+    unset GIT_INDEX_FILE GIT_OBJECT_DIRECTORY GIT_ALTERNATE_OBJECT_DIRECTORIES GIT_WORK_TREE
     export GIT_DIR="$lists/fsck"
     rm -rf "$GIT_DIR" && git init --quiet --bare "$GIT_DIR" &&
         git hash-object -w --stdin <"$lists/blob" &&
@@ -218,7 +248,7 @@ drop_missing() {
     grep -v '	160000 ' "$lists/entries" >"$lists/blobs"
     [ -s "$lists/nowhere" ] || return 0
     grep -F -f "$lists/nowhere" "$lists/blobs" >"$lists/hollow" || return 0
-    sed "s|^	\(.*\)	.*|unsaved $1\1|" "$lists/hollow" >>"$scratch/not-saved"
+    sed 's/^	\(.*\)	.*/\1/' "$lists/hollow" | prefix "unsaved $1" >>"$scratch/not-saved"
     for list in entries staged; do
         grep -vxF -f "$lists/hollow" "$lists/$list" >"$lists/rest"
         mv "$lists/rest" "$lists/$list" || return
@@ -226,7 +256,7 @@ drop_missing() {
 }
 
 date_as_head() {
-    when=$(git show -s --no-show-signature --format=%cI "$head")
+    when="@$(git show -s --no-show-signature --format=%ct "$head") +0000"
     export GIT_AUTHOR_DATE="$when" GIT_COMMITTER_DATE="$when"
 }
 
@@ -236,8 +266,12 @@ make_commit() {
     [ -n "$tree" ] || return 0
     name=$(git config user.name) && [ -n "$name" ] || name=dkr
     email=$(git config user.email) && [ -n "$email" ] || email=dkr@localhost
-    wip=$(GIT_AUTHOR_NAME=$name GIT_AUTHOR_EMAIL=$email \
-        GIT_COMMITTER_NAME=$name GIT_COMMITTER_EMAIL=$email \
-        git commit-tree "$tree" -p "$head" \
-        -m "Uncommitted work of ${branch:-a detached HEAD}" -m "$1")
+    # git takes no name without a letter.
+    wip=$(commit_as "$name" "$email" "$1" 2>/dev/null || commit_as dkr dkr@localhost "$1")
 }
+
+# commit_as NAME EMAIL TEXT
+commit_as() (
+    export GIT_AUTHOR_NAME="$1" GIT_AUTHOR_EMAIL="$2" GIT_COMMITTER_NAME="$1" GIT_COMMITTER_EMAIL="$2"
+    git commit-tree "$tree" -p "$head" -m "Uncommitted work of ${branch:-a detached HEAD}" -m "$3"
+)

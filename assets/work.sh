@@ -44,12 +44,14 @@ lib=/usr/local/lib/dkr
 most=1000 # commits and entries of the stash that are named
 # Variables that would lead git elsewhere, hide what it is told for the workspace, or have it say more.
 unset GIT_CONFIG_SYSTEM GIT_CONFIG_NOSYSTEM GIT_TRACE GIT_TRACE2 GIT_TRACE_SETUP GIT_TRACE_PERFORMANCE \
-    GIT_GLOB_PATHSPECS GIT_NOGLOB_PATHSPECS GIT_ICASE_PATHSPECS GIT_EXTERNAL_DIFF GIT_DIFF_OPTS
+    GIT_GLOB_PATHSPECS GIT_NOGLOB_PATHSPECS GIT_ICASE_PATHSPECS GIT_EXTERNAL_DIFF GIT_DIFF_OPTS GIT_ATTR_SOURCE \
+    GIT_AUTHOR_DATE GIT_COMMITTER_DATE GIT_DEFAULT_HASH GIT_DEFAULT_REF_FORMAT CDPATH
 # shellcheck disable=SC2046 # a name each
 unset $(git rev-parse --local-env-vars)
-export LC_ALL=C GIT_OPTIONAL_LOCKS=0 GIT_LITERAL_PATHSPECS=1 GIT_REF_PARANOIA=0 GIT_NO_LAZY_FETCH=1
+export LC_ALL=C GIT_OPTIONAL_LOCKS=0 GIT_LITERAL_PATHSPECS=1 GIT_REF_PARANOIA=0 GIT_NO_LAZY_FETCH=1 \
+    GIT_NO_REPLACE_OBJECTS=1 GIT_GRAFT_FILE=/dev/null/none
 cd "$workspace" || exit
-scratch=$(mktemp -d) || exit
+scratch=$(mktemp -d 2>/dev/null || TMPDIR=/tmp mktemp -d) || exit
 lists=$scratch/here alive='' limit=''
 trap 'rm -rf "$scratch"; [ -z "$alive" ] || kill "$alive" 2>/dev/null' EXIT
 trap 'exit 143' HUP INT TERM
@@ -73,20 +75,37 @@ with_index() (
     "$@"
 )
 
+# prefix TEXT: puts that before each line.
+prefix() {
+    while IFS= read -r line; do
+        printf '%s%s\n' "$1" "$line"
+    done
+}
+
 # lines FILE: how many it has.
 lines() {
     echo $(($(wc -l <"$1")))
 }
 
-# git_dir FOLDER: the git directory of the repository there.
+# git_dir FOLDER: the git directory of the repository there, whoever owns it.
 git_dir() (
-    cd "$1" && dir=$(git rev-parse --git-dir 2>/dev/null) && cd "$dir" && pwd
+    unset GIT_WORK_TREE
+    cd "$1" && GIT_DIR=$(pwd -P)/.git && export GIT_DIR && dir=$(git rev-parse --git-dir 2>/dev/null) &&
+        cd "$dir" && pwd -P
 )
+
+# use_worktree: has git use the worktree here, whatever its configuration says of it.
+use_worktree() {
+    GIT_WORK_TREE=$(pwd -P)
+    GIT_DIR=$GIT_WORK_TREE/.git
+    export GIT_DIR GIT_WORK_TREE
+}
 
 # The time and the commit of the container's first start.
 started=$workspace/.git/dkr-started
 start=
 [ ! -s "$started" ] || start=$(sed -n 2p "$started")
+use_worktree
 baked=$(git rev-parse --verify --quiet refs/dkr/baked 2>/dev/null)
 
 # shellcheck source=SCRIPTDIR/changes.sh
@@ -132,14 +151,16 @@ report() {
 base $base
 ahead $(git rev-list --count "$base..$head")"
     list_git_dirs >"$lists/dirs"
-    operations
+    list_operations >"$lists/operations"
+    without_recorded operations "$lists/operations"
     report_files "$workspace"
     stashed || exit
     tips >"$lists/tips" || exit
     # What [post_clone] committed is no work.
-    list_commits ${baked:+"^$baked"} ${start:+"^$start"} >"$lists/commits" || exit
+    list_commits ${start:+"^$start"} >"$lists/commits" || exit
     echo "commits $(lines "$lists/commits")"
     head -n "$most" "$lists/commits" | sed 's/^/commit /'
+    name_large_files || exit
     [ ! -s "$lists/commits" ] || grep -F -f "$lists/commits" "$lists/tips" | sed 's/^/tip /'
     report_staged "$workspace" || exit
     report_lost_worktrees || exit
@@ -158,7 +179,7 @@ report_files() {
 
 report_nested() {
     echo "nested $nested"
-    sed "s|^|repository $1/|" "$lists/nested"
+    prefix "repository $1/" <"$lists/nested"
 }
 
 count_changed() {
@@ -168,6 +189,7 @@ count_changed() {
 # in_worktree FOLDER COMMAND...: runs it there, with $head, $branch and $lists of its own.
 in_worktree() (
     cd "$1" || exit
+    use_worktree
     lists=$scratch/worktree
     rm -rf "$lists" && mkdir "$lists" || exit
     read_head
@@ -178,8 +200,17 @@ in_worktree() (
 # The other worktrees with changes. The commit of one is the same whenever it is made.
 report_worktrees() {
     while IFS= read -r folder; do
-        [ ! -d "$folder" ] || in_worktree "$folder" report_worktree "$folder" </dev/null || return
+        if in_worktree "$folder" report_worktree "$folder" </dev/null >"$scratch/part"; then
+            cat "$scratch/part"
+        else
+            not_saved "unsaved $folder"
+        fi
     done <"$scratch/worktrees"
+}
+
+# not_saved LINE: says so at the end.
+not_saved() {
+    printf '%s\n' "$1" >>"$scratch/not-saved"
 }
 
 report_worktree() {
@@ -196,7 +227,7 @@ report_worktree() {
     [ "$files" -gt 0 ] || exit 0
     date_as_head
     make_commit "Worktree: $1" || exit
-    echo "worktree $files $wip $1"
+    printf 'worktree %s\n' "$files $wip $1"
 }
 
 # A full disk may have cut a list short.

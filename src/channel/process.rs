@@ -55,6 +55,8 @@ pub(super) async fn start(folder: &Folder, program: &Path, arguments: &[OsString
     };
     let mut command = Command::new(program);
     command.args(arguments).current_dir("/");
+    // What interrupts this dkr, from a terminal or not, is not for a process that outlives it.
+    command.process_group(0);
     command
         .stdin(Stdio::null())
         .stdout(Stdio::null())
@@ -93,8 +95,6 @@ pub async fn run(
     ended: impl Future<Output = ContainerState>,
 ) -> Result<ContainerState> {
     let folder = Folder::open(root)?;
-    // It fails for the leader of a process group, whom no terminal's signals reach either.
-    let _ = rustix::process::setsid();
     let handler = |e| Error::failed("cannot handle signals").because(e);
     let mut terminate = signal(SignalKind::terminate()).map_err(handler)?;
     let until = async {

@@ -64,6 +64,9 @@ fn say_what_is_left(cx: &Context, container: &ListedContainer, outcome: &Outcome
         cx.ui
             .message(&format!("took without its filter what is in {files}"));
     }
+    for (what, reason) in outcome.refused.iter().take(NAMED) {
+        cx.ui.warning(&format!("{what} cannot be taken: {reason}"));
+    }
     if outcome.left.is_empty() {
         return;
     }

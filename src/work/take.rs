@@ -16,7 +16,7 @@ use crate::engine::containers::ExitStatus;
 use crate::engine::question::{Tail, UNREAD};
 use crate::engine::streams::Streams;
 use crate::env::Env;
-use crate::error::{Error, Result, quoted};
+use crate::error::{Error, Kind, Result, quoted};
 use crate::git::service::{Program, RefUpdate, Service};
 use crate::git::{CommitAt, CommitId, Repository};
 
@@ -58,13 +58,15 @@ pub struct Outcome {
     pub taken: Vec<Taken>,
     /// What could not be taken.
     pub left: OnlyThere,
+    /// What your repository refused, or the container could not pack, and why.
+    pub refused: Vec<(String, String)>,
     /// Files that were taken as they are, without their filters: full paths.
     pub raw: Vec<String>,
     /// Repositories in the repository and files that git cannot save: full paths.
     pub untaken: Vec<String>,
 }
 
-/// Takes the work of a container. With `force`, its branch takes the place of one on the host that
+/// Takes the work of a container: all of it at once, but for what leads to objects that cannot be had. With `force`, its branch takes the place of one on the host that
 /// has other commits.
 ///
 /// # Errors
@@ -99,16 +101,22 @@ async fn take_awake(
         is_taken: &|id: &str| taken.contains(id),
         wip: repo.commit_at(&places.wip()),
     };
-    let taken = plan.make();
-    if !taken.is_empty() {
-        let delivered = deliver(probe, container, repo, &report, &taken, force, env).await;
-        delivered.map_err(|error| refused(error, container, &places))?;
-    }
+    let delivery = Delivery {
+        probe,
+        container,
+        repo,
+        report: &report,
+        force,
+        env,
+    };
+    let delivered = delivery.run(plan.make()).await;
+    let (taken, refused) = delivered.map_err(|error| explained(error, container, &places))?;
     let left = OnlyThere::of(&report, &on_host(Some(repo), &places, &report));
     let untaken = [report.repositories, report.unsaved].concat();
     Ok(Outcome {
         taken,
         left,
+        refused,
         raw: report.raw,
         untaken,
     })
@@ -121,7 +129,7 @@ async fn snapshot(probe: &Probe<'_>, container: &ListedContainer) -> Result<Repo
 }
 
 /// Adds what helps to git's words.
-fn refused(error: Error, container: &ListedContainer, places: &Places) -> Error {
+fn explained(error: Error, container: &ListedContainer, places: &Places) -> Error {
     let said = |words: &str| error.causes.iter().any(|cause| cause.contains(words));
     let name = &container.name;
     let branch = places.branch().unwrap_or_default();
@@ -226,7 +234,10 @@ impl Plan<'_> {
 
 /// What a ref of the container, or a detached HEAD, is called.
 fn describe(name: &str) -> String {
-    let kinds = [("refs/heads/", "the branch"), ("refs/tags/", "the tag")];
+    let kinds = [
+        ("refs/heads/", "the branch"),
+        ("refs/tags/", "the commit of the tag"),
+    ];
     for (prefix, kind) in kinds {
         if let Some(name) = name.strip_prefix(prefix) {
             return format!("{kind} `{name}`");
@@ -242,42 +253,102 @@ fn describe(name: &str) -> String {
     }
 }
 
-async fn deliver(
-    probe: &Probe<'_>,
-    container: &ListedContainer,
-    repo: &Repository,
-    report: &Report,
-    taken: &[Taken],
+/// How often a part of the refs is tried when all of them together are refused.
+const TRIES: usize = 200;
+
+/// Brings refs to the repository.
+struct Delivery<'a> {
+    probe: &'a Probe<'a>,
+    container: &'a ListedContainer,
+    repo: &'a Repository,
+    report: &'a Report,
     force: bool,
-    env: &Env,
-) -> Result<()> {
-    let updates: Vec<RefUpdate> = taken.iter().map(|taken| taken.update.clone()).collect();
-    let refs = updates.iter().map(|update| update.name.clone()).collect();
-    let service = Service::new(repo.git_dir(), Program::Deliver { refs, force })?;
-    let revisions = revisions(repo, report, &updates);
-    let (mut far, near) = tokio::io::duplex(BUFFER);
-    let mut errors = Tail::default();
-    let packing = async {
-        let streams = Streams {
-            stdin: Some(revisions.as_bytes()),
-            stdout: &mut far,
-            stderr: &mut errors,
-        };
-        let packed = probe.pipe(&container.id, &PACK, streams, false).await;
-        // A reader that has gone says why itself.
-        let _ = far.shutdown().await;
-        drop(far);
-        packed
-    };
-    let (packed, delivered) = tokio::join!(packing, service.deliver(&updates, near, env));
-    match packed? {
-        ExitStatus(0) | UNREAD => delivered,
-        status => {
-            let id = &container.id;
-            let error = Error::failed(format!("cannot pack the work in container `{id}`"));
-            Err(error.cause(errors.reason(status)))
+    env: &'a Env,
+}
+
+impl Delivery<'_> {
+    /// All refs at once. If one of them leads to an object that cannot be had or is refused, the others
+    /// are brought without it; says which were written, and of the rest why not.
+    async fn run(&self, refs: Vec<Taken>) -> Result<(Vec<Taken>, Vec<(String, String)>)> {
+        let (mut taken, mut refused) = (Vec::new(), Vec::new());
+        let mut first = None;
+        let mut parts = vec![refs];
+        let mut tries = 0;
+        while let Some(mut part) = parts.pop() {
+            if part.is_empty() {
+                continue;
+            }
+            tries += 1;
+            let Err(error) = self.deliver(&part).await else {
+                taken.extend(part);
+                continue;
+            };
+            if !is_of_one_object(&error) {
+                return Err(error);
+            }
+            let reason = error.causes.last().unwrap_or(&error.message).clone();
+            first.get_or_insert(error);
+            if part.len() > 1 && tries < TRIES {
+                let second = part.split_off(part.len() / 2);
+                parts.extend([second, part]);
+            } else {
+                refused.extend(part.into_iter().map(|one| (one.what, reason.clone())));
+            }
+        }
+        match first {
+            Some(error) if taken.is_empty() => Err(error),
+            _ => Ok((taken, refused)),
         }
     }
+
+    async fn deliver(&self, taken: &[Taken]) -> Result<()> {
+        let updates: Vec<RefUpdate> = taken.iter().map(|taken| taken.update.clone()).collect();
+        let refs = updates.iter().map(|update| update.name.clone()).collect();
+        let force = self.force;
+        let service = Service::new(self.repo.git_dir(), Program::Deliver { refs, force })?;
+        let revisions = revisions(self.repo, self.report, &updates);
+        let id = &self.container.id;
+        let (mut far, near) = tokio::io::duplex(BUFFER);
+        let mut errors = Tail::default();
+        let packing = async {
+            let streams = Streams {
+                stdin: Some(revisions.as_bytes()),
+                stdout: &mut far,
+                stderr: &mut errors,
+            };
+            let packed = self.probe.pipe(id, &PACK, streams, false).await;
+            // A reader that has gone says why itself.
+            let _ = far.shutdown().await;
+            drop(far);
+            packed
+        };
+        let (packed, delivered) = tokio::join!(packing, service.deliver(&updates, near, self.env));
+        match packed? {
+            ExitStatus(0) | UNREAD => delivered,
+            status => {
+                let error = Error::failed(format!("{UNPACKED} `{id}`"));
+                Err(error.cause(errors.reason(status)))
+            }
+        }
+    }
+}
+
+/// What is said where the container's git cannot pack the work.
+const UNPACKED: &str = "cannot pack the work in container";
+/// What git on the host says of an object that it does not take, or that is not there.
+const OF_OBJECTS: [&str; 3] = ["object", "unpack", "fsck"];
+/// What it says of refs.
+const OF_REFS: [&str; 3] = ["non-fast-forward", "checked out", "cannot lock ref"];
+
+/// Whether a delivery failed for what some refs lead to: then others may do.
+fn is_of_one_object(error: &Error) -> bool {
+    let says = |words: &[&str]| {
+        let mut causes = error.causes.iter();
+        causes.any(|cause| words.iter().any(|word| cause.contains(word)))
+    };
+    error.kind == Kind::Failed
+        && !says(&OF_REFS)
+        && (error.message.starts_with(UNPACKED) || says(&OF_OBJECTS))
 }
 
 /// What is packed, and what the host has of it already.
@@ -296,107 +367,4 @@ fn revisions(repo: &Repository, report: &Report, updates: &[RefUpdate]) -> Strin
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::engine::containers::ContainerId;
-    use crate::start::labels::{PUSH_PREFIX, WORK_BRANCH};
-    use crate::work::report::Operation;
-
-    fn places() -> Places {
-        let labels = [(WORK_BRANCH, "fix"), (PUSH_PREFIX, "box")];
-        Places::of(&ListedContainer {
-            id: ContainerId("c1".to_owned()),
-            name: "fix".to_owned(),
-            image: String::new(),
-            labels: labels
-                .map(|(key, value)| (key.to_owned(), value.to_owned()))
-                .into(),
-            state: "running".to_owned(),
-            command: String::new(),
-            created: 0,
-        })
-    }
-
-    fn planned(report: &Report, safe: &[&str], wip: Option<CommitAt>) -> Vec<(String, String)> {
-        let plan = Plan {
-            report,
-            places: &places(),
-            container: "c1",
-            is_safe: &|id: &str| safe.contains(&id),
-            is_taken: &|id: &str| safe.contains(&id),
-            wip,
-        };
-        let taken = plan.make().into_iter();
-        taken
-            .map(|taken| (taken.update.name, taken.update.commit))
-            .collect()
-    }
-
-    fn pairs(refs: &[(&str, &str)]) -> Vec<(String, String)> {
-        let pair = |(name, id): &(&str, &str)| ((*name).to_owned(), (*id).to_owned());
-        refs.iter().map(pair).collect()
-    }
-
-    #[test]
-    fn each_piece_of_work_has_its_place() {
-        let tip = |id: &str, name: &str| (id.to_owned(), name.to_owned());
-        let mut report = Report {
-            head: "c".into(),
-            tips: vec![
-                tip("a", "refs/heads/fix"),
-                tip("b", "refs/heads/topic"),
-                tip("c", "HEAD"),
-            ],
-            stash: vec!["s".into()],
-            tree: Some("t".into()),
-            wip: Some("w".into()),
-            ..Report::default()
-        };
-        let all = pairs(&[
-            ("refs/heads/box/fix", "a"),
-            ("refs/dkr/taken/fix/b", "b"),
-            ("refs/dkr/taken/fix/c", "c"),
-            ("refs/dkr/taken/fix/s", "s"),
-            ("refs/dkr/wip/fix", "w"),
-        ]);
-        assert_eq!(planned(&report, &[], None), all);
-        let rest = pairs(&[("refs/dkr/taken/fix/c", "c"), ("refs/dkr/wip/fix", "w")]);
-        assert_eq!(planned(&report, &["a", "b", "s"], None), rest);
-        report.operations = vec![Operation {
-            name: "rebase".into(),
-            head: None,
-        }];
-        report.tips.retain(|(_, name)| name != "HEAD");
-        assert_eq!(planned(&report, &["a", "b", "s"], None), rest);
-        report.tips[0].0 = "c".into();
-        let both = pairs(&[
-            ("refs/heads/box/fix", "c"),
-            ("refs/dkr/taken/fix/c", "c"),
-            ("refs/dkr/wip/fix", "w"),
-        ]);
-        assert_eq!(planned(&report, &["b", "s"], None), both);
-    }
-
-    #[test]
-    fn an_uncommitted_state_is_taken_once_and_never_lost() {
-        let report = Report {
-            head: "h".into(),
-            tree: Some("t".into()),
-            wip: Some("w2".into()),
-            ..Report::default()
-        };
-        let before = |tree: &str, container: &str| {
-            Some(CommitAt {
-                id: "w1".into(),
-                tree: tree.into(),
-                parent: Some("h".into()),
-                message: format!("Uncommitted work of fix\n\nContainer: {container}\n"),
-            })
-        };
-        assert_eq!(planned(&report, &[], before("t", "c1")), []);
-        let own = pairs(&[("refs/dkr/wip/fix", "w2")]);
-        assert_eq!(planned(&report, &[], before("x", "c1")), own);
-        let other = pairs(&[("refs/dkr/taken/fix/w1", "w1"), ("refs/dkr/wip/fix", "w2")]);
-        assert_eq!(planned(&report, &[], before("x", "c2")), other);
-    }
-}
+mod tests;

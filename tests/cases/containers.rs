@@ -90,7 +90,7 @@ fn a_container_is_left_listed_watched_and_stopped() {
                 "branch": name, "ahead": 1, "behind": 1, "operation": null,
                 "changed": 0, "untracked": 1, "nested": 0, "staged": 0, "worktrees": 0, "stashed": 0,
                 "only_there": {
-                    "commits": 1, "changed": 0, "untracked": 1, "nested": 0, "staged": 0, "worktrees": 0, "stashed": 0,
+                    "commits": 1, "changed": 0, "untracked": 1, "nested": 0, "staged": 0, "worktrees": 0, "unsaved": 0, "stashed": 0,
                     "operation": null,
                 },
                 "safe": false,

@@ -21,6 +21,7 @@ fn seen(script: &str) -> String {
 "$lib/work.sh" take c >/outside/taken
 grep -E '^(changed|untracked|nested|staged|stash|raw|unsaved|operation)' /outside/taken | grep -v ' 0$' |
     sed -E 's/ [0-9a-f]{{40}}/ ID/' || :
+unset GIT_DIR GIT_ATTR_SOURCE
 for id in $(sed -n -E 's/^(wip|staged [0-9]+) //p' /outside/taken); do
     GIT_INDEX_FILE=/none git -c diff.orderFile= diff-tree -r --name-status "$id^" "$id"
 done"#
@@ -131,6 +132,154 @@ fn what_is_ignored_and_yet_work_is_seen() {
 }
 
 #[test]
+fn whatever_a_nested_repository_holds_is_seen() {
+    let nested = &["untracked 1", "nested 1"][..];
+    for (script, expected) in [
+        ("true", &[][..]),
+        ("git fetch -q; git pull -q; git gc -q; git tag -l", &[]),
+        ("git checkout -q -b x; git commit -q --allow-empty -m x; git push -q origin x", &[]),
+        ("git checkout -q -b x; git commit -q --allow-empty -m x; git checkout -q main; git pull -q . x", nested),
+        (
+            "git checkout -q --detach; git commit -q --allow-empty -m x; git tag x; git checkout -q main
+             git pack-refs --all",
+            nested,
+        ),
+        ("git notes add -m x", nested),
+        ("git commit -q --allow-empty -m x; : >.git/HEAD", nested),
+        ("echo x >>a.txt; GIT_SEQUENCE_EDITOR='echo break >' git rebase -q -i --autostash HEAD", nested),
+        ("git worktree add -q --detach /outside/other", nested),
+        ("echo x >>a.txt; git stash -q", nested),
+    ] {
+        let script = format!("git clone -q /srv/host.git ignored/n; (cd ignored/n; {script})");
+        check(&script, expected);
+    }
+    check(
+        "git tag v9; git push -q host v9; git clone -q --depth 1 --branch v9 file:///srv/host.git ignored/n",
+        &[],
+    );
+    // The git directory of a submodule that is not checked out, or in whose place another one is.
+    let submodule = "git init -q --bare -b main /srv/sub.git; git clone -q /srv/sub.git /srv/sub
+        git -C /srv/sub commit -q --allow-empty -m one; git -C /srv/sub push -q origin HEAD:main
+        git -c protocol.file.allow=always submodule -q add --name objects /srv/sub.git sub
+        git -C sub commit -q --allow-empty -m own";
+    let left = &[
+        "untracked 1",
+        "changed 2",
+        "nested 1",
+        "A .gitmodules",
+        "A sub",
+    ][..];
+    check(&format!("{submodule}; git submodule deinit -f sub"), left);
+    check(
+        &format!("{submodule}; rm -rf sub; git clone -q /srv/sub.git sub"),
+        left,
+    );
+    // One repository's filters are not another one's.
+    check(
+        "git clone -q /srv/host.git ignored/n; cd ignored/n; git config filter.x.clean 'sleep 1000'
+         git config filter.x.required true; echo '* filter=x' >.git/info/attributes; touch a.txt; cd /workspace",
+        &[],
+    );
+}
+
+#[test]
+fn what_leads_git_elsewhere_hides_nothing() {
+    check(
+        "mkdir /opt/w; git --work-tree=/opt/w checkout -f HEAD -- .; git config core.worktree /opt/w
+         echo x >new; echo x >a.txt",
+        &["untracked 1", "changed 1", "M a.txt", "A new"],
+    );
+    check(
+        "git config core.bare true; echo x >a.txt",
+        &["changed 1", "M a.txt"],
+    );
+    for variable in [
+        "CDPATH=.:/",
+        "TMPDIR=/nonexistent",
+        "GIT_AUTHOR_DATE=x",
+        "GIT_ATTR_SOURCE=none",
+        "GIT_DEFAULT_HASH=sha256",
+        "GIT_DIR=/nonexistent",
+    ] {
+        check(
+            &format!(
+                "git clone -q /srv/host.git ignored/n; echo x >.gitattributes; export {variable}"
+            ),
+            &["untracked 1", "A .gitattributes"],
+        );
+    }
+    check(
+        "git config user.name '<>'; echo x >a.txt",
+        &["changed 1", "M a.txt"],
+    );
+}
+
+#[test]
+fn what_was_rewritten_or_joined_to_the_hosts_history_is_work() {
+    let commits = |script: &str| {
+        in_image(&format!(
+            "{IMAGE}\n{{ {script}; }} >/dev/null 2>&1\n\"$lib/work.sh\" report | grep ^commits"
+        ))
+    };
+    let rewritten = "git filter-branch --msg-filter 'cat; echo changed' -- --all";
+    assert_ne!(commits(rewritten), "commits 0\n");
+    let joined = "git checkout -q --orphan old; git commit -q -m one; git commit -q --allow-empty -m two
+        echo \"$(git rev-list --max-parents=0 host/main) $(git rev-parse old)\" >.git/info/grafts; git checkout -q work";
+    assert_eq!(commits(joined), "commits 2\n");
+    let dated = "GIT_COMMITTER_DATE='@4200000000 +0000' git commit -q --allow-empty -m x; git rm -q --cached a.txt";
+    assert_eq!(commits(dated), "commits 1\n");
+}
+
+#[test]
+fn a_worktree_in_whatever_state_costs_nothing_else() {
+    let made = "git worktree add -q /outside/o; echo y >new";
+    check(
+        &format!("{made}; rm /outside/o/.git"),
+        &["untracked 1", "unsaved /outside/o", "A new"],
+    );
+    check(
+        &format!("{made}; rm -r /outside/o; echo garbage >.git/worktrees/o/index"),
+        &[
+            "untracked 1",
+            "unsaved /workspace/.git/worktrees/o/index",
+            "A new",
+        ],
+    );
+    check(
+        "git worktree add -q wt; rm -r wt; git init -q wt; git -C wt commit -q --allow-empty -m x",
+        &["untracked 1", "nested 1"],
+    );
+    check(
+        "git worktree add -q /outside/o; echo x >/outside/o/x; git -C /outside/o add x
+         git -C /outside/o update-index --split-index; rm -r /outside/o",
+        &["staged 1 ID", "A x"],
+    );
+}
+
+#[test]
+fn whatever_post_clone_left_is_no_work() {
+    for left in [
+        "git worktree add -q --detach /outside/other; git -C /outside/other commit -q --allow-empty -m x",
+        "ln -s gone link; ln -s . here",
+        "git bisect start; git checkout -q -b x; echo x >a.txt; git commit -qam x; git checkout -q main
+         echo y >a.txt; git commit -qam y; git merge x || true",
+        "mkdir -p vendor/x; echo 'gitdir: ../../none' >vendor/x/.git; mkdir 'git~1'; echo x >'git~1/x'",
+        r"git init -q 'ignored/a\nb'; git clone -q /srv/host.git in; cd in; git commit -q --allow-empty -m x
+         git worktree add -q /outside/x; echo x >>a.txt; git stash -q; cd ..",
+        "mkfifo pipe; rm b.txt; mkfifo b.txt; echo '*.bin filter=x' >.git/info/attributes
+         git config filter.x.clean false; git config filter.x.required true; echo a >a.bin",
+        "echo z >>a.txt; git stash -q; git init -q in; git config --global safe.directory /workspace
+         chown -R 1000:1000 /workspace",
+    ] {
+        let image = IMAGE.replace("sleep 1; start true", &format!("{{ {left}; }} >/dev/null 2>&1; sleep 1; start true"));
+        let reported = in_image(&format!(
+            "{image}\n\"$lib/work.sh\" report tree | grep -v -e '^[dhbf]' -e '^ahead' -e ' 0$' || :"
+        ));
+        assert_eq!(reported, "", "{left}");
+    }
+}
+
+#[test]
 fn files_of_the_image_that_moved_are_work() {
     check("mv old.txt new.txt", &["untracked 1", "A new.txt"]);
     check(
@@ -177,6 +326,10 @@ fn a_sparse_checkout_removes_nothing_and_hides_nothing() {
     let rest = "git sparse-checkout set --no-cone /c/";
     check(&format!("{rest}; echo x >a.txt"), &["changed 1", "M a.txt"]);
     check(&format!("{rest}; rm c/d.txt"), &["changed 1", "D c/d.txt"]);
+    check(
+        &format!("{rest}; git rm -q --sparse --cached a.txt; git rm -q --sparse b.txt"),
+        &["staged 2 ID", "D a.txt", "D b.txt"],
+    );
 }
 
 #[test]

@@ -14,7 +14,7 @@ sleep 1; start true
 [ "$(grep ^tree /outside/report)" = "$(grep ^tree /outside/taken)" ] || echo "another tree"
 grep -E '^(raw|unsaved)' /outside/taken || :
 id=$(sed -n 's/^wip //p' /outside/taken)
-git diff-tree -r --name-only --no-commit-id "$id" 2>/dev/null | while read -r path; do
+git diff-tree -r --name-only --no-commit-id "$id" 2>/dev/null | while IFS= read -r path; do
     echo "$path: $(git cat-file blob "$id:$path" | tr '\n' ' ')"
 done"#
     ))
@@ -106,6 +106,18 @@ fn what_a_filter_would_keep_elsewhere_is_saved_whole() {
             "2.bin: version https://git-lfs.github.com/spec/v1 oid ",
         ],
     );
+    check(
+        &format!(
+            "{}; echo one >' a.bin'; echo two >'b.bin '",
+            lfs.replace("*.bin", "*bin*")
+        ),
+        &[
+            "raw /workspace/ a.bin",
+            "raw /workspace/b.bin ",
+            " a.bin: one ",
+            "b.bin : two ",
+        ],
+    );
     let annex = filter(
         "annex",
         "echo /annex/objects/SHA256-x; cat >/dev/null",
@@ -114,6 +126,26 @@ fn what_a_filter_would_keep_elsewhere_is_saved_whole() {
     check(
         &format!("{annex}; echo content >1.bin"),
         &["raw /workspace/1.bin", "1.bin: content "],
+    );
+}
+
+#[test]
+fn what_git_lfs_keeps_for_commits_is_named() {
+    let named = in_image(
+        r#"
+sleep 1; start true
+printf '%s\n' '#!/bin/sh' 'cat >/outside/content; id=$(sha256sum </outside/content); id=${id%% *}' \
+    'folder=.git/lfs/objects/$(echo $id | cut -c1-2)/$(echo $id | cut -c3-4); mkdir -p $folder' \
+    'cp /outside/content $folder/$id; echo version https://git-lfs.github.com/spec/v1' \
+    'echo oid sha256:$id; echo size 1' >/outside/clean
+chmod +x /outside/clean; git config filter.lfs.clean /outside/clean
+echo '*.bin filter=lfs' >.gitattributes; echo precious >big.bin; git add .; git commit -qm large
+"$lib/work.sh" report | grep ^unsaved | sed 's|/objects/.*/|/objects/|'; printf precious'\n' | sha256sum | cut -d' ' -f1"#,
+    );
+    let (file, id) = named.split_once('\n').unwrap();
+    assert_eq!(
+        file,
+        format!("unsaved /workspace/.git/lfs/objects/{}", id.trim_end())
     );
 }
 
@@ -149,6 +181,24 @@ fn what_git_or_the_host_would_refuse_is_named_and_the_rest_is_saved() {
     check(
         "mkdir d; head -c 3000 /dev/zero | tr '\\0' a >d/.gitattributes; echo x >new",
         &["unsaved /workspace/d/.gitattributes", "new: x "],
+    );
+    check(
+        "mkdir ' d' 'q\"'; for d in ' d' 'q\"'; do head -c 3000 /dev/zero | tr '\\0' a >\"$d/.gitattributes\"; done
+         printf '[submodule \"../x\"]\\n\\tpath = p\\n\\turl = x\\n' >'gitmod~1'; echo x >new",
+        &[
+            "unsaved /workspace/ d/.gitattributes",
+            r#"unsaved /workspace/"q\"/.gitattributes""#,
+            "unsaved /workspace/gitmod~1",
+            "new: x ",
+        ],
+    );
+    check(
+        "rm README; mkfifo README; mkdir 'git~1'; echo x >\"git~1/$(printf 'a\\nb')\"; echo x >new",
+        &[
+            r#"unsaved /workspace/"git~1/a\nb""#,
+            "unsaved /workspace/README",
+            "new: x ",
+        ],
     );
     // Of things that are no files git knows nothing.
     check("mkfifo pipe; mknod null c 1 3; echo x >new", &["new: x "]);

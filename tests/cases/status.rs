@@ -104,7 +104,7 @@ fn images_and_containers_stand_on_one_screen() {
                 "branch": null, "ahead": 0, "behind": null, "operation": null,
                 "changed": 0, "untracked": 0, "nested": 0, "staged": 0, "worktrees": 0, "stashed": 0,
                 "only_there": {
-                    "commits": 0, "changed": 0, "untracked": 0, "nested": 0, "staged": 0, "worktrees": 0, "stashed": 0, "operation": null,
+                    "commits": 0, "changed": 0, "untracked": 0, "nested": 0, "staged": 0, "worktrees": 0, "unsaved": 0, "stashed": 0, "operation": null,
                 },
                 "safe": true,
             },

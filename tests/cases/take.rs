@@ -147,7 +147,7 @@ fn what_is_on_no_branch_is_taken_too() {
         git worktree add -q --detach /tmp/other; echo new >/tmp/other/new";
     start(&t, &repo, &["--name", &name], &["sh", "-ec", script]).success();
     let taken = t.dkr(["take", &name]).success();
-    taken.stderr_has("took the tag `v1` at");
+    taken.stderr_has("took the commit of the tag `v1` at");
     taken.stderr_has("took the uncommitted state of the worktree `/tmp/other` at");
     let log = repo.output([
         "for-each-ref",
