@@ -251,7 +251,7 @@ list_unaltered() {
         with_index "$lists/recorded" git ls-files >"$lists/all" || return
     sort -o "$lists/altered" "$lists/altered" && sort -o "$lists/all" "$lists/all" &&
         comm -23 "$lists/all" "$lists/altered" >"$lists/unaltered" || return
-    cmp -s "$lists/recorded" "$record/files" || {
+    same "$lists/recorded" "$record/files" || {
         cp -p "$lists/recorded" "$record/files.new" && mv "$record/files.new" "$record/files"
     } 2>/dev/null || :
 }

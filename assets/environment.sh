@@ -2,7 +2,8 @@
 # Read by a step of the build in the environment that a container of the image starts with: what dkr
 # needs there must be found on PATH, which the base image or a raw section may have set.
 
-for tool in git cat chmod cp cut date find grep head mkdir mktemp mv rm sed sleep sort stat tr wc xargs; do
+for tool in git cat chmod cksum comm cp cut date find grep head ls mkdir mktemp mv rm sed sleep sort stat tr \
+    uniq wc xargs; do
     command -v "$tool" >/dev/null || {
         echo "dkr: the image has no \`$tool\` on PATH ($PATH), and no container could start" >&2
         exit 1

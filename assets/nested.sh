@@ -88,8 +88,10 @@ is_clean() (
         exit
     fi
     state_of "$dir" >"$lists/state"
-    if [ -s "$lists/state" ] || [ -n "$record" ]; then
-        cmp -s "$lists/state" "${record:-/nowhere}/state" || exit
+    if [ -n "$record" ]; then
+        same "$lists/state" "$record/state" || exit
+    elif [ -s "$lists/state" ]; then
+        exit 1
     fi
     for module in $(list_modules "$dir"); do
         modules_are_elsewhere "$module" || exit

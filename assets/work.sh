@@ -75,6 +75,11 @@ with_index() (
     "$@"
 )
 
+# same FILE FILE: whether both hold the same.
+same() {
+    [ "$(cksum <"$1")" = "$(cksum <"$2")" ]
+}
+
 # prefix TEXT: puts that before each line.
 prefix() {
     while IFS= read -r line; do

@@ -225,6 +225,34 @@ fn what_cannot_be_taken_is_named_and_stays_work() {
 }
 
 #[test]
+fn a_ref_that_cannot_be_taken_does_not_stop_the_others() {
+    let t = Sandbox::new();
+    let repo = baked(&t);
+    let name = t.unique("bad");
+    let script = "git checkout -q -b hollow; echo gone >gone; git add gone; git commit -qm hollow
+        blob=$(git rev-parse HEAD:gone); git checkout -q -; rm .git/objects/$(echo $blob | sed 's|..|&/|')
+        git tag odd $(git cat-file commit HEAD | sed 's/^author .*/author nobody 1 +0000/' |
+            git hash-object -t commit --literally -w --stdin)
+        git commit -q --allow-empty -m fine; echo new >new";
+    start(&t, &repo, &["--name", &name], &["sh", "-ec", script]).success();
+    let taken = t.dkr(["take", &name]).success();
+    let (branch, wip) = (
+        format!("{}/{name}", hostname()),
+        format!("refs/dkr/wip/{name}"),
+    );
+    assert_eq!(taken.stdout, format!("{branch}\n{wip}\n"));
+    taken.stderr_has("warning: the branch `hollow` cannot be taken: ");
+    taken.stderr_has("warning: the commit of the tag `odd` cannot be taken: ");
+    taken.stderr_has(&format!(
+        "warning: only container `{name}` still has 2 commits"
+    ));
+    assert_eq!(repo.output(["show", &format!("{wip}:new")]), "new");
+    t.dkr(["rm", &name]).failure(1);
+    t.dkr(["rm", "--force", &name]).success();
+    repo.git(["fsck", "--strict"]);
+}
+
+#[test]
 fn what_an_operation_in_progress_holds_is_taken() {
     let t = Sandbox::new();
     let repo = baked(&t);
