@@ -77,7 +77,7 @@ with_index() (
 
 # same FILE FILE: whether both hold the same.
 same() {
-    [ "$(cksum <"$1")" = "$(cksum <"$2")" ]
+    sum=$(cksum <"$1") && [ "$sum" = "$(cksum <"$2")" ]
 }
 
 # prefix TEXT: puts that before each line.

@@ -397,7 +397,7 @@ fn what_cannot_be_looked_at_is_no_empty_report() {
     let failed = in_image(&format!(
         r#"{IMAGE}
 mkdir /bin-of-ours
-for tool in sh git cat cp cut date grep head mkdir mktemp mv rm sed sort comm cmp stat tr wc xargs; do
+for tool in sh git cat cp cut date grep head mkdir mktemp mv rm sed sort comm cksum stat tr wc xargs; do
     ln -s "$(command -v $tool)" /bin-of-ours
 done
 ! PATH=/bin-of-ours "$lib/work.sh" report 2>&1
