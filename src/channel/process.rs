@@ -4,8 +4,9 @@
 //! survives the one that started it, Ctrl-C and the terminal.
 
 use std::ffi::OsString;
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -55,8 +56,6 @@ pub(super) async fn start(folder: &Folder, program: &Path, arguments: &[OsString
     };
     let mut command = Command::new(program);
     command.args(arguments).current_dir("/");
-    // What interrupts this dkr, from a terminal or not, is not for a process that outlives it.
-    command.process_group(0);
     command
         .stdin(Stdio::null())
         .stdout(Stdio::null())
@@ -69,8 +68,9 @@ pub(super) async fn start(folder: &Folder, program: &Path, arguments: &[OsString
             return Ok(());
         }
         match child.try_wait() {
-            // It found another one serving, which has ended since.
-            Ok(Some(status)) if status.success() => child = spawn()?,
+            // It found another one serving, which has ended since; or what interrupts this dkr reached it
+            // before it had a session of its own.
+            Ok(Some(status)) if status.success() || is_interrupted(status) => child = spawn()?,
             Ok(Some(status)) => {
                 let reason = log::last_line(folder.root()).unwrap_or_else(|| status.to_string());
                 return Err(failure().cause(reason));
@@ -81,6 +81,14 @@ pub(super) async fn start(folder: &Folder, program: &Path, arguments: &[OsString
     }
     let seconds = START_TIME.as_secs();
     Err(failure().cause(format!("it did not answer within {seconds} seconds")))
+}
+
+fn is_interrupted(status: ExitStatus) -> bool {
+    use rustix::process::Signal;
+    let signals = [Signal::HUP, Signal::INT, Signal::QUIT, Signal::TERM];
+    signals
+        .map(|signal| Some(signal.as_raw()))
+        .contains(&status.signal())
 }
 
 /// Serves the channel in the folder at `root` until `ended` says what became of the container, which
@@ -96,6 +104,8 @@ pub async fn run(
 ) -> Result<ContainerState> {
     let folder = Folder::open(root)?;
     let handler = |e| Error::failed("cannot handle signals").because(e);
+    // It fails for the leader of a process group, whom no terminal's signals reach either.
+    let _ = rustix::process::setsid();
     let mut terminate = signal(SignalKind::terminate()).map_err(handler)?;
     let until = async {
         tokio::select! {
