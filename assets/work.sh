@@ -9,7 +9,8 @@
 # work.sh record                 writes down what is there: it is no work of the container's
 #
 # `tree` adds the id that the uncommitted state would have as a tree; `save` also writes the report to
-# .git/dkr-report, for when nothing runs any more.
+# .git/dkr-report, for when nothing runs any more. There it has the tree once something was taken, so that it
+# can be told whether that is all.
 #
 # What was there when the container first started, as [post_clone] left it, is no work of its own: it
 # is recorded in the image, in .git/dkr-baseline. Nor are names without commits of their own, and what
@@ -235,6 +236,10 @@ report_worktree() {
     printf 'worktree %s\n' "$files $wip $1"
 }
 
+save_report() {
+    cp "$scratch/report" .git/dkr-report.new && mv .git/dkr-report.new .git/dkr-report
+}
+
 # A full disk may have cut a list short.
 check_disk() {
     head -c 65536 /dev/zero >"$scratch/room"
@@ -255,13 +260,16 @@ report)
     use_scratch_objects names
     tree=
     case " $* " in
+    *' save '*) [ ! -e .git/dkr-taken ] || set -- "$@" tree ;;
+    esac
+    case " $* " in
     *' tree '*) make_tree "$workspace/" || exit ;;
     esac
     report >"$scratch/report" || exit
     [ -z "$tree" ] || echo "tree $tree" >>"$scratch/report"
     check_disk
     case " $* " in
-    *' save '*) cp "$scratch/report" .git/dkr-report.new && mv .git/dkr-report.new .git/dkr-report ;;
+    *' save '*) save_report ;;
     esac
     cat "$scratch/report"
     ;;
@@ -270,14 +278,15 @@ take)
     while sleep 5 >/dev/null 2>&1; do echo >&2; done >/dev/null &
     alive=$!
     make_tree "$workspace/" && make_commit "Container: ${2:-}" || exit
-    [ -z "$tree" ] || uncommitted="tree $tree
-wip $wip
-"
     report >"$scratch/report" || exit
+    [ -z "$tree" ] || echo "tree $tree" >>"$scratch/report"
     edges >"$scratch/edges" || exit
     check_disk
+    : >.git/dkr-taken
+    # It is there only if nothing runs.
+    [ ! -e .git/dkr-report ] || save_report
     cat "$scratch/report"
-    printf %s "${uncommitted:-}"
+    [ -z "$wip" ] || echo "wip $wip"
     cat "$scratch/edges"
     ;;
 diff)

@@ -81,7 +81,7 @@ async fn check(probe: &Probe<'_>, chosen: &[&ListedContainer]) -> Result<()> {
             Ok(held) => {
                 let what = held.only_there.describe();
                 reasons.push(format!("only container `{name}` has {what}"));
-                working.push(name);
+                working.push(held.only_there.way_out(&quoted(name)));
             }
             Err(error) => {
                 reasons.push(format!("what only container `{name}` has cannot be told"));
@@ -104,11 +104,8 @@ async fn check(probe: &Probe<'_>, chosen: &[&ListedContainer]) -> Result<()> {
         let names = names.join(" ");
         error = error.hint(format!("`dkr stop {names}` ends what runs"));
     }
-    for name in working {
-        error = error.hint(format!(
-            "`dkr take {}` brings its work to your repository",
-            quoted(name)
-        ));
+    for way in working {
+        error = error.hint(way);
     }
     Err(error.hint("`--force` removes it all the same, with what is in it"))
 }

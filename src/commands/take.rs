@@ -50,7 +50,7 @@ pub async fn run(cx: &Context, args: &TakeArgs) -> Result<()> {
         cx.ui
             .message(&format!("took {what} at {short} as `{place}`"));
     }
-    if outcome.taken.is_empty() {
+    if outcome.taken.is_empty() && outcome.left.is_empty() {
         let nothing = format!("`{}` has all of the work of `{name}`", repo.root());
         cx.ui.message(&nothing);
     }
@@ -61,8 +61,9 @@ pub async fn run(cx: &Context, args: &TakeArgs) -> Result<()> {
 fn say_what_is_left(cx: &Context, container: &ListedContainer, outcome: &Outcome) {
     if !outcome.raw.is_empty() {
         let files = named(&outcome.raw);
-        cx.ui
-            .message(&format!("took without its filter what is in {files}"));
+        cx.ui.warning(&format!(
+            "took without its filter, which fails or keeps the content elsewhere, what is in {files}"
+        ));
     }
     for (what, reason) in outcome.refused.iter().take(NAMED) {
         cx.ui.warning(&format!("{what} cannot be taken: {reason}"));

@@ -43,6 +43,7 @@ pub async fn end(
             match held {
                 Ok(held) => {
                     let what = held.only_there.describe();
+                    ways[1] = held.only_there.way_out(&quoted(name));
                     cx.ui
                         .warning(&format!("container `{name}` is kept: only there is {what}"));
                 }

@@ -91,6 +91,21 @@ impl OnlyThere {
         self.changed + self.untracked + self.nested + self.worktrees + self.unsaved
     }
 
+    /// Whether some of it can be brought to the host.
+    pub fn can_be_taken(&self) -> bool {
+        let operation = self.operation.as_deref();
+        let files = self.changed + self.untracked + self.staged + self.worktrees;
+        files + self.commits + self.stashed > 0 || operation.is_some_and(|name| name != "am")
+    }
+
+    /// What helps: a command, for the container of that name as a shell reads it.
+    pub fn way_out(&self, name: &str) -> String {
+        match self.can_be_taken() {
+            true => format!("`dkr take {name}` brings its work to your repository"),
+            false => format!("`dkr take {name}` says how to copy it out"),
+        }
+    }
+
     /// What there is: `2 changed files, 1 commit`.
     pub fn describe(&self) -> String {
         let some = |count: usize, one: &str, more: &str| match count {

@@ -97,9 +97,14 @@ fn work_is_taken_from_a_container_that_runs_and_from_one_that_does_not() {
     // It goes on, and what came since is not safe until it is taken, too.
     inside(&t, &name, "echo y >>README; git commit -qam three");
     assert_eq!(row(&t, &name)["work"]["only_there"]["commits"], 1);
-    t.dkr(["stop", &name]).success();
+    // What ends after a take says whether that was all, and so does what is taken at rest.
+    let stopped = t.dkr(["stop", &name]).success();
+    stopped.stderr_has("only there is 1 commit and 2 untracked files\n");
     let taken = t.dkr(["take", &name]).success();
     assert_eq!(taken.stdout, format!("{branch}\n{wip}\n"));
+    assert_eq!(row(&t, &name)["work"]["safe"], true);
+    let pruned = t.dkr(["prune", ".", "--dry-run"]).in_dir(&repo).success();
+    assert!(!pruned.stderr.contains("stays"), "{pruned}");
     assert_eq!(repo.output(["log", "-1", "--format=%s", &branch]), "three");
     assert_eq!(
         repo.output(["diff", "--name-only", &branch, &wip]),
@@ -208,7 +213,7 @@ fn what_cannot_be_taken_is_named_and_stays_work() {
     assert_eq!(taken.stdout, format!("{wip}\n"));
     assert_eq!(repo.output(["show", &format!("{wip}:a.bin")]), "content");
     assert_eq!(repo.output(["show", &format!("{wip}:new")]), "new");
-    taken.stderr_has("took without its filter what is in `/workspace/a.bin`\n");
+    taken.stderr_has("content elsewhere, what is in `/workspace/a.bin`\n");
     taken.stderr_has(&format!(
         "only container `{name}` still has 1 file that git cannot save: `/workspace/.GIT/x`\n"
     ));
