@@ -172,13 +172,14 @@ fn a_dkr_that_ends_while_it_packs_leaves_nothing() {
     let repo = borrowing(&t, &upstream);
     let (held, cache) = (t.path().join("held"), t.path().join("cache/dkr/packs"));
     let left = || fs::read_dir(&cache).map_or(0, Iterator::count);
-    // A git that is not done before somebody lets it.
+    // A git that is not done before somebody lets it, and ends with the dkr that started it: one that goes
+    // on makes folders anew.
     let bin = t.path().join("bin");
     fs::create_dir_all(&bin).unwrap();
     let path = std::env::var("PATH").unwrap();
     let slow = format!(
         "#!/bin/sh\nPATH='{path}'\ncase $* in *pack-objects*) \
-            while [ -e '{}' ]; do sleep 0.1; done ;; esac\nexec git \"$@\"\n",
+            while [ -e '{}' ]; do kill -0 $PPID || exit; sleep 0.1; done ;; esac\nexec git \"$@\"\n",
         held.display()
     );
     write_program(&bin.join("git"), &slow);
@@ -197,6 +198,7 @@ fn a_dkr_that_ends_while_it_packs_leaves_nothing() {
         let output = running.wait();
         assert_eq!(output.code, code, "{output}");
         assert_eq!(left(), leaves, "{output}");
+        std::thread::sleep(Duration::from_secs(1));
         fs::remove_file(&held).unwrap();
     }
     create().success();
