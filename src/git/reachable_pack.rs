@@ -87,8 +87,10 @@ impl Repository {
         let scratch = Scratch::new(&folder)
             .map_err(|e| format!("`{}` cannot be written ({e})", folder.display()))?;
         let input = self.revisions(&wanted)?;
-        let command = self.pack_command(scratch.path());
+        let mut command = self.pack_command(scratch.path());
         let failed = |e: io::Error| format!("`git pack-objects` failed ({e})");
+        // If dkr is killed, git goes on. The pack's name, which it prints, is known.
+        command.stdout(scratch.lock().map_err(failed)?);
         run(command, input, progress).await.map_err(failed)?;
         Ok(ReachablePack {
             packs: Packs::in_folder(&scratch.path().join("pack"))?,
@@ -148,10 +150,7 @@ async fn run(
     input: Vec<u8>,
     progress: &mut dyn FnMut(&str),
 ) -> io::Result<()> {
-    command
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped());
+    command.stdin(Stdio::piped()).stderr(Stdio::piped());
     let mut git = command.kill_on_drop(true).spawn()?;
     let mut stdin = git.stdin.take().expect("it is piped");
     let stderr = git.stderr.take().expect("it is piped");

@@ -18,8 +18,8 @@ const MAKING: Duration = Duration::from_secs(60 * 60);
 #[derive(Debug)]
 pub(super) struct Scratch {
     path: PathBuf,
-    /// Let go of by the kernel when the process ends.
-    _lock: File,
+    /// Let go of by the kernel when the process ends, and whoever else has it open.
+    lock: File,
 }
 
 impl Scratch {
@@ -40,7 +40,7 @@ impl Scratch {
         let path = parent.join(name);
         let placed = locked.and_then(|lock| fs::rename(&made, &path).map(|()| lock));
         match placed {
-            Ok(_lock) => Ok(Scratch { path, _lock }),
+            Ok(lock) => Ok(Scratch { path, lock }),
             Err(e) => {
                 let _ = fs::remove_dir_all(made);
                 Err(e)
@@ -51,6 +51,14 @@ impl Scratch {
     /// Where it is.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The lock, for a program that writes there: the folder is not abandoned before that has ended, too.
+    ///
+    /// # Errors
+    /// When there are too many open files.
+    pub fn lock(&self) -> Result<File> {
+        self.lock.try_clone()
     }
 
     /// Those in `parent` whose processes are no more. They belong to the caller now.
@@ -77,7 +85,7 @@ fn abandoned(path: PathBuf) -> Option<Scratch> {
         }
     };
     lock.try_lock().ok()?;
-    Some(Scratch { path, _lock: lock })
+    Some(Scratch { path, lock })
 }
 
 fn is_new(path: &Path) -> bool {

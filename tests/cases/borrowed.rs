@@ -172,8 +172,8 @@ fn a_dkr_that_ends_while_it_packs_leaves_nothing() {
     let repo = borrowing(&t, &upstream);
     let (held, cache) = (t.path().join("held"), t.path().join("cache/dkr/packs"));
     let left = || fs::read_dir(&cache).map_or(0, Iterator::count);
-    // A git that is not done before somebody lets it, and ends with the dkr that started it: one that goes
-    // on makes folders anew.
+    // A git that is not done before somebody lets it, and ends with the dkr that started it: what one that goes
+    // on makes is left to the bake after it.
     let bin = t.path().join("bin");
     fs::create_dir_all(&bin).unwrap();
     let path = std::env::var("PATH").unwrap();
