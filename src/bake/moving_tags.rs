@@ -12,7 +12,8 @@ use crate::image::reference::choose_moving_tag;
 use crate::image::{BakedImage, ImageType, Images};
 
 /// Lists the images, as [`list`] does, once the newest of each branch has the tag that moves. A branch
-/// that is just being baked is left alone.
+/// that is just being baked is left alone, and so is one whose tag cannot be moved: the image may have
+/// just been removed, or no lock can be made. No command depends on that tag.
 ///
 /// # Errors
 /// When the engine does not answer.
@@ -20,7 +21,7 @@ pub async fn list_mended(engine: &Engine, env: &Env) -> Result<Images> {
     let images = list(engine).await?;
     let mut mended = false;
     for image in bare(&images.own) {
-        mended |= mend(engine, env, image).await?;
+        mended |= mend(engine, env, image).await.unwrap_or(false);
     }
     match mended {
         true => list(engine).await,

@@ -71,7 +71,8 @@ fn labels(path: &str, reference: &str, number: usize) -> Value {
     })
 }
 
-fn image(path: &str, reference: &str, number: usize) -> Value {
+/// An image as the engine lists it, with its own tag and the one that moves.
+pub fn image(path: &str, reference: &str, number: usize) -> Value {
     let name = path.rsplit('/').next().unwrap();
     let branch = reference.rsplit('/').next().unwrap();
     let tags = [

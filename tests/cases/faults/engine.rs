@@ -13,6 +13,7 @@ use sha2::{Digest, Sha256};
 
 use super::{one_error, refused};
 use crate::cases::create_image::two_commits;
+use crate::cases::stocked;
 use crate::support::{Answer, FakeEngine, KeyKind, Running, Sandbox, wait_until, write_program};
 
 #[test]
@@ -183,6 +184,33 @@ fn an_engine_of_another_age_is_talked_to_or_refused_with_both_versions() {
             .stderr_has("99.1")
             .stderr_has(named)
             .stderr_has("API");
+    }
+}
+
+#[test]
+fn an_image_that_goes_while_its_tag_is_mended_fails_no_command() {
+    let t = Sandbox::new();
+    let repo = two_commits(&t, "linux");
+    let mut image = stocked::image(repo.path().to_str().unwrap(), "main", 0);
+    let own = image["RepoTags"][1].clone();
+    image["RepoTags"] = json!([own]);
+    let tag = format!("POST /images/{}/tag", stocked::image_id(0));
+    for (status, why) in [(404, "No such image"), (500, "no space left on device")] {
+        let refusal = json!({"message": why}).to_string();
+        let engine = stocked::engine(&t, &repo, &["main"], &[])
+            .route(
+                "GET /images/json",
+                Answer::Json(200, json!([image]).to_string()),
+            )
+            .route(&tag, Answer::Json(status, refusal));
+        let list = t
+            .dkr(["list-images", "."])
+            .env("DOCKER_HOST", engine.host())
+            .in_dir(&repo)
+            .success();
+        assert!(list.stdout.contains(own.as_str().unwrap()), "{list}");
+        let asked = engine.requests().iter().any(|r| r.path.contains("/tag?"));
+        assert!(asked, "{:?}", engine.requests());
     }
 }
 
