@@ -170,8 +170,16 @@ fn a_dkr_that_ends_while_it_packs_leaves_nothing() {
     let t = Sandbox::new();
     let upstream = two_commits(&t, "upstream");
     let repo = borrowing(&t, &upstream);
-    let (held, cache) = (t.path().join("held"), t.path().join("cache/dkr/packs"));
-    let left = || fs::read_dir(&cache).map_or(0, Iterator::count);
+    let (held, begun) = (t.path().join("held"), t.path().join("begun"));
+    let cache = t.path().join("cache/dkr/packs");
+    let folders = || fs::read_dir(&cache).into_iter().flatten().flatten();
+    let left = || folders().count();
+    let let_go = || {
+        folders().all(|folder| {
+            let lock = fs::File::open(folder.path().join("lock"));
+            lock.is_ok_and(|lock| lock.try_lock().is_ok())
+        })
+    };
     // A git that is not done before somebody lets it, and ends with the dkr that started it: what one that goes
     // on makes is left to the bake after it.
     let bin = t.path().join("bin");
@@ -179,7 +187,8 @@ fn a_dkr_that_ends_while_it_packs_leaves_nothing() {
     let path = std::env::var("PATH").unwrap();
     let slow = format!(
         "#!/bin/sh\nPATH='{path}'\ncase $* in *pack-objects*) \
-            while [ -e '{}' ]; do kill -0 $PPID || exit; sleep 0.1; done ;; esac\nexec git \"$@\"\n",
+            : >'{}'; while [ -e '{}' ]; do kill -0 $PPID || exit; sleep 0.1; done ;; esac\nexec git \"$@\"\n",
+        begun.display(),
         held.display()
     );
     write_program(&bin.join("git"), &slow);
@@ -193,12 +202,15 @@ fn a_dkr_that_ends_while_it_packs_leaves_nothing() {
         fs::write(&held, "").unwrap();
         let mut running = create().spawn();
         running.wait_for_stderr("borrows objects");
-        assert!(wait_until(Duration::from_secs(60), || left() == 1));
+        // Before it has begun, it would not know whom it ends with.
+        assert!(wait_until(Duration::from_secs(60), || begun.exists()));
+        assert_eq!(left(), 1);
         running.signal(signal);
         let output = running.wait();
         assert_eq!(output.code, code, "{output}");
         assert_eq!(left(), leaves, "{output}");
-        std::thread::sleep(Duration::from_secs(1));
+        assert!(wait_until(Duration::from_secs(60), let_go));
+        fs::remove_file(&begun).unwrap();
         fs::remove_file(&held).unwrap();
     }
     create().success();
