@@ -37,7 +37,7 @@ pub use command::{GitVersion, git_version};
 pub use commit_id::CommitId;
 pub use credentials::without_credentials;
 pub use fetch::FetchOutcome;
-pub use history::{COMPARE_LIMIT, Comparison};
+pub use history::COMPARE_LIMIT;
 pub use pager::pager;
 pub use reachable::CommitAt;
 pub use refs::{Located, RemoteBranch, Target, TargetKind};

@@ -1,6 +1,6 @@
 //! How stale an image is, what that asks for, and how it is said (pure).
 //!
-//! `git` compares the commits; `start-image` asks the question.
+//! [`Repository::compare`](crate::git::Repository::compare) tells it; `start-image` asks the question.
 
 /// How an image's baked commit stands to the tip of its branch, in the words of `git status`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,16 +28,37 @@ pub enum Staleness {
         /// Commits that only the image has.
         ahead: usize,
     },
-    /// The branch is so far away that it was not found out whether it moved on or was rewritten.
+    /// The limit was reached before it was known whether the branch moved on or was rewritten.
     FarApart {
         /// Commits that only the branch has, at least.
         behind: usize,
+        /// Commits that only the image has, at least.
+        ahead: usize,
     },
     /// The ref or the commit is gone.
     Unknown {
         /// Why there is no answer.
         reason: String,
     },
+}
+
+impl Staleness {
+    /// There is no answer, for this reason.
+    pub fn unknown(reason: impl Into<String>) -> Self {
+        Staleness::Unknown {
+            reason: reason.into(),
+        }
+    }
+
+    /// How many commits only the branch has, as far as they were counted; none if it is unknown.
+    pub fn behind(&self) -> Option<usize> {
+        match *self {
+            Staleness::Current | Staleness::Ahead { .. } => Some(0),
+            Staleness::Behind { commits, .. } => Some(commits),
+            Staleness::Diverged { behind, .. } | Staleness::FarApart { behind, .. } => Some(behind),
+            Staleness::Unknown { .. } => None,
+        }
+    }
 }
 
 /// What a staleness asks for before a start.
@@ -98,7 +119,7 @@ pub fn sentence(staleness: &Staleness, tag: &str, branch: &str, built: &str) -> 
             counted(*behind, false),
             counted(*ahead, false)
         ),
-        Staleness::FarApart { behind } => {
+        Staleness::FarApart { behind, .. } => {
             format!("is {} away from `{branch}`", counted(*behind, true))
         }
         Staleness::Unknown { reason } => {
@@ -130,16 +151,20 @@ mod tests {
         assert_eq!(judge(&behind(50, true), 50), Verdict::OfferUpdate);
         assert_eq!(judge(&behind(1, false), 0), Verdict::OfferUpdate);
         assert_eq!(
-            judge(&Staleness::FarApart { behind: 99 }, 50),
+            judge(
+                &Staleness::FarApart {
+                    behind: 99,
+                    ahead: 1
+                },
+                50
+            ),
             Verdict::OfferUpdate
         );
     }
 
     #[test]
     fn what_no_update_repairs_asks_for_a_bake() {
-        let unknown = Staleness::Unknown {
-            reason: "gone".into(),
-        };
+        let unknown = Staleness::unknown("gone");
         let diverged = Staleness::Diverged {
             behind: 1,
             ahead: 1,
@@ -180,13 +205,14 @@ mod tests {
                  1 commit that only it has",
             ),
             (
-                Staleness::FarApart { behind: 700 },
+                Staleness::FarApart {
+                    behind: 700,
+                    ahead: 2,
+                },
                 "is more than 700 commits away from `origin/main`",
             ),
             (
-                Staleness::Unknown {
-                    reason: "`refs/heads/x` is gone".into(),
-                },
+                Staleness::unknown("`refs/heads/x` is gone"),
                 "cannot be compared with `origin/main`: `refs/heads/x` is gone",
             ),
         ] {

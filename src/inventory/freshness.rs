@@ -69,7 +69,7 @@ pub fn in_short(staleness: &Staleness) -> String {
         Staleness::Diverged { behind, ahead } => {
             format!("diverged, {behind} behind, {ahead} ahead")
         }
-        Staleness::FarApart { behind } => format!("{behind}+ apart"),
+        Staleness::FarApart { behind, .. } => format!("{behind}+ apart"),
         Staleness::Unknown { .. } => "unknown".to_owned(),
     }
 }

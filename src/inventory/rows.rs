@@ -313,7 +313,7 @@ impl<'a> From<&'a Staleness> for StalenessRow<'a> {
                 ahead: Some(*ahead),
                 ..state("diverged")
             },
-            Staleness::FarApart { behind } => StalenessRow {
+            Staleness::FarApart { behind, .. } => StalenessRow {
                 behind: Some(*behind),
                 at_least: true,
                 ..state("apart")

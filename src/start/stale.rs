@@ -4,7 +4,7 @@ use chrono::Utc;
 
 use crate::bake::Context;
 use crate::error::{Error, Kind, Result, quoted};
-use crate::git::{COMPARE_LIMIT, Comparison, Repository};
+use crate::git::{COMPARE_LIMIT, Repository};
 use crate::image::staleness::{judge, sentence};
 use crate::image::{BakedImage, Staleness, Verdict};
 use crate::ui::time::ago;
@@ -46,21 +46,9 @@ pub enum Decision {
 /// Compares the image with the branch that it was made from.
 pub fn compare(repo: std::result::Result<&Repository, &Error>, image: &BakedImage) -> Staleness {
     let labels = &image.labels;
-    let repo = match repo {
-        Ok(repo) => repo,
-        Err(error) => {
-            return Staleness::Unknown {
-                reason: error.message.clone(),
-            };
-        }
-    };
-    match repo.compare(&labels.commit, &labels.ref_name, COMPARE_LIMIT) {
-        Comparison::Current => Staleness::Current,
-        Comparison::Behind { commits, at_least } => Staleness::Behind { commits, at_least },
-        Comparison::Ahead { commits, at_least } => Staleness::Ahead { commits, at_least },
-        Comparison::Diverged { behind, ahead } => Staleness::Diverged { behind, ahead },
-        Comparison::Apart { behind, .. } => Staleness::FarApart { behind },
-        Comparison::Unknown(reason) => Staleness::Unknown { reason },
+    match repo {
+        Ok(repo) => repo.compare(&labels.commit, &labels.ref_name, COMPARE_LIMIT),
+        Err(error) => Staleness::unknown(&error.message),
     }
 }
 

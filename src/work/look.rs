@@ -12,7 +12,7 @@ use super::safety::OnlyThere;
 use crate::engine::ListedContainer;
 use crate::engine::containers::ContainerId;
 use crate::error::Result;
-use crate::git::{COMPARE_LIMIT, Comparison, Repository};
+use crate::git::{COMPARE_LIMIT, Repository};
 use crate::image::labels::{REF, REPO_PATH};
 
 /// What a container holds.
@@ -101,12 +101,7 @@ fn hold(container: &ListedContainer, report: Report, repo: Option<&Repository>) 
     let behind = repo.and_then(|repo| {
         let reference = container.labels.get(REF)?;
         let fork = report.fork.as_ref()?;
-        match repo.compare(fork, reference, COMPARE_LIMIT) {
-            Comparison::Current | Comparison::Ahead { .. } => Some(0),
-            Comparison::Behind { commits, .. } => Some(commits),
-            Comparison::Diverged { behind, .. } | Comparison::Apart { behind, .. } => Some(behind),
-            Comparison::Unknown(_) => None,
-        }
+        repo.compare(fork, reference, COMPARE_LIMIT).behind()
     });
     Held {
         report,

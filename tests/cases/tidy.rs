@@ -10,7 +10,7 @@ use std::process::Command;
 const LAYERS: &[(&str, &[&str])] = &[
     ("error", &[]),
     ("env", &[]),
-    ("git", &["error", "env"]),
+    ("git", &["error", "env", "image"]),
     ("engine", &["error", "env"]),
     ("conf", &["error", "env"]),
     ("dockerfile", &["error"]),

@@ -73,29 +73,29 @@ struct Imported {
     ids: HashMap<usize, String>,
 }
 
-fn compare(history: &Imported, baked: usize, tip: usize, limit: usize) -> Comparison {
+fn compare(history: &Imported, baked: usize, tip: usize, limit: usize) -> Staleness {
     let (baked, tip) = (&history.ids[&baked], &history.ids[&tip]);
     history.repo.open().compare(baked, tip, limit)
 }
 
 /// The same question answered by the git program.
-fn git_says(history: &Imported, baked: usize, tip: usize) -> Comparison {
+fn git_says(history: &Imported, baked: usize, tip: usize) -> Staleness {
     let count = |from: usize, to: usize| {
         let range = format!("{}..{}", history.ids[&from], history.ids[&to]);
         let count = history.repo.git(&["rev-list", "--count", &range]);
         count.parse().unwrap()
     };
     match (count(baked, tip), count(tip, baked)) {
-        (0, 0) => Comparison::Current,
-        (commits, 0) => Comparison::Behind {
+        (0, 0) => Staleness::Current,
+        (commits, 0) => Staleness::Behind {
             commits,
             at_least: false,
         },
-        (0, commits) => Comparison::Ahead {
+        (0, commits) => Staleness::Ahead {
             commits,
             at_least: false,
         },
-        (behind, ahead) => Comparison::Diverged { behind, ahead },
+        (behind, ahead) => Staleness::Diverged { behind, ahead },
     }
 }
 
@@ -152,18 +152,18 @@ fn at_the_limit_the_answer_is_never_a_wrong_one() {
     let repo = history.import();
     let at = |baked, limit| compare(&repo, baked, tip, limit);
 
-    let exact = Comparison::Behind {
+    let exact = Staleness::Behind {
         commits: 10_000,
         at_least: false,
     };
     assert_eq!(at(base, 20_000), exact);
-    let exact = Comparison::Diverged {
+    let exact = Staleness::Diverged {
         behind: 10_000,
         ahead: 3,
     };
     assert_eq!(at(fork, 20_000), exact);
     for (baked, ahead) in [(base, 0), (fork, 3), (unrelated, 1)] {
-        let Comparison::Apart {
+        let Staleness::FarApart {
             behind,
             ahead: found,
         } = at(baked, 500)
@@ -174,8 +174,8 @@ fn at_the_limit_the_answer_is_never_a_wrong_one() {
         assert_eq!(found, ahead);
     }
     for limit in 0..5 {
-        assert_eq!(at(tip, limit), Comparison::Current);
-        assert!(matches!(at(base, limit), Comparison::Apart { .. }));
+        assert_eq!(at(tip, limit), Staleness::Current);
+        assert!(matches!(at(base, limit), Staleness::FarApart { .. }));
     }
 }
 
@@ -188,12 +188,12 @@ fn an_old_side_branch_makes_the_count_a_lower_bound_only() {
     let topic = history.commit(70, &[root]);
     let tip = history.commit(1_000_001, &[merge, topic]);
     let repo = history.import();
-    let exact = Comparison::Behind {
+    let exact = Staleness::Behind {
         commits: 3,
         at_least: false,
     };
     assert_eq!(compare(&repo, baked, tip, 10_000), exact);
-    let bound = Comparison::Behind {
+    let bound = Staleness::Behind {
         commits: 2,
         at_least: true,
     };
@@ -214,12 +214,12 @@ fn what_is_gone_is_unknown_and_named() {
         (&commit, "", "``"),
     ] {
         let found = opened.compare(baked, tip, 100);
-        let Comparison::Unknown(reason) = found else {
+        let Staleness::Unknown { reason } = found else {
             panic!("{found:?}");
         };
         assert!(reason.contains(word), "{reason}");
     }
-    assert_eq!(opened.compare(&commit, &commit, 100), Comparison::Current);
+    assert_eq!(opened.compare(&commit, &commit, 100), Staleness::Current);
     assert!(opened.has_commit(&commit.parse().unwrap()));
     assert!(!opened.has_commit(&gone.parse().unwrap()));
 }
@@ -236,7 +236,7 @@ fn a_shallow_history_that_ends_too_early_is_unknown() {
     let opened = Repository::discover(&path).unwrap();
     let second = git_in(&path, &["rev-parse", "HEAD"]);
     let found = opened.compare(&first, "refs/heads/main", 100);
-    assert!(matches!(found, Comparison::Unknown(_)), "{found:?}");
+    assert!(matches!(found, Staleness::Unknown { .. }), "{found:?}");
 
     // The old commit is there, but nothing leads to it.
     git_in(
@@ -250,12 +250,12 @@ fn a_shallow_history_that_ends_too_early_is_unknown() {
         ],
     );
     let found = opened.compare(&first, "refs/heads/main", 100);
-    let Comparison::Unknown(reason) = found else {
+    let Staleness::Unknown { reason } = found else {
         panic!("{found:?}");
     };
     assert!(reason.contains("shallow"), "{reason}");
     git_in(&path, &["commit", "-q", "--allow-empty", "-m", "3"]);
-    let behind = Comparison::Behind {
+    let behind = Staleness::Behind {
         commits: 1,
         at_least: false,
     };
@@ -271,7 +271,7 @@ fn a_lost_commit_in_between_is_unknown() {
     let file = format!(".git/objects/{}/{}", &lost[..2], &lost[2..]);
     std::fs::remove_file(repo.path().join(file)).unwrap();
     let found = repo.open().compare(&first, "refs/heads/main", 100);
-    assert!(matches!(found, Comparison::Unknown(_)), "{found:?}");
+    assert!(matches!(found, Staleness::Unknown { .. }), "{found:?}");
 }
 
 #[test]
@@ -283,7 +283,7 @@ fn a_badly_dated_commit_above_a_long_line_does_not_spoil_the_count() {
     let baked = history.commit(1_000_000, &[odd]);
     let tip = history.commit(1_000_001, &[baked, line]);
     let repo = history.import();
-    let behind = Comparison::Behind {
+    let behind = Staleness::Behind {
         commits: 1,
         at_least: false,
     };
