@@ -42,6 +42,24 @@ impl Kind {
     }
 }
 
+/// Why something failed, where somebody acts on it: read once, off what the engine or git said, so
+/// that nobody has to find it in a text that is for people.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reason {
+    /// The state of what is named does not allow it (the engine's status 409).
+    Conflict,
+    /// The engine is at it already, for somebody else.
+    InProgress,
+    /// The engine's machine has no driver for graphics processors.
+    NoGpuDriver,
+    /// A branch would lose commits.
+    NonFastForward,
+    /// A branch is checked out.
+    CheckedOut,
+    /// An object is missing, broken, or refused.
+    BadObject,
+}
+
 /// A failure as a person reads it: `error:`, then `caused by:` lines, then `hint:` lines.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Error {
@@ -53,6 +71,8 @@ pub struct Error {
     pub causes: Vec<String>,
     /// What to do; each names a command or key that exists.
     pub hints: Vec<String>,
+    /// Why, for whoever acts on it; nothing that is shown.
+    pub reason: Option<Reason>,
 }
 
 impl Error {
@@ -63,6 +83,7 @@ impl Error {
             message: message.into(),
             causes: Vec::new(),
             hints: Vec::new(),
+            reason: None,
         }
     }
 
@@ -111,6 +132,13 @@ impl Error {
     #[must_use]
     pub fn cause(mut self, text: impl Into<String>) -> Self {
         self.causes.push(text.into());
+        self
+    }
+
+    /// Says why, for whoever acts on it.
+    #[must_use]
+    pub fn reason(mut self, reason: impl Into<Option<Reason>>) -> Self {
+        self.reason = reason.into();
         self
     }
 

@@ -9,17 +9,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http_body_util::{BodyExt, Full};
-use hyper::StatusCode;
 use hyper::body::{Bytes, Incoming};
+use hyper::{Request, StatusCode};
 use tokio::sync::mpsc;
 
 use super::event::{Event, StepId};
 use super::failure::BuildFailure;
-use super::http;
 use super::session::{Session, random_id};
 use super::trace::{ImageId, Outcome, Trace};
 use super::{BuildContext, Gate, MountService, RegistryAuth};
 use crate::engine::Engine;
+use crate::engine::error::refusal;
 use crate::env::Env;
 use crate::error::{Error, Result};
 
@@ -28,6 +28,8 @@ const CANCELING: Duration = Duration::from_millis(700);
 /// How long the build's own answer may take when the session is gone, which the engine's end of a
 /// build and the engine's death bring with them.
 const LAST_WORDS: Duration = Duration::from_millis(300);
+/// What is said of a request without an answer.
+const ASKING: &str = "cannot ask the Docker Engine for a build";
 /// The request's path, to which the query is added.
 const PATH: &str = "/build?";
 /// A build argument that would replace the Dockerfile frontend by an image of its choice (BuildKit,
@@ -177,16 +179,17 @@ async fn follow(
     // Refused before anything is opened.
     request.target("", build_id)?;
     let session = Session::open(engine, request.mounts.clone(), auth).await?;
-    let post = http::post(engine, &request.target(session.id(), build_id)?)
+    let target = request.target(session.id(), build_id)?;
+    let post = Request::post(engine.versioned(&target))
         .header(hyper::header::CONTENT_TYPE, "application/x-tar")
         .body(Full::new(Bytes::from(context)))
         .map_err(|e| Error::failed("cannot form the build request").because(e))?;
     let response = tokio::select! {
-        sent = http::send(engine, post) => sent?,
+        sent = engine.send(post, ASKING) => sent?,
         () = session.lost() => return Err(Ended::SessionLost),
     };
     if response.status() != StatusCode::OK {
-        let message = http::refusal(response).await;
+        let message = refusal(ASKING, response).await.causes.concat();
         return Err(BuildFailure::Refused { message }.into());
     }
     let mut report = Report {
@@ -233,11 +236,12 @@ fn gone() -> Error {
 
 /// Whether the engine took the request to cancel.
 async fn cancel_build(engine: &Engine, build_id: &str) -> bool {
-    let request = http::post(engine, &format!("/build/cancel?id={build_id}")).body(Full::default());
+    let path = engine.versioned(&format!("/build/cancel?id={build_id}"));
+    let request = Request::post(path).body(Full::default());
     let Ok(request) = request else {
         return false;
     };
-    let sent = tokio::time::timeout(CANCELING, http::send(engine, request)).await;
+    let sent = tokio::time::timeout(CANCELING, engine.send(request, ASKING)).await;
     matches!(sent, Ok(Ok(_)))
 }
 

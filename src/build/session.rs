@@ -25,12 +25,13 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::sync::watch;
 use tokio_stream::Stream;
+use tokio_util::task::AbortOnDropHandle;
 use tonic::service::Routes;
 use tonic::{Request, Response, Status};
 
 use super::RegistryAuth;
-use super::http::{self, AbortOnDrop};
 use super::ssh_mount::{MountService, SshMounts};
+use crate::engine::error::refusal;
 use crate::engine::{Engine, Versions};
 use crate::error::{self, Error};
 
@@ -50,6 +51,8 @@ const OPENING: Duration = Duration::from_secs(10);
 /// elsewhere can vanish without closing the connection.
 const SILENCE: Duration = Duration::from_secs(3);
 const PONG: Duration = Duration::from_secs(10);
+/// What is said of a session that cannot be opened.
+const REFUSED: &str = "cannot open a build session with the Docker Engine";
 /// Streams at a time: the connections to ssh mounts, and room for the engine's own questions.
 const MAX_STREAMS: u32 = 128;
 
@@ -59,7 +62,7 @@ pub struct Session {
     id: String,
     mounts_asked: Arc<AtomicUsize>,
     alive: watch::Receiver<()>,
-    _serving: AbortOnDrop<()>,
+    _serving: AbortOnDropHandle<()>,
 }
 
 impl Session {
@@ -83,7 +86,7 @@ impl Session {
             .add_service(AuthServer::new(auth))
             .prepare();
         let (ended, alive) = watch::channel(());
-        let serving = AbortOnDrop(tokio::spawn(async move {
+        let serving = AbortOnDropHandle::new(tokio::spawn(async move {
             let mut server = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
             server
                 .timer(TokioTimer::new())
@@ -129,7 +132,7 @@ pub(super) fn random_id() -> String {
 /// retire `/session` take the same stream, its headers as metadata, through the gRPC method
 /// `moby.buildkit.v1.Control/Session`: that would be opened here.
 async fn open_stream(engine: &Engine, id: &str) -> error::Result<hyper::upgrade::Upgraded> {
-    let mut request = http::post(engine, "/session")
+    let mut request = hyper::Request::post(engine.versioned("/session"))
         .header(CONNECTION, "Upgrade")
         .header(UPGRADE, "h2c")
         .header("X-Docker-Expose-Session-Uuid", id);
@@ -139,14 +142,14 @@ async fn open_stream(engine: &Engine, id: &str) -> error::Result<hyper::upgrade:
     let request = request
         .body(Full::default())
         .map_err(|e| Error::bug("cannot form the request for a session").because(e))?;
-    let response = http::send(engine, request).await?;
+    let response = engine.send(request, REFUSED).await?;
     match response.status() {
         StatusCode::SWITCHING_PROTOCOLS => {
             let stream = hyper::upgrade::on(response).await;
             stream.map_err(|e| refused().because(e))
         }
         StatusCode::NOT_FOUND => Err(without_sessions(engine)),
-        _ => Err(refused().cause(http::refusal(response).await)),
+        _ => Err(refusal(REFUSED, response).await),
     }
 }
 
@@ -161,7 +164,7 @@ fn without_sessions(engine: &Engine) -> Error {
 }
 
 fn refused() -> Error {
-    Error::failed("cannot open a build session with the Docker Engine")
+    Error::failed(REFUSED)
 }
 
 /// Answers the engine's health checks: a session that answers is well.

@@ -6,7 +6,8 @@ use bollard::query_parameters::{DownloadFromContainerOptions, UploadToContainerO
 use futures_util::TryStreamExt;
 
 use super::connect::Engine;
-use super::containers::{ContainerId, failure};
+use super::containers::ContainerId;
+use super::error::failed;
 use crate::error::{Error, Kind, Result};
 
 /// What an archive of one file has besides its contents: headers, long names, padding to a record.
@@ -31,7 +32,7 @@ pub async fn read_file(
     let mut chunks = Box::pin(docker.download_from_container(&id.0, Some(options)));
     let mut archive = Vec::new();
     loop {
-        match chunks.try_next().await.map_err(|e| failure(&attempt, e)) {
+        match chunks.try_next().await.map_err(|e| failed(&attempt, e)) {
             Ok(Some(chunk)) => archive.extend_from_slice(&chunk),
             Ok(None) => break,
             Err(e) if e.kind == Kind::NotFound => return Ok(None),
@@ -58,18 +59,14 @@ pub async fn write_file(
     name: &str,
     contents: &[u8],
 ) -> Result<()> {
-    let failed = || {
-        Error::failed(format!(
-            "cannot write `{folder}/{name}` in container `{id}`"
-        ))
-    };
+    let attempt = || format!("cannot write `{folder}/{name}` in container `{id}`");
     let mut header = tar::Header::new_gnu();
     header.set_size(contents.len() as u64);
     header.set_mode(0o644);
     let mut archive = tar::Builder::new(Vec::new());
     let made = archive.append_data(&mut header, name, contents);
     let archive = made.and_then(|()| archive.into_inner());
-    let archive = archive.map_err(|e| failed().because(e))?;
+    let archive = archive.map_err(|e| Error::failed(attempt()).because(e))?;
     let options = UploadToContainerOptions {
         path: folder.to_owned(),
         ..Default::default()
@@ -77,7 +74,7 @@ pub async fn write_file(
     let body = bollard::body_full(archive.into());
     let docker = engine.docker();
     let written = docker.upload_to_container(&id.0, Some(options), body).await;
-    written.map_err(|e| failure(&failed().message, e))
+    written.map_err(|e| failed(attempt(), e))
 }
 
 /// The contents of the one file that is in the tar archive.

@@ -9,7 +9,8 @@ use bollard::models::ExecConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::connect::Engine;
-use super::containers::{self, ContainerId, ExitStatus, failure};
+use super::containers::{self, ContainerId, ExitStatus};
+use super::error::failed;
 use super::request;
 use super::signals::{Signal, Signals};
 use super::streams::{Broken, Format, Streams, Until};
@@ -66,7 +67,7 @@ pub(super) async fn create(
         ..Default::default()
     };
     let created = engine.docker().create_exec(&id.0, config).await;
-    Ok(created.map_err(|e| failure(&attempt, e))?.id)
+    Ok(created.map_err(|e| failed(&attempt, e))?.id)
 }
 
 /// Starts an exec that is connected with nothing.
@@ -76,7 +77,7 @@ pub(super) async fn start_alone(engine: &Engine, exec: &str, attempt: &str) -> R
         ..Default::default()
     };
     let started = engine.docker().start_exec(exec, Some(detach)).await;
-    started.map(drop).map_err(|e| failure(attempt, e))
+    started.map(drop).map_err(|e| failed(attempt, e))
 }
 
 /// How long an engine may take to learn that a command has ended whose output has.
@@ -89,7 +90,7 @@ pub(super) async fn exit_status(engine: &Engine, exec: &str) -> Result<ExitStatu
     loop {
         let late = begun.elapsed() > PATIENCE;
         let found = engine.docker().inspect_exec(exec).await;
-        let found = found.map_err(|e| failure(attempt, e))?;
+        let found = found.map_err(|e| failed(attempt, e))?;
         if let (Some(false), Some(code)) = (found.running, found.exit_code) {
             return containers::exit_status(code)
                 .ok_or_else(|| Error::failed(attempt).cause(format!("exit code {code}")));

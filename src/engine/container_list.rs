@@ -7,7 +7,7 @@ use bollard::query_parameters::ListContainersOptionsBuilder;
 
 use super::connect::Engine;
 use super::containers::ContainerId;
-use super::http::failed;
+use super::error::failed;
 use crate::error::Result;
 
 /// A container as a listing shows it.

@@ -16,11 +16,12 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 
 use super::connect::Engine;
+use super::error::failed;
 use super::limits::{Limits, explained};
 use super::ports::PublishedPort;
 use super::request;
 use super::signals::Signal;
-use crate::error::{Error, Result};
+use crate::error::{Error, Reason, Result};
 
 /// A container's full id.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -122,7 +123,7 @@ pub async fn create(engine: &Engine, spec: &ContainerSpec) -> Result<ContainerId
         .docker()
         .create_container(Some(options), request(spec))
         .await
-        .map_err(|e| failure("cannot create a container", e))?;
+        .map_err(|e| failed("cannot create a container", e))?;
     Ok(ContainerId(created.id))
 }
 
@@ -187,7 +188,7 @@ fn mount(mount: &ContainerMount) -> Mount {
 /// When the engine cannot, e.g. because a port is taken.
 pub async fn start(engine: &Engine, id: &ContainerId) -> Result<()> {
     let started = engine.docker().start_container(&id.0, None).await;
-    started.map_err(|e| explained(failure(&format!("cannot start container `{id}`"), e)))
+    started.map_err(|e| explained(failed(format!("cannot start container `{id}`"), e)))
 }
 
 /// Sends a signal to a container's main process. One that has ended meanwhile is no error.
@@ -198,17 +199,12 @@ pub async fn kill(engine: &Engine, id: &ContainerId, signal: Signal) -> Result<(
     let options = KillContainerOptions {
         signal: signal.name().to_owned(),
     };
-    match engine.docker().kill_container(&id.0, Some(options)).await {
-        // 409: it does not run (Engine API, "Kill a container").
-        Err(bollard::errors::Error::DockerResponseServerError {
-            status_code: 409, ..
-        })
-        | Ok(()) => Ok(()),
-        Err(e) => {
-            let name = signal.name();
-            let attempt = format!("cannot send {name} to container `{id}`");
-            Err(failure(&attempt, e))
-        }
+    let killed = engine.docker().kill_container(&id.0, Some(options)).await;
+    let name = signal.name();
+    match killed.map_err(|e| failed(format!("cannot send {name} to container `{id}`"), e)) {
+        // It does not run (Engine API, "Kill a container").
+        Err(error) if error.reason == Some(Reason::Conflict) => Ok(()),
+        killed => killed,
     }
 }
 
@@ -223,10 +219,11 @@ pub async fn stop(engine: &Engine, id: &ContainerId, seconds: i32) -> Result<()>
         ..Default::default()
     };
     let stopped = engine.docker().stop_container(&id.0, Some(options)).await;
-    stopped.map_err(|e| failure(&format!("cannot stop container `{id}`"), e))
+    stopped.map_err(|e| failed(format!("cannot stop container `{id}`"), e))
 }
 
-/// Removes a container that does not run, and the volumes without a name that came with it.
+/// Removes a container that does not run, and the volumes without a name that came with it. One that
+/// somebody else is removing is no error.
 ///
 /// # Errors
 /// When it still runs, or does not exist.
@@ -249,7 +246,10 @@ async fn remove_container(engine: &Engine, id: &ContainerId, force: bool) -> Res
         ..Default::default()
     };
     let removed = engine.docker().remove_container(&id.0, Some(options)).await;
-    removed.map_err(|e| failure(&format!("cannot remove container `{id}`"), e))
+    match removed.map_err(|e| failed(format!("cannot remove container `{id}`"), e)) {
+        Err(error) if error.reason == Some(Reason::InProgress) => Ok(()),
+        removed => removed,
+    }
 }
 
 /// What the engine knows of the container of this name or id.
@@ -261,7 +261,7 @@ pub async fn inspect(engine: &Engine, name: &str) -> Result<ContainerState> {
         .docker()
         .inspect_container(name, None)
         .await
-        .map_err(|e| failure(&format!("cannot inspect container `{name}`"), e))?;
+        .map_err(|e| failed(format!("cannot inspect container `{name}`"), e))?;
     let state = found.state.unwrap_or_default();
     let running = state.running.unwrap_or_default();
     // Before the first start it is year 1.
@@ -338,20 +338,6 @@ impl Exit {
 /// The engine's number as a process's status.
 pub(super) fn exit_status(code: i64) -> Option<ExitStatus> {
     u8::try_from(code).ok().map(ExitStatus)
-}
-
-/// bollard's error in dkr's words.
-pub(super) fn failure(attempt: &str, error: bollard::errors::Error) -> Error {
-    match error {
-        bollard::errors::Error::DockerResponseServerError {
-            status_code: 404,
-            message,
-        } => Error::not_found(attempt).cause(message),
-        bollard::errors::Error::DockerResponseServerError { message, .. } => {
-            Error::failed(attempt).cause(message)
-        }
-        other => Error::failed(attempt).because(other),
-    }
 }
 
 #[cfg(test)]

@@ -12,10 +12,9 @@ use hyper::{Request, Response, Uri};
 use hyper_util::rt::TokioIo;
 
 use super::dial::Dialer;
-use crate::error::{Error, Kind};
 
 /// How long the head of an answer may take, in seconds. Removing a large image takes minutes.
-const PATIENCE: u64 = 15 * 60;
+pub(super) const PATIENCE: u64 = 15 * 60;
 
 /// What bollard wants to see before a path; the connection is opened elsewhere.
 const PLACEHOLDER: &str = "http://docker";
@@ -98,36 +97,10 @@ fn origin_form(uri: &Uri, version: ClientVersion) -> Result<Uri, BollardError> {
     Ok(format!("/v{version}{path}").parse()?)
 }
 
-/// The error of a request that was answered with a refusal or not at all; `attempt` says what was
-/// tried. An answer 404 becomes [`Kind::NotFound`].
-pub(super) fn failed(attempt: impl Into<String>, why: BollardError) -> Error {
-    match why {
-        BollardError::DockerResponseServerError {
-            status_code,
-            message,
-        } => {
-            let kind = match status_code {
-                404 => Kind::NotFound,
-                _ => Kind::Failed,
-            };
-            let text = match message.trim() {
-                "" => format!("the engine answered with status {status_code}"),
-                text => text.to_owned(),
-            };
-            Error::new(kind, attempt).cause(text)
-        }
-        BollardError::RequestTimeoutError => {
-            Error::failed(attempt).cause(format!("no answer within {} minutes", PATIENCE / 60))
-        }
-        other => Error::failed(attempt).because(other),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
-    use bollard::errors::Error as BollardError;
     use http_body_util::Empty;
     use hyper::Request;
     use hyper::body::Bytes;
@@ -160,25 +133,5 @@ mod tests {
         read.await.expect("the connection was closed").unwrap();
         assert!(text.starts_with("GET /x HTTP/1.1\r\n"), "{text}");
         assert!(text.contains("host: docker\r\n"), "{text}");
-    }
-
-    #[test]
-    fn a_refusal_without_a_text_is_told_by_its_status() {
-        let refusal = |status_code, message: &str| {
-            let message = message.to_owned();
-            failed(
-                "cannot x",
-                BollardError::DockerResponseServerError {
-                    status_code,
-                    message,
-                },
-            )
-        };
-        let silent = refusal(500, " \n");
-        assert_eq!(silent.causes, ["the engine answered with status 500"]);
-        assert_eq!(
-            (silent.kind, refusal(404, "gone").kind),
-            (Kind::Failed, Kind::NotFound)
-        );
     }
 }

@@ -10,7 +10,7 @@ use bollard::query_parameters::{
 use chrono::{DateTime, Utc};
 
 use super::connect::Engine;
-use super::http::failed;
+use super::error::failed;
 use crate::error::{Error, Result};
 
 /// What engines before API 1.43 list as the tag of an image without tags.

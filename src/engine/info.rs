@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 
 use super::connect::Engine;
 use super::endpoint::Endpoint;
-use super::http::failed;
+use super::error::failed;
 use super::images::time;
 use crate::error::Result;
 

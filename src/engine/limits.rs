@@ -2,7 +2,7 @@
 
 use bollard::models::DeviceRequest;
 
-use crate::error::Error;
+use crate::error::{Error, Reason};
 
 /// The limits of a container; what is not said is not limited.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -65,13 +65,12 @@ impl Gpus {
 
 /// The engine's refusal to start a container, with what helps if it has no graphics processors.
 pub(super) fn explained(refusal: Error) -> Error {
-    let words = "could not select device driver";
-    match refusal.causes.iter().any(|cause| cause.contains(words)) {
-        true => refusal.hint(
+    match refusal.reason {
+        Some(Reason::NoGpuDriver) => refusal.hint(
             "`--gpus` needs the NVIDIA Container Toolkit on the engine's machine: install it, or \
              leave `--gpus` (the setting `gpus`) out",
         ),
-        false => refusal,
+        _ => refusal,
     }
 }
 

@@ -12,6 +12,7 @@ pub mod containers;
 pub mod context;
 mod dial;
 pub mod endpoint;
+pub mod error;
 pub mod exec;
 #[cfg(test)]
 pub(crate) mod fake;

@@ -6,10 +6,10 @@ use hyper::body::{Bytes, Incoming};
 use hyper::header::{CONNECTION, CONTENT_TYPE, UPGRADE};
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::connect::Engine;
+use super::error::refusal;
 use super::http;
 use crate::error::{Error, Result};
 
@@ -23,7 +23,7 @@ pub(super) async fn post(engine: &Engine, path: &str, attempt: &str) -> Result<R
     if answer.status().is_success() {
         return Ok(answer);
     }
-    Err(refusal(answer, attempt).await)
+    Err(refusal(attempt, answer).await)
 }
 
 /// Gets the JSON at `path`, query included.
@@ -36,7 +36,7 @@ pub(super) async fn get<T: DeserializeOwned>(
     let request = request.map_err(|e| Error::bug(attempt).because(e))?;
     let answer = engine.send(request, attempt).await?;
     if !answer.status().is_success() {
-        return Err(refusal(answer, attempt).await);
+        return Err(refusal(attempt, answer).await);
     }
     read(answer, attempt).await
 }
@@ -62,7 +62,7 @@ pub(super) async fn hijack(
 ) -> Result<Hijacked> {
     let answer = send(engine, path, body, true, attempt).await?;
     if answer.status() != StatusCode::SWITCHING_PROTOCOLS {
-        return Err(refusal(answer, attempt).await);
+        return Err(refusal(attempt, answer).await);
     }
     let upgraded = hyper::upgrade::on(answer).await;
     Ok(TokioIo::new(
@@ -106,24 +106,5 @@ impl Engine {
     ) -> Result<Response<Incoming>> {
         let sent = http::send(self.dialer(), request).await;
         sent.map_err(|e| Error::failed(attempt).because(e.into_io()))
-    }
-}
-
-/// The engine's own words for why it refused.
-async fn refusal(answer: Response<Incoming>, attempt: &str) -> Error {
-    #[derive(Deserialize)]
-    struct Refusal {
-        message: String,
-    }
-    let status = answer.status();
-    let body = match answer.into_body().collect().await {
-        Ok(body) => body.to_bytes(),
-        Err(e) => return Error::failed(attempt).because(e),
-    };
-    let message = serde_json::from_slice::<Refusal>(&body)
-        .map_or_else(|_| format!("the engine answered {status}"), |r| r.message);
-    match status {
-        StatusCode::NOT_FOUND => Error::not_found(attempt).cause(message),
-        _ => Error::failed(attempt).cause(message),
     }
 }

@@ -8,10 +8,10 @@ use serde::Deserialize;
 use tokio::time::Instant;
 
 use super::connect::Engine;
-use super::http::failed;
+use super::error::failed;
 use super::images::checked;
 use super::request;
-use crate::error::{Error, Result};
+use crate::error::{Reason, Result};
 
 /// The comment of a step that BuildKit ran (BuildKit, `frontend/dockerfile/dockerfile2llb`).
 const BUILDKIT: &str = "buildkit.dockerfile.v0";
@@ -96,8 +96,11 @@ impl Engine {
         loop {
             // Engines before API 1.42 ignore `type` and count everything.
             let usage = request::get(self, "/system/df?type=build-cache", &attempt).await;
+            // Before API 1.42 it answers one such question at a time (moby, `daemon/disk_usage.go`).
             match usage {
-                Err(error) if is_busy(&error) && Instant::now() < deadline => {
+                Err(error)
+                    if error.reason == Some(Reason::InProgress) && Instant::now() < deadline =>
+                {
                     tokio::time::sleep(RETRY).await;
                 }
                 usage => {
@@ -128,13 +131,6 @@ impl Engine {
         let pruned: Pruned = request::read(answer, &attempt).await?;
         Ok(pruned.space_reclaimed)
     }
-}
-
-/// Whether the engine answers another such question; before API 1.42 it answers one at a time (moby,
-/// `daemon/disk_usage.go`).
-fn is_busy(error: &Error) -> bool {
-    let text = "a disk usage operation is already running";
-    error.causes.iter().any(|cause| cause.contains(text))
 }
 
 impl From<ImageHistoryResponseItem> for HistoryStep {

@@ -102,14 +102,6 @@ fn ways_on(name: &str) -> [String; 3] {
 pub async fn remove(engine: &Engine, id: &ContainerId) -> Result<()> {
     match containers::remove(engine, id).await {
         Err(error) if error.kind == Kind::NotFound => Ok(()),
-        Err(error)
-            if error
-                .causes
-                .iter()
-                .any(|cause| cause.contains("already in progress")) =>
-        {
-            Ok(())
-        }
         other => other,
     }
 }

@@ -16,7 +16,7 @@ use crate::engine::containers::ExitStatus;
 use crate::engine::question::{Tail, UNREAD};
 use crate::engine::streams::Streams;
 use crate::env::Env;
-use crate::error::{Error, Kind, Result, quoted};
+use crate::error::{Error, Reason, Result, quoted};
 use crate::git::service::{Program, RefUpdate, Service};
 use crate::git::{CommitAt, CommitId, Repository};
 
@@ -130,22 +130,21 @@ async fn snapshot(probe: &Probe<'_>, container: &ListedContainer) -> Result<Repo
 
 /// Adds what helps to git's words.
 fn explained(error: Error, container: &ListedContainer, places: &Places) -> Error {
-    let said = |words: &str| error.causes.iter().any(|cause| cause.contains(words));
-    let name = &container.name;
     let branch = places.branch().unwrap_or_default();
-    if said("non-fast-forward") {
-        let message = format!("`{branch}` has commits that the container does not have");
-        return error.cause(message).hint(format!(
-            "`dkr take --force {}` replaces it all the same",
-            quoted(name)
-        ));
-    }
-    if said("checked out") {
-        return error.hint(format!(
+    match error.reason {
+        Some(Reason::NonFastForward) => error
+            .cause(format!(
+                "`{branch}` has commits that the container does not have"
+            ))
+            .hint(format!(
+                "`dkr take --force {}` replaces it all the same",
+                quoted(&container.name)
+            )),
+        Some(Reason::CheckedOut) => error.hint(format!(
             "switch to another branch where `{branch}` is checked out"
-        ));
+        )),
+        _ => error,
     }
-    error
 }
 
 /// What decides which refs are written.
@@ -283,7 +282,8 @@ impl Delivery<'_> {
                 taken.extend(part);
                 continue;
             };
-            if !is_of_one_object(&error) {
+            // What one ref leads to is at fault: others may do.
+            if error.reason != Some(Reason::BadObject) {
                 return Err(error);
             }
             let reason = error.causes.last().unwrap_or(&error.message).clone();
@@ -326,29 +326,11 @@ impl Delivery<'_> {
         match packed? {
             ExitStatus(0) | UNREAD => delivered,
             status => {
-                let error = Error::failed(format!("{UNPACKED} `{id}`"));
-                Err(error.cause(errors.reason(status)))
+                let error = Error::failed(format!("cannot pack the work in container `{id}`"));
+                Err(error.cause(errors.reason(status)).reason(Reason::BadObject))
             }
         }
     }
-}
-
-/// What is said where the container's git cannot pack the work.
-const UNPACKED: &str = "cannot pack the work in container";
-/// What git on the host says of an object that it does not take, or that is not there.
-const OF_OBJECTS: [&str; 3] = ["object", "unpack", "fsck"];
-/// What it says of refs.
-const OF_REFS: [&str; 3] = ["non-fast-forward", "checked out", "cannot lock ref"];
-
-/// Whether a delivery failed for what some refs lead to: then others may do.
-fn is_of_one_object(error: &Error) -> bool {
-    let says = |words: &[&str]| {
-        let mut causes = error.causes.iter();
-        causes.any(|cause| words.iter().any(|word| cause.contains(word)))
-    };
-    error.kind == Kind::Failed
-        && !says(&OF_REFS)
-        && (error.message.starts_with(UNPACKED) || says(&OF_OBJECTS))
 }
 
 /// What is packed, and what the host has of it already.

@@ -10,7 +10,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use super::{Limits, Program, Service};
 use crate::env::Env;
-use crate::error::{Error, Result};
+use crate::error::{Error, Reason, Result};
 use crate::git::CommitId;
 
 /// No such ref, as the protocol says it.
@@ -61,16 +61,15 @@ impl Service {
             Ok(refusals)
                 if refusals.is_empty() && status.is_some_and(|status| status.success()) =>
             {
-                Ok(())
+                return Ok(());
             }
-            Ok(refusals) => {
-                error.causes.extend(refusals);
-                Err(error)
-            }
+            Ok(refusals) => error.causes.extend(refusals),
+            Err(e) if error.causes.is_empty() => error = error.because(e),
             // It has ended, and has said why.
-            Err(e) if error.causes.is_empty() => Err(error.because(e)),
-            Err(_) => Err(error),
+            Err(_) => {}
         }
+        let reason = reason(&error.causes);
+        Err(error.reason(reason))
     }
 
     /// git itself is shown more refs than those that may be written, and takes a line apart as it
@@ -92,6 +91,22 @@ impl Service {
                 Err(Error::bug(message))
             }
         }
+    }
+}
+
+/// Why git wrote nothing, read off its words: what it says of a ref goes before what it says of an
+/// object.
+fn reason(words: &[String]) -> Option<Reason> {
+    let says = |sign: &str| words.iter().any(|line| line.contains(sign));
+    if says("non-fast-forward") {
+        Some(Reason::NonFastForward)
+    } else if says("checked out") {
+        Some(Reason::CheckedOut)
+    } else if says("cannot lock ref") {
+        None
+    } else {
+        let signs = ["object", "unpack", "fsck"];
+        signs.into_iter().any(says).then_some(Reason::BadObject)
     }
 }
 
