@@ -5,10 +5,9 @@ use tokio::io::{stderr, stdout};
 use super::containers::choose;
 use crate::bake::Context;
 use crate::cli::ExecArgs;
-use crate::engine::command;
 use crate::engine::stdin::Stdin;
 use crate::engine::streams::Streams;
-use crate::engine::{Engine, containers};
+use crate::engine::{Engine, containers, exec};
 use crate::error::{Error, Result, quoted};
 use crate::start::channel;
 use crate::start::container::environment;
@@ -57,6 +56,6 @@ pub async fn run(cx: &Context, args: &ExecArgs) -> Result<u8> {
     drop(waiting);
     let mut signals = cx.signals.hand_over()?;
     let command = &args.command;
-    let ended = command::run(&engine, id, command, env, terminal, streams, &mut signals).await?;
+    let ended = exec::run(&engine, id, command, env, terminal, streams, &mut signals).await?;
     Ok(ended.0)
 }

@@ -1,5 +1,5 @@
 //! Running a container with its streams connected to dkr's: what `docker run` does. `start-image`
-//! calls it for a command; without one, [`start_until_ready`] precedes `exec::attach_tmux`.
+//! calls it for a command; without one, [`start_until_ready`] precedes `tmux::attach_tmux`.
 
 use std::pin::pin;
 use std::time::Duration;
@@ -9,10 +9,11 @@ use tokio::time::Instant;
 
 use super::connect::Engine;
 use super::containers::{self, ContainerId, ExitStatus, WaitFor};
+use super::interaction::{Event, Interaction};
 use super::request;
 use super::signals::{Signal, Signals};
-use super::streams::{self, Broken, Format, OutputEnd, Streams};
-use super::terminal::{self, RawMode, set_first_size};
+use super::streams::{self, OutputEnd, Streams};
+use super::terminal;
 use crate::error::{Error, Result};
 
 /// Keys that can never come from a keyboard: without any, the engine would take Ctrl-P Ctrl-Q as
@@ -169,42 +170,35 @@ where
         containers::start(engine, id).await?;
     }
     let hears = Instant::now() + if runs { Duration::ZERO } else { DEAF };
-    let _raw = tty.then(RawMode::enter).transpose()?;
-
-    let stdout_broken = Broken::default();
     let copied_until = match until {
         Until::Ready => streams::Until::Nul,
         Until::End(_) => streams::Until::Closed,
     };
-    let (output, input) = streams.join(connection, Format::of(tty), copied_until, &stdout_broken);
-    let (mut output, mut input) = (pin!(output), pin!(input));
+    let resize = tty.then_some(async || resize(engine, id).await);
+    let mut interaction = Interaction::start(connection, streams, copied_until, signals, resize)?;
     let mut exit = pin!(exit.status());
-    let mut sizing = pin!(set_first_size(async || resize(engine, id).await));
-    let (mut output_open, mut input_open, mut sized) = (true, true, !tty);
+    let mut output_open = true;
     let mut patience = Patience::new(tty);
     loop {
-        tokio::select! {
-            end = &mut output, if output_open => match end? {
-                OutputEnd::Nul => return Ok(Start::Ready),
-                OutputEnd::Closed | OutputEnd::Silent => output_open = false,
-            },
+        let event = tokio::select! {
+            event = interaction.next() => event?,
             // What the command wrote before its end comes first.
             status = &mut exit, if !output_open => {
                 if !tty {
-                    stdout_broken.check()?;
+                    interaction.check()?;
                 }
                 return Ok(Start::Failed(Outcome::Exited(status?)));
             }
-            () = &mut input, if input_open => input_open = false,
-            () = &mut sizing, if !sized => sized = true,
-            () = stdout_broken.notified() => containers::kill(engine, id, Signal::Pipe).await?,
-            signal = signals.next() => {
-                if signal == Signal::WindowChange {
-                    if tty {
-                        resize(engine, id).await;
-                    }
-                    continue;
-                }
+            signal = patience.ran_out() => {
+                return Ok(Start::Failed(Outcome::LeftRunning(signal)));
+            }
+        };
+        match event {
+            Event::OutputEnded(OutputEnd::Nul) => return Ok(Start::Ready),
+            Event::OutputEnded(OutputEnd::Closed | OutputEnd::Silent) => output_open = false,
+            Event::InputEnded => {}
+            Event::Unread => containers::kill(engine, id, Signal::Pipe).await?,
+            Event::Signal(signal) => {
                 if runs && stdin == 0 && signal.ends() {
                     return Ok(Start::Failed(Outcome::LeftRunning(signal)));
                 }
@@ -213,9 +207,6 @@ where
                 if patience.ends_after(signal) {
                     return Ok(Start::Failed(Outcome::LeftRunning(signal)));
                 }
-            }
-            signal = patience.ran_out() => {
-                return Ok(Start::Failed(Outcome::LeftRunning(signal)));
             }
         }
     }

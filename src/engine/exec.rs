@@ -1,167 +1,213 @@
-//! The tmux session of a container that already runs, on dkr's terminal.
+//! Running the user's command in a container that already runs, with dkr's own streams; and the pieces
+//! that `question` and `tmux` share.
 
-use std::pin::pin;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
-use tokio::time::{Instant, timeout};
+use bollard::exec::{ResizeExecOptions, StartExecOptions};
+use bollard::models::ExecConfig;
+use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::attach::GRACE;
-use super::command::{Connected, create, exit_status, hijack, resize, start_alone};
 use super::connect::Engine;
-use super::containers::{self, ContainerId, ExitStatus, WaitFor};
+use super::containers::{self, ContainerId, ExitStatus};
+use super::error::failed;
+use super::interaction::{Event, Interaction};
+use super::request;
 use super::signals::{Signal, Signals};
-use super::streams::{Broken, Format, Streams, Until};
-use super::terminal::{LEAVE_FULL_SCREEN, RawMode, set_first_size};
+use super::streams::{Streams, Until};
+use super::terminal;
 use crate::error::{Error, Result};
 
-/// The script in the image that attaches to tmux.
-const ATTACH: &str = "/usr/local/lib/dkr/attach.sh";
+/// Keys that nobody types, as `attach` has them; but these travel as JSON, which has no bytes above
+/// 127. The engine keeps back the first one until the next key: NUL (Ctrl-Space) is a prefix or
+/// begins a selection where it is used at all, so that nobody waits for its effect.
+const NO_DETACH_KEYS: &str =
+    "ctrl-@,ctrl-_,ctrl-@,ctrl-^,ctrl-@,ctrl-],ctrl-@,ctrl-_,ctrl-@,ctrl-^,ctrl-@,ctrl-]";
 
-/// Its exit status when the user detached.
-const DETACHED: ExitStatus = ExitStatus(10);
+/// Runs a command so that its process can be found again and sent a signal, which no engine offers
+/// for what runs beside the main process: $0 is a file for its id.
+const FINDABLE: &str = r#"echo $$ >"$0"; exec "$@""#;
 
-/// How long a container may take to end after its tmux server has.
-const CONTAINER_END: Duration = Duration::from_secs(10);
+/// Sends the signal $1 to the process of that file, and its group if it leads one.
+const SEND: &str =
+    r#"read -r pid <"$0" && { kill -s "$1" -- "-$pid" 2>/dev/null || kill -s "$1" "$pid"; }"#;
 
-/// How being attached to tmux ended.
+/// How a command is connected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TmuxEnd {
-    /// The user detached; the container runs on.
-    Detached,
-    /// A signal detached the user; the container runs on.
-    HungUp(Signal),
-    /// The session ended, and the container with it.
-    Ended(ExitStatus),
+pub(super) enum Connected {
+    /// Not at all.
+    Nothing,
+    /// With its output, and its input if that is said.
+    Streams {
+        /// Whether it has input.
+        stdin: bool,
+    },
+    /// With a terminal.
+    Terminal,
 }
 
-/// Connects dkr's terminal to the tmux session in a running container, waiting for it to be ready.
-/// `env` is what tmux must know of the terminal (`TERM=…`, `COLORTERM=…`).
-///
-/// # Errors
-/// When the container does not run, the connection is lost, or tmux cannot use the terminal.
-pub async fn attach_tmux<I, O>(
+/// Makes an exec; nothing runs yet. Returns its id.
+pub(super) async fn create(
     engine: &Engine,
     id: &ContainerId,
+    command: Vec<String>,
     env: Vec<String>,
-    stdin: I,
-    mut stdout: O,
-    signals: &mut Signals,
-) -> Result<TmuxEnd>
-where
-    I: AsyncRead + Unpin,
-    O: AsyncWrite + Unpin,
-{
-    // Names the client in the container, to hang it up.
-    let client = format!("{:016x}", rand::random::<u64>());
-    let command = vec![ATTACH.to_owned(), client.clone()];
-    let exec = create(engine, id, command, env, Connected::Terminal).await?;
-    let streams = Streams {
-        stdin: Some(stdin),
-        stdout: &mut stdout,
-        stderr: tokio::io::sink(),
+    connected: Connected,
+) -> Result<String> {
+    let attempt = format!("cannot run `{}` in container `{id}`", command.join(" "));
+    let tty = connected == Connected::Terminal;
+    let output = connected != Connected::Nothing;
+    let config = ExecConfig {
+        cmd: Some(command),
+        env: Some(env),
+        tty: Some(tty),
+        attach_stdin: Some(tty || connected == Connected::Streams { stdin: true }),
+        attach_stdout: Some(output),
+        attach_stderr: Some(output),
+        detach_keys: Some(NO_DETACH_KEYS.to_owned()),
+        ..Default::default()
     };
-    match run_on_terminal(engine, id, &exec, &client, streams, signals).await {
-        Ok(Some(signal)) => Ok(TmuxEnd::HungUp(signal)),
-        Ok(None) => match exit_status(engine, &exec).await {
-            Ok(DETACHED) => Ok(TmuxEnd::Detached),
-            status => end_of_container(engine, id, status).await,
-        },
-        Err(error) => {
-            leave_full_screen(&mut stdout).await;
-            Err(error)
+    let created = engine.docker().create_exec(&id.0, config).await;
+    Ok(created.map_err(|e| failed(&attempt, e))?.id)
+}
+
+/// Starts an exec that is connected with nothing.
+pub(super) async fn start_alone(engine: &Engine, exec: &str, attempt: &str) -> Result<()> {
+    let detach = StartExecOptions {
+        detach: true,
+        ..Default::default()
+    };
+    let started = engine.docker().start_exec(exec, Some(detach)).await;
+    started.map(drop).map_err(|e| failed(attempt, e))
+}
+
+/// How long an engine may take to learn that a command has ended whose output has.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The status of an exec whose output has ended. The engine may learn it a little later.
+pub(super) async fn exit_status(engine: &Engine, exec: &str) -> Result<ExitStatus> {
+    let attempt = "cannot learn how the command in the container ended";
+    let begun = Instant::now();
+    loop {
+        let late = begun.elapsed() > PATIENCE;
+        let found = engine.docker().inspect_exec(exec).await;
+        let found = found.map_err(|e| failed(attempt, e))?;
+        if let (Some(false), Some(code)) = (found.running, found.exit_code) {
+            return containers::exit_status(code)
+                .ok_or_else(|| Error::failed(attempt).cause(format!("exit code {code}")));
         }
+        if late {
+            let cause = "it still runs, but its output has ended";
+            return Err(Error::failed(attempt).cause(cause));
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 
-/// Copies between dkr's terminal and the exec until that ends. If it ended because of a signal that
-/// ends dkr, that is returned.
-async fn run_on_terminal<I, O, E>(
+/// Gives the exec's terminal the size of dkr's. Whether that is done.
+pub(super) async fn resize(engine: &Engine, exec: &str) -> bool {
+    let Some(size) = terminal::size() else {
+        return true;
+    };
+    let options = ResizeExecOptions {
+        height: size.rows,
+        width: size.columns,
+    };
+    engine.docker().resize_exec(exec, options).await.is_ok()
+}
+
+pub(super) async fn hijack(
+    engine: &Engine,
+    exec: &str,
+    tty: bool,
+    attempt: &str,
+) -> Result<request::Hijacked> {
+    let path = format!("/exec/{exec}/start");
+    let body = serde_json::json!({ "Detach": false, "Tty": tty }).to_string();
+    request::hijack(engine, &path, Some(body), attempt).await
+}
+
+/// Runs the user's command with dkr's own streams, on a terminal if `tty`. Signals are passed on.
+///
+/// # Errors
+/// When the container does not run, or the connection is lost.
+pub async fn run<I, O, E>(
     engine: &Engine,
     id: &ContainerId,
-    exec: &str,
-    client: &str,
+    command: &[String],
+    env: Vec<String>,
+    tty: bool,
     streams: Streams<I, O, E>,
     signals: &mut Signals,
-) -> Result<Option<Signal>>
+) -> Result<ExitStatus>
 where
     I: AsyncRead + Unpin,
     O: AsyncWrite + Unpin,
     E: AsyncWrite + Unpin,
 {
-    let attempt = format!("cannot attach to tmux in container `{id}`");
-    let connection = hijack(engine, exec, true, &attempt).await?;
-    let _raw = RawMode::enter()?;
-
-    let stdout_broken = Broken::default();
-    let (output, input) = streams.join(connection, Format::Raw, Until::Closed, &stdout_broken);
-    let (mut output, mut input) = (pin!(output), pin!(input));
-    let mut sizing = pin!(set_first_size(async || resize(engine, exec).await));
-    let (mut input_open, mut sized) = (true, false);
-    let mut hung_up: Option<(Signal, Instant)> = None;
+    let attempt = format!("cannot run `{}` in container `{id}`", command.join(" "));
+    let file = format!("/tmp/.dkr-exec-{:016x}", rand::random::<u64>());
+    let findable = ["sh", "-c", FINDABLE, &file].map(str::to_owned);
+    let connected = match tty {
+        true => Connected::Terminal,
+        false => Connected::Streams {
+            stdin: streams.stdin.is_some(),
+        },
+    };
+    let words = [&findable, command].concat();
+    let exec = create(engine, id, words, env, connected).await?;
+    let connection = hijack(engine, &exec, tty, &attempt).await?;
+    let resize = tty.then_some(async || resize(engine, &exec).await);
+    let mut interaction = Interaction::start(connection, streams, Until::Closed, signals, resize)?;
     loop {
-        let ended_by = tokio::select! {
-            end = &mut output => return end.map(|_| hung_up.map(|(signal, _)| signal)),
-            () = &mut input, if input_open => {
-                // In raw mode no key ends the input, only the end of the terminal.
-                input_open = false;
-                Signal::Hangup
-            }
-            () = &mut sizing, if !sized => {
-                sized = true;
-                continue;
-            }
-            () = stdout_broken.notified() => Signal::Hangup,
-            () = deadline(hung_up.map(|(_, at)| at)) => return Err(Error::interrupted()),
-            signal = signals.next() => match signal {
-                Signal::WindowChange => {
-                    resize(engine, exec).await;
-                    continue;
-                }
-                Signal::User1 | Signal::User2 | Signal::Pipe => continue,
-                signal => signal,
-            },
+        let signal = match interaction.next().await? {
+            Event::OutputEnded(_) => break,
+            Event::InputEnded => continue,
+            Event::Unread => Signal::Pipe,
+            Event::Signal(signal) => signal,
         };
-        if hung_up.is_none() {
-            // tmux says good-bye to the terminal; its output is copied until then.
-            hung_up = Some((ended_by, Instant::now() + GRACE));
-            let command = ["--hang-up", client].map(str::to_owned);
-            let command = [vec![ATTACH.to_owned()], command.to_vec()].concat();
-            let hang_up = create(engine, id, command, Vec::new(), Connected::Nothing).await?;
-            start_alone(engine, &hang_up, &attempt).await?;
-        }
+        send(engine, id, &file, signal, &attempt).await?;
     }
+    let status = exit_status(engine, &exec).await;
+    let remove = ["rm", "-f", &file].map(str::to_owned).to_vec();
+    // What is left of it says nothing to anybody.
+    if let Ok(remove) = create(engine, id, remove, Vec::new(), Connected::Nothing).await {
+        let _: Result<()> = start_alone(engine, &remove, &attempt).await;
+    }
+    if !tty {
+        interaction.check()?;
+    }
+    status
 }
 
-async fn deadline(at: Option<Instant>) {
-    match at {
-        Some(at) => tokio::time::sleep_until(at).await,
-        None => std::future::pending().await,
-    }
-}
-
-/// The end of the container after tmux has ended with `status`.
-async fn end_of_container(
+async fn send(
     engine: &Engine,
     id: &ContainerId,
-    status: Result<ExitStatus>,
-) -> Result<TmuxEnd> {
-    let exit = containers::wait(engine, id, WaitFor::NotRunning).await?;
-    match timeout(CONTAINER_END, exit.status()).await {
-        Ok(ended) => Ok(TmuxEnd::Ended(ended?)),
-        Err(_) => {
-            let ExitStatus(status) = status?;
-            Err(
-                Error::failed(format!("cannot attach to tmux in container `{id}`"))
-                    .cause(format!("tmux ended with exit status {status}")),
-            )
-        }
-    }
+    file: &str,
+    signal: Signal,
+    attempt: &str,
+) -> Result<()> {
+    let name = signal.name().trim_start_matches("SIG");
+    let command = ["sh", "-c", SEND, file, name].map(str::to_owned).to_vec();
+    let exec = create(engine, id, command, Vec::new(), Connected::Nothing).await?;
+    start_alone(engine, &exec, attempt).await
 }
 
-async fn leave_full_screen(stdout: &mut (impl AsyncWrite + Unpin)) {
-    // The terminal may be gone.
-    if stdout.write_all(LEAVE_FULL_SCREEN).await.is_ok() {
-        let _: std::io::Result<()> = stdout.flush().await;
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::fake::{FakeEngine, VERSION};
+
+    #[tokio::test]
+    async fn an_engine_that_learns_late_of_an_end_is_waited_for() {
+        let fake = FakeEngine::start([
+            ("GET /version", 200, VERSION),
+            ("GET /v1.41/exec/e/json", 200, r#"{"Running":true}"#),
+        ]);
+        let engine = Engine::connect(&fake.env()).await.unwrap();
+        let asking = tokio::spawn(async move { exit_status(&engine, "e").await });
+        tokio::time::sleep(Duration::from_secs(4)).await;
+        let ended = r#"{"Running":false,"ExitCode":7}"#;
+        fake.answer("GET /v1.41/exec/e/json", 200, ended);
+        assert_eq!(asking.await.unwrap().unwrap(), ExitStatus(7));
     }
 }

@@ -5,7 +5,6 @@
 
 pub mod archive;
 pub mod attach;
-pub mod command;
 pub mod connect;
 pub mod container_list;
 pub mod containers;
@@ -20,6 +19,7 @@ pub mod frames;
 mod http;
 pub mod images;
 pub mod info;
+mod interaction;
 pub mod limits;
 pub mod ports;
 pub mod question;
@@ -31,6 +31,7 @@ pub mod storage;
 pub mod streams;
 pub mod terminal;
 mod tls;
+pub mod tmux;
 pub mod version;
 
 pub use connect::Engine;

@@ -12,9 +12,9 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::command::{Connected, create, exit_status, hijack, start_alone};
 use super::connect::Engine;
 use super::containers::{ContainerId, ExitStatus};
+use super::exec::{Connected, create, exit_status, hijack, start_alone};
 use super::request::Hijacked;
 use super::streams::{Broken, Format, OutputEnd, Streams, Until};
 use crate::error::{Error, Result};

@@ -2,7 +2,7 @@
 //! amount of memory. `attach` and `exec` use it.
 
 use std::io::ErrorKind;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -34,15 +34,15 @@ where
 {
     /// Joins them with a connection: one future copies the output as [`Outputs::copy_from`] does, the
     /// other one the input. `broken` is notified when stdout takes no more.
-    pub(super) fn join(
+    pub(super) fn join<C: AsyncRead + AsyncWrite>(
         self,
-        connection: impl AsyncRead + AsyncWrite,
+        connection: C,
         format: Format,
         until: Until,
         broken: &Broken,
     ) -> (
-        impl Future<Output = Result<OutputEnd>>,
-        impl Future<Output = ()>,
+        impl Future<Output = Result<OutputEnd>> + use<I, O, E, C>,
+        impl Future<Output = ()> + use<I, O, E, C>,
     ) {
         let (source, sink) = tokio::io::split(connection);
         let outputs = Outputs::new(self.stdout, self.stderr, broken);
@@ -89,11 +89,11 @@ pub(super) enum OutputEnd {
     Silent,
 }
 
-/// That stdout takes no more, and why.
-#[derive(Debug, Default)]
+/// That stdout takes no more, and why. A clone is the same.
+#[derive(Debug, Clone, Default)]
 pub(super) struct Broken {
-    noted: Notify,
-    fault: OnceLock<String>,
+    noted: Arc<Notify>,
+    fault: Arc<OnceLock<String>>,
 }
 
 impl Broken {
@@ -127,19 +127,19 @@ impl Broken {
 /// Where output goes. A stream that takes no more is dropped, and what belongs to it with it: the
 /// command is told by a signal, and must not be held up.
 #[derive(Debug)]
-struct Outputs<'a, O, E> {
+struct Outputs<O, E> {
     stdout: Option<O>,
     stderr: Option<E>,
-    broken: &'a Broken,
+    broken: Broken,
 }
 
-impl<'a, O: AsyncWrite + Unpin, E: AsyncWrite + Unpin> Outputs<'a, O, E> {
+impl<O: AsyncWrite + Unpin, E: AsyncWrite + Unpin> Outputs<O, E> {
     /// `broken` is notified when stdout takes no more.
-    fn new(stdout: O, stderr: E, broken: &'a Broken) -> Self {
+    fn new(stdout: O, stderr: E, broken: &Broken) -> Self {
         Outputs {
             stdout: Some(stdout),
             stderr: Some(stderr),
-            broken,
+            broken: broken.clone(),
         }
     }
 

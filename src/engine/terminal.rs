@@ -45,10 +45,9 @@ impl Drop for RawMode {
     }
 }
 
-/// Gives a terminal in a container its first size by `resize`, which says whether that is done. The
-/// engine refuses until the process really runs: as Docker's client does, this tries again, later each
-/// time.
-pub(super) async fn set_first_size(resize: impl AsyncFn() -> bool) {
+/// Gives a terminal in a container its size by `resize`, which says whether that is done. The engine
+/// refuses until the process really runs: as Docker's client does, this tries again, later each time.
+pub(super) async fn set_size(resize: impl AsyncFn() -> bool) {
     for attempt in 1..=10 {
         if resize().await {
             return;
