@@ -13,7 +13,6 @@ pub mod event;
 pub mod failure;
 mod gate;
 pub mod git_progress;
-mod json_values;
 pub mod key;
 pub mod known_hosts;
 mod legacy_pem;

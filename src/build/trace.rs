@@ -1,7 +1,7 @@
 //! Decodes what `/build` answers: BuildKit's progress, and whether there is an image in the end.
 //!
 //! Pure: bytes in, [`Event`]s out. The stream (moby `builder/builder-next` and BuildKit
-//! `api/services/control/control.proto`) is JSON objects; `moby.buildkit.trace` carries a protobuf
+//! `api/services/control/control.proto`) is lines of JSON objects; `moby.buildkit.trace` carries a protobuf
 //! `StatusResponse`, in which the same vertex comes many times. What is not understood is ignored.
 
 use std::collections::{HashMap, VecDeque};
@@ -17,11 +17,13 @@ use serde_json::Value;
 
 use super::event::{Event, StepId, Stream};
 use super::failure::is_canceled;
-use super::json_values::JsonValues;
 use super::log_lines::{Line, LogLines, plain};
 
 /// How many of a step's last lines are kept for the report of a failure.
 pub(super) const TAIL: usize = 30;
+
+/// The longest line that is kept, in bytes. The engine's are far below.
+const LONGEST: usize = 32 * 1024 * 1024;
 
 /// The id of an image: `sha256:` and 64 hex digits.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -69,7 +71,8 @@ impl Step {
 /// Decodes one build's stream.
 #[derive(Debug, Default)]
 pub(super) struct Trace {
-    values: JsonValues,
+    /// The beginning of a line.
+    line: Vec<u8>,
     ids: HashMap<String, StepId>,
     steps: Vec<Progress>,
     warnings: Vec<String>,
@@ -90,17 +93,28 @@ struct Progress {
 impl Trace {
     /// Takes the next bytes of the stream; the events they complete are added to `events`.
     pub(super) fn push(&mut self, bytes: &[u8], events: &mut Vec<Event>) {
-        let mut values = std::mem::take(&mut self.values);
-        values.push(bytes, |object| {
-            if let Ok(value) = serde_json::from_slice(object) {
-                self.value(&value, events);
+        for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
+            self.line.extend_from_slice(piece);
+            if piece.ends_with(b"\n") {
+                self.end_line(events);
+            } else if self.line.len() > LONGEST {
+                self.line.clear();
             }
-        });
-        self.values = values;
+        }
+    }
+
+    /// Takes the objects of a line. What is none hides the rest of its line, but nothing more.
+    fn end_line(&mut self, events: &mut Vec<Event>) {
+        let line = std::mem::take(&mut self.line);
+        let values = serde_json::Deserializer::from_slice(&line).into_iter::<Value>();
+        for value in values.map_while(Result::ok) {
+            self.value(&value, events);
+        }
     }
 
     /// The stream ended: the last lines, and the outcome.
     pub(super) fn finish(mut self, events: &mut Vec<Event>) -> Outcome {
+        self.end_line(events);
         for index in 0..self.steps.len() {
             self.flush(StepId(index), events);
         }

@@ -213,6 +213,25 @@ fn an_error_counts_more_than_an_image_and_neither_is_unknown() {
     }
 }
 
+#[test]
+fn what_is_no_object_hides_only_the_rest_of_its_line() {
+    let object = |id: &str| format!("{{\"id\":\"moby.image.id\",\"aux\":{{\"ID\":\"{id}\"}}}}");
+    let (first, second) = (object("sha256:1"), object("sha256:2"));
+    for (stream, expected) in [
+        (format!("{first}{second}"), "sha256:2"),
+        (format!("garbage ] {{\r\n{first}\n"), "sha256:1"),
+        (format!("{first} garbage {second}"), "sha256:1"),
+        (
+            format!("{{\"id\":\"mob\r\n{second}\n[1]\nnull\n7"),
+            "sha256:2",
+        ),
+    ] {
+        let image = ImageId(expected.to_owned());
+        let outcome = decode(&[stream.as_bytes()]).1;
+        assert_eq!(outcome, Outcome::Built(image), "{stream}");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(1000))]
 

@@ -1,70 +1,98 @@
-//! Taking apart the one stream that carries a container's stdout and stderr when it has no
-//! terminal. Pure: bytes in, pieces out, nothing is kept but the header of a frame.
+//! The output of a command in a container as pieces of its stdout and stderr, which come as one
+//! stream. Nothing is kept but the header of a frame, so that a frame that is cut short gives what
+//! arrived of it.
 //!
-//! Each frame is `[stream, 0, 0, 0, length as 4 bytes, big-endian]` and then `length` bytes
-//! (Engine API, "Attach to a container", section "Stream format").
+//! Without a terminal, each frame is `[stream, 0, 0, 0, length as 4 bytes, big-endian]` and then
+//! `length` bytes (Engine API, "Attach to a container", section "Stream format").
 
-use crate::error::{Error, Result};
+use std::io;
+
+use tokio_util::bytes::{Bytes, BytesMut};
+use tokio_util::codec::Decoder;
 
 const HEADER: usize = 8;
 
 /// Where output belongs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Output {
+pub(super) enum Output {
     /// Standard output.
     Stdout,
     /// Standard error.
     Stderr,
 }
 
-/// Takes a stream of frames apart, whatever pieces it arrives in.
-#[derive(Debug, Default)]
-pub struct Demultiplexer {
-    header: [u8; HEADER],
-    filled: usize,
-    left: usize,
+/// How output comes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Format {
+    /// As it is: there is a terminal, which has one output.
+    Raw,
+    /// In frames.
+    Frames,
+}
+
+impl Format {
+    /// That of a connection with a terminal or without.
+    pub(super) fn of(tty: bool) -> Self {
+        if tty { Format::Raw } else { Format::Frames }
+    }
+}
+
+/// Takes output apart, however it was cut on its way.
+#[derive(Debug)]
+pub(super) struct Demultiplexer {
+    format: Format,
+    output: Output,
+    /// Bytes that are missing of the frame.
+    missing: usize,
 }
 
 impl Demultiplexer {
-    /// Cuts the next piece of payload from the front of `input`; none when `input` is used up.
-    ///
-    /// # Errors
-    /// When the bytes are not what the protocol says.
-    pub fn next_piece<'a>(&mut self, input: &mut &'a [u8]) -> Result<Option<(Output, &'a [u8])>> {
-        while self.left == 0 {
-            let missing = (HEADER - self.filled).min(input.len());
-            let (bytes, rest) = input.split_at(missing);
-            self.header[self.filled..self.filled + missing].copy_from_slice(bytes);
-            self.filled += missing;
-            *input = rest;
-            if self.filled < HEADER {
-                return Ok(None);
-            }
-            let [.., a, b, c, d] = self.header;
-            self.left = u32::from_be_bytes([a, b, c, d]) as usize;
-            // A frame may be empty.
-            self.filled = if self.left == 0 { 0 } else { HEADER };
+    pub(super) fn new(format: Format) -> Self {
+        Demultiplexer {
+            format,
+            output: Output::Stdout,
+            missing: 0,
         }
-        if input.is_empty() {
+    }
+}
+
+impl Decoder for Demultiplexer {
+    type Item = (Output, Bytes);
+    type Error = io::Error;
+
+    fn decode(&mut self, bytes: &mut BytesMut) -> io::Result<Option<Self::Item>> {
+        if self.format == Format::Raw {
+            self.missing = bytes.len();
+        }
+        // A frame may be empty.
+        while self.missing == 0 && bytes.len() >= HEADER {
+            let header = bytes.split_to(HEADER);
+            self.output = output(header[0])?;
+            let length = [header[4], header[5], header[6], header[7]];
+            self.missing = u32::from_be_bytes(length) as usize;
+        }
+        let piece = self.missing.min(bytes.len());
+        if piece == 0 {
             return Ok(None);
         }
-        let (piece, rest) = input.split_at(self.left.min(input.len()));
-        *input = rest;
-        self.left -= piece.len();
-        if self.left == 0 {
-            self.filled = 0;
-        }
-        Ok(Some((self.output()?, piece)))
+        self.missing -= piece;
+        Ok(Some((self.output, bytes.split_to(piece).freeze())))
     }
 
-    /// As Docker's own client does it: 0 is written to stdout, 3 is an error of the engine.
-    fn output(&self) -> Result<Output> {
-        match self.header[0] {
-            0 | 1 => Ok(Output::Stdout),
-            2 | 3 => Ok(Output::Stderr),
-            other => Err(Error::failed("cannot read the container's output")
-                .cause(format!("the engine sent a frame of unknown stream {other}"))),
-        }
+    /// A header that is cut short says nothing.
+    fn decode_eof(&mut self, bytes: &mut BytesMut) -> io::Result<Option<Self::Item>> {
+        self.decode(bytes)
+    }
+}
+
+/// As Docker's own client does it: 0 is written to stdout, 3 is an error of the engine.
+fn output(stream: u8) -> io::Result<Output> {
+    match stream {
+        0 | 1 => Ok(Output::Stdout),
+        2 | 3 => Ok(Output::Stderr),
+        other => Err(io::Error::other(format!(
+            "the engine sent a frame of unknown stream {other}"
+        ))),
     }
 }
 
@@ -85,11 +113,13 @@ mod tests {
         bytes
     }
 
-    fn decode(chunks: &[&[u8]]) -> Result<(Vec<u8>, Vec<u8>)> {
-        let mut frames = Demultiplexer::default();
+    fn decode(chunks: &[&[u8]]) -> io::Result<(Vec<u8>, Vec<u8>)> {
+        let mut frames = Demultiplexer::new(Format::Frames);
         let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
-        for mut chunk in chunks.iter().copied() {
-            while let Some((output, piece)) = frames.next_piece(&mut chunk)? {
+        let mut bytes = BytesMut::new();
+        for chunk in chunks {
+            bytes.extend_from_slice(chunk);
+            while let Some((output, piece)) = frames.decode(&mut bytes)? {
                 match output {
                     Output::Stdout => stdout.extend(piece),
                     Output::Stderr => stderr.extend(piece),
@@ -122,14 +152,14 @@ mod tests {
 
         #[test]
         fn garbage_never_panics(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-            let _: Result<_> = decode(&[&bytes]);
+            let _: io::Result<_> = decode(&[&bytes]);
         }
     }
 
     #[test]
     fn an_unknown_stream_is_an_error() {
         let error = decode(&[&encode(&[(7, b"x".to_vec())])]).unwrap_err();
-        assert!(error.causes[0].contains("unknown stream 7"));
+        assert!(error.to_string().contains("unknown stream 7"));
     }
 
     #[test]

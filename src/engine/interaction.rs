@@ -11,9 +11,10 @@ use futures_util::future::LocalBoxFuture;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::Notify;
 
+use super::frames::Format;
 use super::request::Hijacked;
 use super::signals::{Signal, Signals};
-use super::streams::{Broken, Format, OutputEnd, Streams, Until};
+use super::streams::{Broken, OutputEnd, Streams, Until};
 use super::terminal::{RawMode, set_size};
 use crate::error::Result;
 

@@ -15,7 +15,7 @@ pub mod error;
 pub mod exec;
 #[cfg(test)]
 pub(crate) mod fake;
-pub mod frames;
+mod frames;
 mod http;
 pub mod images;
 pub mod info;

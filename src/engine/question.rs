@@ -15,8 +15,9 @@ use tokio_util::sync::CancellationToken;
 use super::connect::Engine;
 use super::containers::{ContainerId, ExitStatus};
 use super::exec::{Connected, create, exit_status, hijack, start_alone};
+use super::frames::Format;
 use super::request::Hijacked;
-use super::streams::{Broken, Format, OutputEnd, Streams, Until};
+use super::streams::{Broken, OutputEnd, Streams, Until};
 use crate::error::{Error, Result};
 
 /// Marks the processes of one question: all that a process starts inherits its environment.

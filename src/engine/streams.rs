@@ -5,11 +5,13 @@ use std::io::ErrorKind;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use futures_util::TryStreamExt;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::Notify;
 use tokio::time::timeout;
+use tokio_util::codec::FramedRead;
 
-use super::frames::{Demultiplexer, Output};
+use super::frames::{Demultiplexer, Format, Output};
 use crate::error::{Error, Result};
 
 /// Bytes copied at once.
@@ -48,22 +50,6 @@ where
         let outputs = Outputs::new(self.stdout, self.stderr, broken);
         let output = outputs.copy_from(source, format, until);
         (output, copy_input(self.stdin, sink))
-    }
-}
-
-/// How output comes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Format {
-    /// As it is: there is a terminal, which has one output.
-    Raw,
-    /// In frames.
-    Frames,
-}
-
-impl Format {
-    /// That of a connection with a terminal or without.
-    pub(super) fn of(tty: bool) -> Self {
-        if tty { Format::Raw } else { Format::Frames }
     }
 }
 
@@ -165,45 +151,35 @@ impl<O: AsyncWrite + Unpin, E: AsyncWrite + Unpin> Outputs<O, E> {
     /// Copies until the other side closes it, or what `until` names happens.
     async fn copy_from(
         mut self,
-        mut source: impl AsyncRead + Unpin,
+        source: impl AsyncRead + Unpin,
         format: Format,
         until: Until,
     ) -> Result<OutputEnd> {
-        let mut buffer = vec![0; CHUNK];
-        let mut frames = Demultiplexer::default();
+        let mut pieces = FramedRead::with_capacity(source, Demultiplexer::new(format), CHUNK);
         let silence = match until {
             Until::Silent(limit) => limit,
             Until::Closed | Until::Nul => Duration::MAX,
         };
         loop {
-            let Ok(read) = timeout(silence, source.read(&mut buffer)).await else {
+            let Ok(piece) = timeout(silence, pieces.try_next()).await else {
                 return Ok(OutputEnd::Silent);
             };
-            let count = read.map_err(|e| {
+            let piece = piece.map_err(|e| {
                 Error::failed("lost the connection to what runs in the container").because(e)
             })?;
-            if count == 0 {
+            let Some((output, bytes)) = piece else {
                 self.flush().await;
                 return Ok(OutputEnd::Closed);
-            }
-            let mut bytes = &buffer[..count];
-            if format == Format::Raw {
-                self.write(Output::Stdout, bytes).await;
-                self.flush().await;
-                continue;
-            }
-            while let Some((output, piece)) = frames.next_piece(&mut bytes)? {
-                let nul = (until == Until::Nul && output == Output::Stderr)
-                    .then(|| piece.iter().position(|byte| *byte == 0))
-                    .flatten();
-                self.write(output, &piece[..nul.unwrap_or(piece.len())])
-                    .await;
-                if nul.is_some() {
-                    self.flush().await;
-                    return Ok(OutputEnd::Nul);
-                }
-            }
+            };
+            let nul = (until == Until::Nul && output == Output::Stderr)
+                .then(|| bytes.iter().position(|byte| *byte == 0))
+                .flatten();
+            self.write(output, &bytes[..nul.unwrap_or(bytes.len())])
+                .await;
             self.flush().await;
+            if nul.is_some() {
+                return Ok(OutputEnd::Nul);
+            }
         }
     }
 }
