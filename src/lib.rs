@@ -19,7 +19,7 @@
 //! - `engine`, `git`, `conf`: the outside world: a Docker Engine, the user's repository, the two
 //!   configuration files. They know nothing of each other.
 //! - `dockerfile`, `image`: pure: the text of a Dockerfile; labels, tags, search, staleness.
-//! - `ui`: the only part that prints or asks. `error` and `env` serve all.
+//! - `ui`: the only part that prints or asks. `error`, `env` and `text` serve all.
 //!
 //! `tests/cases/tidy.rs` checks who may use whom.
 //!
@@ -52,6 +52,7 @@ pub mod git;
 pub mod image;
 pub mod inventory;
 pub mod start;
+mod text;
 pub mod ui;
 pub mod work;
 

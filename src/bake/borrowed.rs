@@ -15,8 +15,8 @@ use crate::error::Result;
 use crate::git::exported::ids;
 use crate::git::packs::Packs;
 use crate::git::reachable_pack::{self, ReachablePack, Wanted};
+use crate::text::size;
 use crate::ui::progress::Stage;
-use crate::ui::size::size;
 
 /// The indexes of a pack have about this part of its bytes.
 const INDEX_SHARE: u64 = 16;

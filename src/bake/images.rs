@@ -10,8 +10,8 @@ use crate::error::{Kind, Result};
 use crate::image::own::Clocks;
 use crate::image::search::newest_of_exact_ref;
 use crate::image::{BakedImage, Foreign, Images, labels};
+use crate::text::count;
 use crate::ui::Ui;
-use crate::ui::text::count;
 
 /// How many images the engine is asked about at once.
 const AT_ONCE: usize = 8;

@@ -6,7 +6,7 @@ use std::path::Path;
 use super::create::Create;
 use crate::engine::{Engine, EngineInfo, Location};
 use crate::error::{Error, Result};
-use crate::ui::size::size;
+use crate::text::size;
 
 /// How often containerd's store holds what is baked: compressed, unpacked, and on the way from the
 /// one to the other.

@@ -15,6 +15,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::Command;
 
 use crate::env::Env;
+use crate::text::strip_controls;
 
 /// How long a credential helper may take.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -182,7 +183,7 @@ pub(super) async fn ask_helper(
         if text.contains("credentials not found") {
             return Ok(None);
         }
-        let text = super::log_lines::plain(text.lines().next().unwrap_or_default());
+        let text = strip_controls(text.lines().next().unwrap_or_default());
         return Err(format!("{status}: {text}"));
     }
     parse_helper(&output).map(Some)

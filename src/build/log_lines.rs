@@ -1,6 +1,8 @@
 //! Makes whole, plain lines of what a build step writes: chunks may be cut anywhere, and the bytes
 //! may be meant to command a terminal.
 
+use crate::text::strip_controls;
+
 /// The longest line that is kept, in bytes; the rest of a longer one is dropped.
 const MAX_LINE: usize = 8 * 1024;
 
@@ -72,63 +74,12 @@ impl LogLines {
             Err(e) if self.cut && e.error_len().is_none() => &line[..e.valid_up_to()],
             _ => &line,
         };
-        let mut text = plain(&String::from_utf8_lossy(whole));
+        let mut text = strip_controls(&String::from_utf8_lossy(whole));
         if std::mem::take(&mut self.cut) {
             text.push('…');
         }
         text
     }
-}
-
-/// `text` without control sequences and control characters (ECMA-48: C0, C1, CSI, OSC and other
-/// strings); tabs and line ends stay.
-pub(super) fn plain(text: &str) -> String {
-    let mut plain = String::with_capacity(text.len());
-    let mut state = State::Text;
-    for c in text.chars() {
-        state = match (state, c) {
-            // A sequence never goes beyond its line: an unfinished one must not swallow the rest.
-            (_, '\n') => {
-                plain.push(c);
-                State::Text
-            }
-            // CAN and SUB break a sequence off.
-            (_, '\u{18}' | '\u{1a}') => State::Text,
-            (State::Text | State::Escape | State::Csi, '\u{1b}') => State::Escape,
-            (State::Escape, '[') => State::Csi,
-            (State::Escape, ']' | 'P' | 'X' | '^' | '_') => State::String,
-            // Intermediate bytes, e.g. of a character set's choice: the final one follows.
-            (State::Escape, ' '..='/') => State::Escape,
-            (State::Escape, _) => State::Text,
-            (State::Csi, '\u{40}'..='\u{7e}') => State::Text,
-            (State::Csi, '\u{20}'..='\u{3f}') => State::Csi,
-            (State::String, '\u{7}' | '\u{9c}') => State::Text,
-            (State::String, '\u{1b}') => State::StringEscape,
-            (State::String, _) => State::String,
-            // ESC \ ends the string, and so does any other sequence.
-            (State::StringEscape, '[') => State::Csi,
-            (State::StringEscape, ']' | 'P' | 'X' | '^' | '_') => State::String,
-            (State::StringEscape, _) => State::Text,
-            (State::Text | State::Csi, '\u{9b}') => State::Csi,
-            (State::Text | State::Csi, '\u{90}' | '\u{98}' | '\u{9d}'..='\u{9f}') => State::String,
-            (State::Text | State::Csi, c) => {
-                if c == '\t' || !c.is_control() {
-                    plain.push(c);
-                }
-                State::Text
-            }
-        };
-    }
-    plain
-}
-
-#[derive(Clone, Copy)]
-enum State {
-    Text,
-    Escape,
-    Csi,
-    String,
-    StringEscape,
 }
 
 #[cfg(test)]
@@ -166,31 +117,6 @@ mod tests {
             lasting("rest"),
         ];
         assert_eq!(lines(&[log]), expected);
-    }
-
-    #[test]
-    fn control_sequences_are_stripped() {
-        let cases = [
-            ("\u{1b}[31mred\u{1b}[0m", "red"),
-            (
-                "\u{1b}]0;title\u{7}x\u{1b}]8;;http://h\u{1b}\\link\u{1b}]8;;\u{1b}\\",
-                "xlink",
-            ),
-            (
-                "\u{1b}Pdevice\u{1b}\\a\u{1b}_app\u{1b}\\b\u{1b}(Bc\u{1b}=d",
-                "abcd",
-            ),
-            ("\u{9b}2Ja\u{9d}0;t\u{9c}b\u{85}", "ab"),
-            ("a\u{8}\u{7}\u{0}\tb\u{7f}", "a\tb"),
-            ("\u{1b}]0;never ends", ""),
-            ("\u{1b}[31", ""),
-            ("\u{1b}]x\u{1b}[31my", "y"),
-            ("ü→\u{1b}[1m✓", "ü→✓"),
-        ];
-        for (text, expected) in cases {
-            assert_eq!(plain(text), expected, "{text:?}");
-        }
-        assert_eq!(plain("\u{1b}]0;x\nnext"), "\nnext");
     }
 
     #[test]

@@ -17,6 +17,7 @@ use tokio::net::TcpStream;
 use super::Key;
 use super::known_hosts::{KnownHosts, Verdict, known_hosts_line};
 use super::server_fault::ServerFault;
+use crate::text::strip_controls;
 
 /// How long logging in may take, and how long git may take to answer.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -273,7 +274,7 @@ async fn probe(session: &Handle<Handler>) -> Option<String> {
             _ => {}
         }
     }
-    let output = super::log_lines::plain(&String::from_utf8_lossy(&output));
+    let output = strip_controls(&String::from_utf8_lossy(&output));
     match status {
         Some(0) => None,
         Some(status) => Some(format!(

@@ -1,5 +1,7 @@
 //! BuildKit's names of steps made fit for people (pure).
 
+use crate::text::cut;
+
 /// How a step is shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Label {
@@ -38,15 +40,11 @@ fn without_position(name: &str) -> &str {
     }
 }
 
-/// At most so many characters, digests to their usual twelve, on one line.
+/// At most so many columns, digests to their usual twelve, on one line.
 pub fn shorten(name: &str) -> String {
     const LONGEST: usize = 60;
     let words: Vec<String> = name.split_whitespace().map(shorten_digest).collect();
-    let name = words.join(" ");
-    if name.chars().count() <= LONGEST {
-        return name;
-    }
-    name.chars().take(LONGEST - 3).collect::<String>() + "..."
+    cut(&words.join(" "), LONGEST, "...")
 }
 
 fn shorten_digest(word: &str) -> String {

@@ -17,7 +17,8 @@ use serde_json::Value;
 
 use super::event::{Event, StepId, Stream};
 use super::failure::is_canceled;
-use super::log_lines::{Line, LogLines, plain};
+use super::log_lines::{Line, LogLines};
+use crate::text::strip_controls;
 
 /// How many of a step's last lines are kept for the report of a failure.
 pub(super) const TAIL: usize = 30;
@@ -135,7 +136,7 @@ impl Trace {
     fn value(&mut self, value: &Value, events: &mut Vec<Event>) {
         let detail = value["errorDetail"]["message"].as_str();
         if let Some(message) = detail.or_else(|| value["error"].as_str()) {
-            self.error = Some(plain(message).trim().to_owned());
+            self.error = Some(strip_controls(message).trim().to_owned());
         }
         match (value["id"].as_str(), &value["aux"]) {
             (Some("moby.buildkit.trace"), Value::String(aux)) => {
@@ -205,7 +206,7 @@ impl Trace {
             return;
         };
         let progress = &mut self.steps[id.0];
-        let error = Some(plain(vertex.error.trim())).filter(|error| !error.is_empty());
+        let error = Some(strip_controls(vertex.error.trim())).filter(|error| !error.is_empty());
         // A step may fail when it is taken up again, after it had ended once.
         if error.is_some() {
             progress.step.error.clone_from(&error);
@@ -333,7 +334,10 @@ fn emit(
 }
 
 fn one_line(text: &str) -> String {
-    plain(text).split_whitespace().collect::<Vec<_>>().join(" ")
+    strip_controls(text)
+        .split_whitespace()
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 fn took(started: Option<&Timestamp>, completed: Option<&Timestamp>) -> Option<Duration> {

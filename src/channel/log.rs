@@ -7,6 +7,8 @@ use std::sync::{Mutex, PoisonError};
 
 use chrono::{SecondsFormat, Utc};
 
+use crate::text::sanitize_line;
+
 /// When the log is larger, it becomes `log.old` in place of the one before, in bytes.
 const MAX_BYTES: u64 = 128 * 1024;
 
@@ -28,7 +30,7 @@ impl Log {
     /// Writes one line, with the time; control characters in it are shown, not sent.
     pub fn line(&self, text: &str) {
         let time = Utc::now().to_rfc3339_opts(SecondsFormat::Secs, true);
-        let text: String = text.chars().flat_map(visible).collect();
+        let text = sanitize_line(text);
         let mut guard = self.file.lock().unwrap_or_else(PoisonError::into_inner);
         let size = guard.as_ref().and_then(|file| file.metadata().ok());
         if size.is_some_and(|size| size.len() > MAX_BYTES) {
@@ -49,14 +51,6 @@ pub(super) fn last_line(root: &Path) -> Option<String> {
 
 fn append(path: &Path) -> Option<File> {
     OpenOptions::new().create(true).append(true).open(path).ok()
-}
-
-fn visible(c: char) -> Box<dyn Iterator<Item = char>> {
-    if c.is_control() {
-        Box::new(c.escape_default())
-    } else {
-        Box::new(std::iter::once(c))
-    }
 }
 
 #[cfg(test)]

@@ -16,8 +16,7 @@ use crate::engine::Engine;
 use crate::error::Result;
 use crate::git::Target;
 use crate::image::{Images, Labels};
-use crate::ui::size::size;
-use crate::ui::time::duration;
+use crate::text::{duration, size};
 
 /// Runs the command.
 ///

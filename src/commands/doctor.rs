@@ -13,7 +13,7 @@ use crate::engine::{Engine, Location};
 use crate::error::Result;
 use crate::inventory::Stock;
 use crate::inventory::names::find;
-use crate::ui::text::{count, sanitize, wrap};
+use crate::text::{count, sanitize, wrap};
 
 /// Columns before the names of the checks.
 const INDENT: usize = 6;

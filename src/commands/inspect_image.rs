@@ -20,11 +20,9 @@ use crate::inventory::names::{exactly, find};
 use crate::inventory::rows::ImageReport;
 use crate::inventory::{Freshness, Stock, Stocked};
 use crate::start::labels::working_branch;
+use crate::text::{ago, count, size};
 use crate::ui::Ui;
-use crate::ui::size::size;
 use crate::ui::table::{Column, Table};
-use crate::ui::text::count;
-use crate::ui::time::ago;
 
 /// Runs the command.
 ///

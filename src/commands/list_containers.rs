@@ -11,8 +11,8 @@ use crate::git::Repository;
 use crate::image::labels::{BRANCH_FROM, COMMIT, REPO_NAME, REPO_PATH};
 use crate::inventory::rows::WorkRow;
 use crate::start::labels::working_branch;
+use crate::text::ago;
 use crate::ui::table::{Column, Table};
-use crate::ui::time::ago;
 use crate::work::look::held_by;
 use crate::work::{Containers, Held, Probe};
 

@@ -18,9 +18,8 @@ use crate::image::{Images, Query, Staleness};
 use crate::inventory::freshness::in_short;
 use crate::inventory::rows::ImageRow;
 use crate::inventory::{Freshness, Stock, Stocked};
-use crate::ui::size::size;
+use crate::text::{ago, size};
 use crate::ui::table::{Column, Table};
-use crate::ui::time::ago;
 
 /// Hex digits of a shortened commit.
 const SHORT_COMMIT: usize = 10;

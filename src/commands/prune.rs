@@ -23,10 +23,8 @@ use crate::inventory::{Stock, Stocked};
 use crate::start::channel;
 use crate::start::end::remove;
 use crate::start::labels::working_branch;
-use crate::ui::size::size;
+use crate::text::{ago, count, size};
 use crate::ui::table::{Column, Table};
-use crate::ui::text::count;
-use crate::ui::time::ago;
 use crate::work::{Containers, Probe};
 
 /// Runs the command.

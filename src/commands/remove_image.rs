@@ -8,8 +8,7 @@ use crate::inventory::names::find;
 use crate::inventory::plan::check_removal;
 use crate::inventory::removal::{freed_bytes, remove};
 use crate::inventory::{Stock, Stocked};
-use crate::ui::size::size;
-use crate::ui::text::count;
+use crate::text::{count, size};
 
 /// Runs the command.
 ///

@@ -6,7 +6,7 @@ use crate::cli::StopArgs;
 use crate::engine::{Engine, ListedContainer, containers};
 use crate::error::{Kind, Result, quoted};
 use crate::start::labels::working_branch;
-use crate::ui::text::count;
+use crate::text::count;
 use crate::work::look::held_by;
 use crate::work::{Containers, Probe};
 

@@ -9,7 +9,7 @@ use crate::git::Repository;
 use crate::image::labels::REPO_PATH;
 use crate::start::channel;
 use crate::start::labels::working_branch;
-use crate::ui::text::count;
+use crate::text::count;
 use crate::work::take::{Outcome, Taken, take};
 use crate::work::{Containers, Probe};
 

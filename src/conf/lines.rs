@@ -7,6 +7,7 @@ use std::fmt;
 use ini::{Ini, ParseOption};
 
 use crate::error::{Error, Result, suggestion};
+use crate::text::excerpt;
 
 /// A configuration of more bytes than this is not one that a person wrote.
 const MAX_BYTES: usize = 1024 * 1024;
@@ -151,20 +152,7 @@ pub(super) fn one_of(names: &[&str]) -> String {
 
 /// `text` as a message may hold it: short, and without characters that move a cursor.
 pub(super) fn shown(text: &str) -> String {
-    const MAX_CHARACTERS: usize = 60;
-    let mut shown = String::new();
-    for (count, character) in text.chars().enumerate() {
-        if count == MAX_CHARACTERS {
-            shown.push('…');
-            break;
-        }
-        if character.is_control() {
-            shown.extend(character.escape_debug());
-        } else {
-            shown.push(character);
-        }
-    }
-    shown
+    excerpt(text, 60)
 }
 
 #[cfg(test)]

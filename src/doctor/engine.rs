@@ -9,7 +9,7 @@ use crate::build::session::Session;
 use crate::engine::{Engine, EngineInfo, Location};
 use crate::env::Env;
 use crate::error::{Error, Result};
-use crate::ui::size::size;
+use crate::text::size;
 
 /// Less free space than this is a failure: nothing can be built.
 const TOO_LITTLE: u64 = 1_000_000_000;

@@ -14,7 +14,7 @@ use crate::engine::signals::Signals;
 use crate::engine::streams::Streams;
 use crate::error::{Error, Result};
 use crate::inventory::Stocked;
-use crate::ui::time::duration;
+use crate::text::duration;
 use crate::work::forgotten::temporary;
 
 /// What runs. git itself says on stderr how long it took (git, `technical/api-trace2`).

@@ -22,6 +22,7 @@ use super::info::EngineInfo;
 use super::version::{Versions, negotiate};
 use crate::env::Env;
 use crate::error::{Error, Result};
+use crate::text::excerpt;
 
 /// How long an engine may take to say its version. A socket that systemd listens on answers only
 /// when the engine has started behind it.
@@ -170,8 +171,7 @@ async fn ask_version(dialer: &Dialer) -> Result<Versions> {
 /// The first line of an answer that is text, as far as a message can show it.
 fn first_line(body: &[u8]) -> Option<String> {
     let line = std::str::from_utf8(body).ok()?.lines().next()?.trim();
-    let shown: String = line.chars().filter(|c| !c.is_control()).take(120).collect();
-    (!shown.is_empty()).then_some(shown)
+    (!line.is_empty()).then(|| excerpt(line, 120))
 }
 
 #[cfg(test)]

@@ -2,6 +2,8 @@
 //!
 //! [`Repository::compare`](crate::git::Repository::compare) tells it; `start-image` asks the question.
 
+use crate::text::count;
+
 /// How an image's baked commit stands to the tip of its branch, in the words of `git status`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Staleness {
@@ -131,8 +133,8 @@ pub fn sentence(staleness: &Staleness, tag: &str, branch: &str, built: &str) -> 
 
 fn counted(commits: usize, more: bool) -> String {
     let more = if more { "more than " } else { "" };
-    let plural = if commits == 1 { "" } else { "s" };
-    format!("{more}{commits} commit{plural}")
+    let commits = count(commits as u64, "commit");
+    format!("{more}{commits}")
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use crate::error::{Error, Kind, Result, quoted};
 use crate::git::{COMPARE_LIMIT, Repository};
 use crate::image::staleness::{judge, sentence};
 use crate::image::{BakedImage, Staleness, Verdict};
-use crate::ui::time::ago;
+use crate::text::ago;
 
 /// What to do with a stale image (`--stale`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -5,12 +5,10 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
+use crate::text::{columns, cut, duration, size};
 use crate::ui::plain::Announced;
 use crate::ui::progress::{Stage, Unit};
-use crate::ui::size::size;
 use crate::ui::style::Style;
-use crate::ui::text::{columns, cut};
-use crate::ui::time::duration;
 
 /// How many log lines of a running phase are shown under it.
 const TAIL: usize = 6;

@@ -11,26 +11,23 @@ mod plain;
 pub mod progress;
 mod prompt;
 mod screen;
-pub mod size;
 pub mod spoken;
 mod style;
 pub mod table;
 pub mod terminal;
 #[cfg(test)]
 pub(crate) mod testing;
-pub mod text;
-pub mod time;
 
 use std::io::ErrorKind;
 
 use crate::env::Env;
 use crate::error::{Error, Result};
+use crate::text::{sanitize, sanitize_line, wrap};
 use crate::ui::progress::{Progress, ProgressMode, Suspended, Waiting};
 use crate::ui::screen::{Screen, Shared, Stream};
 use crate::ui::style::Style;
 use crate::ui::table::Table;
 use crate::ui::terminal::Terminal;
-use crate::ui::text::{sanitize, sanitize_line, wrap};
 
 /// How much dkr says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]

@@ -2,10 +2,9 @@
 
 use std::time::{Duration, Instant};
 
+use crate::text::{duration, log_line};
 use crate::ui::board::Phase;
 use crate::ui::progress::{Outcome, Stage};
-use crate::ui::text::log_line;
-use crate::ui::time::duration;
 
 /// Numbers of one stage are said at most this often.
 const INTERVAL: Duration = Duration::from_secs(5);

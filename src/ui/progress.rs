@@ -7,10 +7,10 @@ use std::str::FromStr;
 use std::time::{Duration, Instant};
 
 use crate::error::Error;
+use crate::text::{log_line, sanitize_line};
 use crate::ui::board::Key;
 use crate::ui::screen::{Display, Shared};
 use crate::ui::terminal::Terminal;
-use crate::ui::text::{log_line, sanitize_line};
 
 /// Work that ends sooner than this is not worth a line.
 const WORTH_SHOWING: Duration = Duration::from_millis(500);

@@ -4,14 +4,14 @@
 //! To be called on dkr's tokio runtime, which turns Ctrl-C into an answer instead of a death that
 //! would leave the cursor hidden. They block their thread.
 
-use dialoguer::console::Term;
+use console::Term;
 use dialoguer::theme::SimpleTheme;
 use dialoguer::{Confirm, Select};
 use tokio::runtime::Handle;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::error::{Error, Kind, Result};
-use crate::ui::text::{columns, cut, sanitize, sanitize_line};
+use crate::text::{columns, cut, sanitize, sanitize_line};
 use crate::ui::{Ui, password, terminal};
 
 impl Ui {

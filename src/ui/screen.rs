@@ -8,12 +8,11 @@ use std::io::{self, Write};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::text::{cut, duration, log_line};
 use crate::ui::board::{Board, Key, Phase, rows, widths};
 use crate::ui::plain;
 use crate::ui::progress::{Outcome, Stage};
 use crate::ui::style::Style;
-use crate::ui::text::{cut, log_line};
-use crate::ui::time::duration;
 
 /// How often the running board is drawn anew.
 const TICK: Duration = Duration::from_millis(100);

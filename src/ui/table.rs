@@ -2,7 +2,7 @@
 
 use comfy_table::{ColumnConstraint, ContentArrangement, TableStyle, Width};
 
-use crate::ui::text::{columns, cut, sanitize_line};
+use crate::text::{columns, cut, sanitize_line};
 
 /// Between two columns.
 const GAP: u16 = 2;

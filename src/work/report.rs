@@ -3,6 +3,7 @@
 //! It comes from inside a container: whatever does not look as it should is no report.
 
 use crate::error::{Error, Result};
+use crate::text::excerpt;
 
 /// The first line of a report that is read here.
 const FIRST_LINE: &str = "dkr-work 1";
@@ -101,8 +102,7 @@ impl Report {
                 .split_once(' ')
                 .and_then(|(key, value)| report.read(key, value));
             read.ok_or_else(|| {
-                let line: String = line.escape_debug().take(200).collect();
-                invalid().cause(format!("`{line}` is not understood"))
+                invalid().cause(format!("`{}` is not understood", excerpt(line, 200)))
             })?;
         }
         if report.head.is_empty() {

@@ -10,14 +10,15 @@ use std::process::Command;
 const LAYERS: &[(&str, &[&str])] = &[
     ("error", &[]),
     ("env", &[]),
-    ("git", &["error", "env", "image"]),
-    ("engine", &["error", "env"]),
-    ("conf", &["error", "env"]),
-    ("dockerfile", &["error"]),
-    ("image", &["error"]),
-    ("ui", &["error", "env"]),
-    ("build", &["error", "env", "engine", "git"]),
-    ("channel", &["error", "env", "engine", "git"]),
+    ("text", &[]),
+    ("git", &["error", "env", "text", "image"]),
+    ("engine", &["error", "env", "text"]),
+    ("conf", &["error", "env", "text"]),
+    ("dockerfile", &["error", "text"]),
+    ("image", &["error", "text"]),
+    ("ui", &["error", "env", "text"]),
+    ("build", &["error", "env", "text", "engine", "git"]),
+    ("channel", &["error", "env", "text", "engine", "git"]),
 ];
 
 /// A word that may stand only in the code of some layers.

@@ -5,6 +5,7 @@
 
 use super::commands::PushCommands;
 use super::requests::FetchRequests;
+use crate::text::excerpt;
 
 /// The largest packet, its four length digits included (gitprotocol-common).
 pub(super) const MAX_PACKET: usize = 65_520;
@@ -143,5 +144,5 @@ pub(super) fn is_object_id(word: &[u8]) -> bool {
 /// A name that a client chose, for a message.
 pub(super) fn shown(name: &[u8]) -> String {
     let name = String::from_utf8_lossy(name);
-    name.escape_debug().take(SHOWN).collect()
+    excerpt(&name, SHOWN)
 }

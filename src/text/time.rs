@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use crate::ui::text::count;
+use super::count;
 
 const MINUTE: u64 = 60;
 const HOUR: u64 = 60 * MINUTE;
