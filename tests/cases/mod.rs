@@ -34,6 +34,7 @@ mod prune;
 mod saving;
 mod signals;
 mod silent;
+mod snapshots;
 mod staleness;
 mod start_image;
 mod status;

@@ -264,6 +264,11 @@ pub struct Output {
 }
 
 impl Output {
+    /// The command line, the program by its name alone.
+    pub fn line(&self) -> &str {
+        &self.line
+    }
+
     /// The signal that ended it.
     pub fn signal(&self) -> Option<i32> {
         self.status.signal()
