@@ -148,7 +148,7 @@ async fn ask_version(dialer: &Dialer) -> Result<Versions> {
         .body(Empty::<Bytes>::new())
         .expect("a constant path makes a request");
     let answer = http::send(dialer, request).await;
-    let answer = answer.map_err(|e| dialer.refused(&e.into_io()))?;
+    let answer = answer.map_err(|e| dialer.refused(&e))?;
     let status = answer.status();
     let body = Limited::new(answer.into_body(), ANSWER).collect().await;
     let body = body.map_err(|e| dialer.refused(&std::io::Error::other(e)))?;

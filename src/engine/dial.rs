@@ -13,7 +13,7 @@ use tokio_rustls::rustls::pki_types::ServerName;
 
 use super::context::{Named, Origin};
 use super::endpoint::{Endpoint, bracketed};
-use super::ssh::{self, SshStream};
+use super::ssh::Ssh;
 use super::tls;
 use crate::error::{Error, Result};
 
@@ -25,16 +25,16 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin + 'static> Io for T {}
 /// end of what is sent; dropping it closes it.
 pub type Connection = Box<dyn Io>;
 
-/// How long opening a connection may take on this machine, over TCP, and through `ssh`.
+/// How long opening a connection may take on this machine and over TCP.
 const UNIX_PATIENCE: Duration = Duration::from_secs(2);
 const TCP_PATIENCE: Duration = Duration::from_secs(5);
-const SSH_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Opens connections to one endpoint.
 #[derive(Debug)]
 pub(super) struct Dialer {
     named: Named,
     tls: Option<Arc<ClientConfig>>,
+    ssh: Option<Ssh>,
 }
 
 impl Dialer {
@@ -44,7 +44,19 @@ impl Dialer {
             Endpoint::Tcp { tls: Some(tls), .. } => Some(Arc::new(tls::client_config(tls)?)),
             _ => None,
         };
-        Ok(Dialer { named, tls })
+        let ssh = match &named.endpoint {
+            Endpoint::Ssh {
+                user,
+                host,
+                port,
+                socket,
+            } => {
+                let ssh = Ssh::new(user.as_deref(), host, *port, socket.as_deref());
+                Some(ssh.map_err(|e| Error::failed("cannot make a temporary file").because(e))?)
+            }
+            _ => None,
+        };
+        Ok(Dialer { named, tls, ssh })
     }
 
     /// Where the engine is.
@@ -69,18 +81,21 @@ impl Dialer {
             Endpoint::Tcp { host, port, .. } => {
                 within(TCP_PATIENCE, self.dial_tcp(host, *port)).await
             }
-            Endpoint::Ssh {
-                user,
-                host,
-                port,
-                socket,
-            } => {
-                let (user, socket) = (user.as_deref(), socket.as_deref());
-                let ssh = ssh::command(user, host, *port, socket, SSH_PATIENCE);
-                let stream = SshStream::open(ssh)
-                    .map_err(|e| io::Error::new(e.kind(), format!("cannot run `ssh`: {e}")))?;
-                Ok(Box::new(stream))
+            Endpoint::Ssh { .. } => {
+                let ssh = self.ssh.as_ref().expect("it was made with the endpoint");
+                ssh.dial().await
             }
+        }
+    }
+
+    /// Why a connection was lost, if `ssh` knows more.
+    pub(super) async fn explained(&self, why: io::Error) -> io::Error {
+        let Some(ssh) = &self.ssh else {
+            return why;
+        };
+        match ssh.complaint().await {
+            Some(words) => io::Error::new(why.kind(), words),
+            None => why,
         }
     }
 
@@ -144,7 +159,7 @@ fn in_words(endpoint: &Endpoint, why: &io::Error) -> String {
     }
 }
 
-async fn within<T>(
+pub(super) async fn within<T>(
     patience: Duration,
     attempt: impl Future<Output = io::Result<T>>,
 ) -> io::Result<T> {

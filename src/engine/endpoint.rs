@@ -28,7 +28,7 @@ pub enum Endpoint {
         /// How the connection is encrypted, if it is.
         tls: Option<Tls>,
     },
-    /// The engine of another machine, through `docker system dial-stdio` there.
+    /// The engine of another machine, through `ssh`.
     Ssh {
         /// User name, when the address has one.
         user: Option<String>,

@@ -11,7 +11,7 @@ use hyper::http::uri::PathAndQuery;
 use hyper::{Request, Response, Uri};
 use hyper_util::rt::TokioIo;
 
-use super::dial::Dialer;
+use super::dial::{Connection, Dialer};
 
 /// How long the head of an answer may take, in seconds. Removing a large image takes minutes.
 pub(super) const PATIENCE: u64 = 15 * 60;
@@ -19,46 +19,36 @@ pub(super) const PATIENCE: u64 = 15 * 60;
 /// What bollard wants to see before a path; the connection is opened elsewhere.
 const PLACEHOLDER: &str = "http://docker";
 
-/// Why a request had no answer.
-#[derive(Debug)]
-pub(super) enum Unanswered {
-    /// The connection could not be opened.
-    Dial(io::Error),
-    /// The engine hung up, or spoke something else.
-    Http(hyper::Error),
-}
-
-impl Unanswered {
-    /// The failure below it that says the most.
-    pub(super) fn into_io(self) -> io::Error {
-        match self {
-            Unanswered::Dial(e) => e,
-            Unanswered::Http(e) => {
-                let source = std::error::Error::source(&e);
-                match source.and_then(|source| source.downcast_ref::<io::Error>()) {
-                    Some(inner) => io::Error::new(inner.kind(), inner.to_string()),
-                    None => io::Error::other(e),
-                }
-            }
-        }
-    }
-}
-
 /// Sends `request` on a connection of its own and waits for the head of the answer. The connection
 /// ends when the answer's body, or what an upgrade made of it, is dropped.
-pub(super) async fn send<B>(
-    dialer: &Dialer,
-    mut request: Request<B>,
-) -> Result<Response<Incoming>, Unanswered>
+///
+/// # Errors
+/// When the connection cannot be opened, or the engine hangs up or speaks something else.
+pub(super) async fn send<B>(dialer: &Dialer, request: Request<B>) -> io::Result<Response<Incoming>>
 where
     B: Body + Send + 'static,
     B::Data: Send,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    let stream = TokioIo::new(dialer.dial().await.map_err(Unanswered::Dial)?);
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(stream)
-        .await
-        .map_err(Unanswered::Http)?;
+    let connection = dialer.dial().await?;
+    match send_on(connection, dialer, request).await {
+        Ok(answer) => Ok(answer),
+        Err(e) => Err(dialer.explained(innermost(e)).await),
+    }
+}
+
+async fn send_on<B>(
+    connection: Connection,
+    dialer: &Dialer,
+    mut request: Request<B>,
+) -> Result<Response<Incoming>, hyper::Error>
+where
+    B: Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let stream = TokioIo::new(connection);
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(stream).await?;
     // It ends by itself once nobody asks or listens any more.
     let connection = tokio::spawn(connection.with_upgrades());
     let headers = request.headers_mut();
@@ -68,13 +58,21 @@ where
     let agent = concat!("dkr/", env!("CARGO_PKG_VERSION"));
     headers.insert(USER_AGENT, HeaderValue::from_static(agent));
     match sender.send_request(request).await {
-        Ok(answer) => Ok(answer),
         // Why it was cancelled only the connection knows.
         Err(e) if e.is_canceled() => match connection.await {
-            Ok(Err(cause)) => Err(Unanswered::Http(cause)),
-            _ => Err(Unanswered::Http(e)),
+            Ok(Err(cause)) => Err(cause),
+            _ => Err(e),
         },
-        Err(e) => Err(Unanswered::Http(e)),
+        answered => answered,
+    }
+}
+
+/// The failure of a stream, if that is below; it says the most.
+fn innermost(e: hyper::Error) -> io::Error {
+    let source = std::error::Error::source(&e);
+    match source.and_then(|source| source.downcast_ref::<io::Error>()) {
+        Some(inner) => io::Error::new(inner.kind(), inner.to_string()),
+        None => io::Error::other(e),
     }
 }
 
@@ -85,7 +83,7 @@ pub(super) fn client(dialer: Arc<Dialer>, version: ClientVersion) -> Result<Dock
         async move {
             *request.uri_mut() = origin_form(request.uri(), version)?;
             let answer = send(&dialer, request).await;
-            answer.map_err(|e| BollardError::from(e.into_io()))
+            answer.map_err(BollardError::from)
         }
     };
     Docker::connect_with_custom_transport(transport, Some(PLACEHOLDER), PATIENCE, &version)

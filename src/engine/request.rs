@@ -105,6 +105,6 @@ impl Engine {
         attempt: &str,
     ) -> Result<Response<Incoming>> {
         let sent = http::send(self.dialer(), request).await;
-        sent.map_err(|e| Error::failed(attempt).because(e.into_io()))
+        sent.map_err(|e| Error::failed(attempt).because(e))
     }
 }

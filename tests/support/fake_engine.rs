@@ -142,6 +142,7 @@ impl Shared {
     /// Answers one request. A client that goes away early is no error here.
     fn serve(&self, mut stream: UnixStream) {
         let Some(request) = read_request(&stream) else {
+            let _ = stream.shutdown(Shutdown::Both);
             return;
         };
         let path = request.path.split('?').next().unwrap_or_default();

@@ -9,6 +9,7 @@ mod conf;
 mod containers;
 mod disk;
 mod engine;
+mod far_engine;
 mod interrupts;
 mod registry;
 mod repository;
