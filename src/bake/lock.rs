@@ -85,15 +85,13 @@ fn open(env: &Env, engine: &str, repo: &str) -> Result<File> {
 /// Where the lock may stand; the first that can be written is taken, so that a read-only home
 /// stops nobody.
 fn folders(env: &Env) -> Vec<PathBuf> {
-    let runtime = env.path("XDG_RUNTIME_DIR");
-    let state = env
-        .path("XDG_STATE_HOME")
-        .or_else(|| env.home().map(|home| home.join(".local/state")));
+    let runtime = env.path("XDG_RUNTIME_DIR").map(|base| base.join("dkr"));
     let user = rustix::process::getuid().as_raw();
-    let bases = runtime.into_iter().chain(state);
-    bases
-        .map(|base| base.join("dkr"))
-        .chain([std::env::temp_dir().join(format!("dkr-{user}"))])
+    let temporary = std::env::temp_dir().join(format!("dkr-{user}"));
+    runtime
+        .into_iter()
+        .chain(env.state_dir())
+        .chain([temporary])
         .collect()
 }
 

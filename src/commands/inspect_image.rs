@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use chrono::{DateTime, Utc};
+use chrono::Utc;
 
 use super::json::to_json;
 use crate::bake::images::warn_of;
@@ -12,7 +12,7 @@ use crate::cli::InspectImageArgs;
 use crate::conf::{ConfLabel, Drift};
 use crate::engine::Engine;
 use crate::error::Result;
-use crate::git::Repository;
+use crate::git::{Repository, short};
 use crate::image::search::best;
 use crate::image::staleness::sentence;
 use crate::image::{Query, Staleness};
@@ -60,8 +60,7 @@ pub async fn run(cx: &Context, args: &InspectImageArgs) -> Result<()> {
         Column::new("CREATED"),
     ]);
     for container in containers {
-        let made = DateTime::from_timestamp(container.created, 0).unwrap_or_default();
-        let made = ago(made, Utc::now());
+        let made = ago(container.created, Utc::now());
         table.row([working_branch(container), &container.state, &made]);
     }
     cx.ui.data("\n")?;
@@ -172,7 +171,7 @@ fn parents(stock: &Stock, chain: &[&Stocked]) -> Table {
         table.row([
             parent.image.own_tag().unwrap_or(parent.name()),
             labels.image_type.as_str(),
-            labels.commit.get(..10).unwrap_or(&labels.commit),
+            short(&labels.commit),
             &ago(labels.created_at, Utc::now()),
             &size(stock.own_bytes(parent)),
         ]);

@@ -1,13 +1,13 @@
 //! `dkr list-containers`: every container of dkr's images, newest first.
 
-use chrono::{DateTime, Utc};
+use chrono::Utc;
 
 use super::json::to_json;
 use crate::bake::Context;
 use crate::cli::ListContainersArgs;
 use crate::engine::{Engine, ListedContainer};
 use crate::error::Result;
-use crate::git::Repository;
+use crate::git::{Repository, short};
 use crate::image::labels::{BRANCH_FROM, COMMIT, REPO_NAME, REPO_PATH};
 use crate::inventory::rows::WorkRow;
 use crate::start::labels::working_branch;
@@ -15,9 +15,6 @@ use crate::text::ago;
 use crate::ui::table::{Column, Table};
 use crate::work::look::held_by;
 use crate::work::{Containers, Held, Probe};
-
-/// Hex digits of a shortened commit.
-const SHORT_COMMIT: usize = 10;
 
 /// Runs the command.
 ///
@@ -78,8 +75,6 @@ fn table(containers: &[&ListedContainer], held: &[Option<Held>]) -> Table {
     ]);
     for (container, held) in containers.iter().zip(held) {
         let label = |name: &str| container.labels.get(name).map_or("", String::as_str);
-        let made = DateTime::from_timestamp(container.created, 0).unwrap_or_default();
-        let commit = label(COMMIT);
         let known = |of: &dyn Fn(&Held) -> Option<usize>| {
             let number = held.as_ref().and_then(of);
             number.map_or("?".to_owned(), |number| number.to_string())
@@ -88,9 +83,9 @@ fn table(containers: &[&ListedContainer], held: &[Option<Held>]) -> Table {
             working_branch(container).to_owned(),
             label(REPO_NAME).to_owned(),
             label(BRANCH_FROM).to_owned(),
-            commit.get(..SHORT_COMMIT).unwrap_or(commit).to_owned(),
+            short(label(COMMIT)).to_owned(),
             container.state.clone(),
-            ago(made, Utc::now()),
+            ago(container.created, Utc::now()),
             known(&|held| Some(held.report.ahead)),
             known(&|held| held.behind),
             known(&|held| Some(held.only_there.files())),

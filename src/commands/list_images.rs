@@ -12,7 +12,7 @@ use crate::bake::{Context, source};
 use crate::cli::ListImagesArgs;
 use crate::engine::Engine;
 use crate::error::Result;
-use crate::git::Repository;
+use crate::git::{Repository, short};
 use crate::image::search::find;
 use crate::image::{Images, Query, Staleness};
 use crate::inventory::freshness::in_short;
@@ -21,8 +21,6 @@ use crate::inventory::{Freshness, Stock, Stocked};
 use crate::text::{ago, size};
 use crate::ui::table::{Column, Table};
 
-/// Hex digits of a shortened commit.
-const SHORT_COMMIT: usize = 10;
 /// Hex digits of a shortened image id, as docker shows it.
 const SHORT_ID: usize = 12;
 
@@ -132,7 +130,7 @@ fn table<'a>(
             (&*labels.repo_path, &*labels.commit, &*image.id)
         } else {
             let id = image.id.strip_prefix("sha256:").unwrap_or(&image.id);
-            let commit = labels.commit.get(..SHORT_COMMIT).unwrap_or(&labels.commit);
+            let commit = short(&labels.commit);
             (&*labels.repo_name, commit, id.get(..SHORT_ID).unwrap_or(id))
         };
         let mut cells = vec![

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{TimeDelta, Utc};
 
 use super::remove_image::remove_and_say;
 use crate::bake::Context;
@@ -13,7 +13,7 @@ use crate::cli::PruneArgs;
 use crate::conf::Key;
 use crate::engine::Engine;
 use crate::error::{Result, quoted};
-use crate::git::Repository;
+use crate::git::{Repository, short};
 use crate::image::Query;
 use crate::image::labels::REPO_NAME;
 use crate::inventory::idle::{Idle, Staying, idle};
@@ -159,9 +159,12 @@ fn container_table(idle: &Idle) -> Table {
         Column::new("CREATED"),
     ]);
     for container in &idle.going {
-        let made = DateTime::from_timestamp(container.created, 0).unwrap_or_default();
         let repo = container.labels.get(REPO_NAME).map_or("", String::as_str);
-        table.row([working_branch(container), repo, &ago(made, Utc::now())]);
+        table.row([
+            working_branch(container),
+            repo,
+            &ago(container.created, Utc::now()),
+        ]);
     }
     table
 }
@@ -217,7 +220,7 @@ fn table(stock: &Stock, images: &[&Stocked]) -> Table {
         table.row([
             image.image.own_tag().unwrap_or(image.name()),
             &labels.branch_from,
-            labels.commit.get(..10).unwrap_or(&labels.commit),
+            short(&labels.commit),
             &ago(labels.created_at, Utc::now()),
             labels.image_type.as_str(),
             &size(stock.own_bytes(image)),

@@ -20,7 +20,7 @@ use crate::engine::{Engine, ListedContainer, Location};
 use crate::error::{Error, Kind, Result, quoted};
 use crate::git::service::PushPrefix;
 use crate::git::working_branch::{check_beside, check_working_branch};
-use crate::git::{Repository, TargetKind};
+use crate::git::{Repository, TargetKind, short};
 use crate::image::names::random_name;
 use crate::image::search::{best, newest_of_exact_ref};
 use crate::image::{BakedImage, Images, Query};
@@ -33,9 +33,6 @@ use crate::start::stale::{Decision, StaleAnswer, compare, decide};
 use crate::work::host::prefix_of_this_machine;
 use crate::work::names::branches_of;
 use crate::work::{Containers, Keep};
-
-/// Hex digits of a shortened commit.
-const SHORT_COMMIT: usize = 10;
 
 /// Runs the command; its result is the exit status of the container's command.
 ///
@@ -313,7 +310,7 @@ fn say_which(repo: &Repository, images: &Images, image: &BakedImage, cx: &Contex
     }
     let (path, head_name) = (quoted(repo.root()), &head.branch_from);
     let on = match head.kind {
-        TargetKind::Commit => format!("at {}", head_name.get(..SHORT_COMMIT).unwrap_or(head_name)),
+        TargetKind::Commit => format!("at {}", short(head_name)),
         _ => format!("on `{head_name}`"),
     };
     let typed = quoted(head_name);

@@ -2,7 +2,7 @@
 
 use std::cmp::Reverse;
 
-use chrono::{DateTime, Utc};
+use chrono::Utc;
 
 use super::json::to_json;
 use super::list_containers::is_of;
@@ -12,7 +12,7 @@ use crate::cli::StatusArgs;
 use crate::conf::Drift;
 use crate::engine::{Engine, ListedContainer};
 use crate::error::Result;
-use crate::git::Repository;
+use crate::git::{Repository, short};
 use crate::image::search::find;
 use crate::image::{Query, Staleness};
 use crate::inventory::freshness::in_short;
@@ -24,9 +24,6 @@ use crate::ui::table::{Column, Table};
 use crate::work::Held;
 use crate::work::Probe;
 use crate::work::look::held_by;
-
-/// Hex digits of a shortened commit.
-const SHORT_COMMIT: usize = 10;
 
 /// An image, how it stands to its branch and to the `.dkr.conf` of today.
 type Compared<'a> = (&'a Stocked, Staleness, Option<Drift>);
@@ -184,22 +181,17 @@ fn container_table(stock: &Stock, containers: &[&ListedContainer], held: &[Optio
             None => "not known".to_owned(),
             Some(held) => held.only_there.describe(),
         };
-        let made = DateTime::from_timestamp(container.created, 0).unwrap_or_default();
         let image = stock.image(&container.image);
         let tag = image.map(|image| image.image.own_tag().unwrap_or(image.name()));
         let commit = image.map_or("", |image| &image.image.labels.commit);
         table.row([
             working_branch(container),
             &container.state,
-            &ago(made, Utc::now()),
+            &ago(container.created, Utc::now()),
             tag.unwrap_or("removed"),
             short(commit),
             &only_there,
         ]);
     }
     table
-}
-
-fn short(commit: &str) -> &str {
-    commit.get(..SHORT_COMMIT).unwrap_or(commit)
 }

@@ -5,16 +5,13 @@ use crate::bake::Context;
 use crate::cli::TakeArgs;
 use crate::engine::{Engine, ListedContainer};
 use crate::error::{Error, Result, quoted};
-use crate::git::Repository;
+use crate::git::{Repository, short};
 use crate::image::labels::REPO_PATH;
 use crate::start::channel;
 use crate::start::labels::working_branch;
 use crate::text::count;
 use crate::work::take::{Outcome, Taken, take};
 use crate::work::{Containers, Probe};
-
-/// Hex digits of a shortened commit.
-const SHORT_COMMIT: usize = 10;
 
 /// How many files are named.
 const NAMED: usize = 5;
@@ -41,14 +38,14 @@ pub async fn run(cx: &Context, args: &TakeArgs) -> Result<()> {
     let outcome = take(&probe, container, &repo, args.force, &cx.env).await?;
     drop(waiting);
     for Taken { update, what } in &outcome.taken {
-        let short = update.commit.get(..SHORT_COMMIT).unwrap_or(&update.commit);
+        let commit = short(&update.commit);
         let place = update
             .name
             .strip_prefix("refs/heads/")
             .unwrap_or(&update.name);
         cx.ui.data(&format!("{place}\n"))?;
         cx.ui
-            .message(&format!("took {what} at {short} as `{place}`"));
+            .message(&format!("took {what} at {commit} as `{place}`"));
     }
     if outcome.taken.is_empty() && outcome.left.is_empty() {
         let nothing = format!("`{}` has all of the work of `{name}`", repo.root());

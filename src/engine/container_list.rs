@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use bollard::models::ContainerSummary;
 use bollard::query_parameters::ListContainersOptionsBuilder;
+use chrono::{DateTime, Utc};
 
 use super::connect::Engine;
 use super::containers::ContainerId;
@@ -25,8 +26,8 @@ pub struct ListedContainer {
     pub state: String,
     /// What its main process is: entrypoint and command, in one line.
     pub command: String,
-    /// When it was made, in seconds since 1970.
-    pub created: i64,
+    /// When it was made, to the second.
+    pub created: DateTime<Utc>,
 }
 
 impl ListedContainer {
@@ -66,7 +67,8 @@ impl From<ContainerSummary> for ListedContainer {
                 .map(|state| state.to_string())
                 .unwrap_or_default(),
             command: container.command.unwrap_or_default(),
-            created: container.created.unwrap_or_default(),
+            created: DateTime::from_timestamp(container.created.unwrap_or_default(), 0)
+                .unwrap_or_default(),
         }
     }
 }

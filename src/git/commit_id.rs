@@ -9,20 +9,23 @@ use crate::error::Error;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CommitId(git2::Oid);
 
-/// As many digits as `short` shows: unambiguous even in repositories with millions of objects.
+/// As many digits as people are shown: unambiguous even in repositories with millions of objects.
 const SHORT_DIGITS: usize = 10;
 
 impl CommitId {
     /// The first digits, for people to read.
     pub fn short(&self) -> String {
-        let mut digits = self.0.to_string();
-        digits.truncate(SHORT_DIGITS);
-        digits
+        short(&self.0.to_string()).to_owned()
     }
 
     pub(super) fn oid(self) -> git2::Oid {
         self.0
     }
+}
+
+/// The first digits of a commit as a label has it, for people to read.
+pub fn short(commit: &str) -> &str {
+    commit.get(..SHORT_DIGITS).unwrap_or(commit)
 }
 
 impl From<git2::Oid> for CommitId {
@@ -67,6 +70,7 @@ mod tests {
         let id: CommitId = full.parse().unwrap();
         assert_eq!(id.to_string(), full);
         assert_eq!(id.short(), "0123456789");
+        assert_eq!((short(full), short("main")), ("0123456789", "main"));
         for text in ["", "0123", &full[1..], &full.replace('0', "g"), "main"] {
             assert!(text.parse::<CommitId>().is_err(), "{text}");
         }

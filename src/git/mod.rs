@@ -34,7 +34,7 @@ mod tree;
 pub mod working_branch;
 
 pub use command::{GitVersion, git_version};
-pub use commit_id::CommitId;
+pub use commit_id::{CommitId, short};
 pub use credentials::without_credentials;
 pub use fetch::FetchOutcome;
 pub use history::COMPARE_LIMIT;

@@ -84,17 +84,16 @@ async fn staying(probe: &Probe<'_>, container: &ListedContainer, look: bool) -> 
 
 /// Whether a container is dkr's, has ended, and is none of those that are to be left.
 fn has_ended(container: &ListedContainer, leave: &Leave<'_>, now: DateTime<Utc>) -> bool {
-    let made = DateTime::from_timestamp(container.created, 0).unwrap_or_default();
     let ended = match &*container.state {
         "exited" | "dead" => true,
-        "created" => now - made > STARTING,
+        "created" => now - container.created > STARTING,
         _ => false,
     };
     let path = container.labels.get(REPO_PATH).map(String::as_str);
     ended
         && container.labels.contains_key(WORK_BRANCH)
         && leave.other_than.is_none_or(|only| path == Some(only))
-        && leave.since.is_none_or(|since| made <= since)
+        && leave.since.is_none_or(|since| container.created <= since)
 }
 
 /// Why a container stays, if it does.
@@ -128,7 +127,7 @@ mod tests {
         };
         let ended = |state: &str, created: i64, leave: &Leave<'_>| {
             let mut container = container("x", "image", state);
-            container.created = created;
+            container.created = DateTime::from_timestamp(created, 0).unwrap();
             container.labels = [(WORK_BRANCH, "x"), (REPO_PATH, "/r")]
                 .map(|(key, value)| (key.to_owned(), value.to_owned()))
                 .into();

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use chrono::{DateTime, SecondsFormat};
+use chrono::SecondsFormat;
 use serde::Serialize;
 
 use super::stock::{Stock, Stocked};
@@ -145,13 +145,12 @@ pub struct ContainerRow<'a> {
 
 impl<'a> From<&'a ListedContainer> for ContainerRow<'a> {
     fn from(container: &'a ListedContainer) -> Self {
-        let made = DateTime::from_timestamp(container.created, 0).unwrap_or_default();
         ContainerRow {
             id: &container.id.0,
             name: working_branch(container),
             container: &container.name,
             state: &container.state,
-            created_at: made.to_rfc3339_opts(SecondsFormat::Secs, true),
+            created_at: container.created.to_rfc3339_opts(SecondsFormat::Secs, true),
             image: &container.image,
         }
     }

@@ -37,6 +37,6 @@ pub fn container(name: &str, image: &str, state: &str) -> ListedContainer {
         labels: [].into(),
         state: state.to_owned(),
         command: String::new(),
-        created: 0,
+        created: chrono::DateTime::UNIX_EPOCH,
     }
 }

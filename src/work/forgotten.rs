@@ -73,13 +73,12 @@ fn is_made_for(container: &ListedContainer, record: &str) -> bool {
 
 /// Whether nobody will remove a container that was made for a moment.
 fn is_forgotten(container: &ListedContainer, now: DateTime<Utc>) -> bool {
-    let made = DateTime::from_timestamp(container.created, 0).unwrap_or_default();
     let limit = if container.is_alive() {
         AT_MOST
     } else {
         AT_REST
     };
-    is_temporary(container) && now - made > limit
+    is_temporary(container) && now - container.created > limit
 }
 
 #[cfg(test)]
@@ -95,7 +94,7 @@ mod tests {
             labels: labels.into_iter().collect(),
             state: "created".to_owned(),
             command: String::new(),
-            created: 0,
+            created: DateTime::UNIX_EPOCH,
         }
     }
 
@@ -118,7 +117,7 @@ mod tests {
         let forgotten = |state: &str, age: i64, labels: HashMap<String, String>| {
             let container = ListedContainer {
                 state: state.to_owned(),
-                created: 100_000 - age,
+                created: now - TimeDelta::seconds(age),
                 ..container("sha256:a", labels)
             };
             is_forgotten(&container, now)

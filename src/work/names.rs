@@ -102,7 +102,7 @@ mod tests {
                 .into(),
             state: "running".to_owned(),
             command: String::new(),
-            created: 0,
+            created: chrono::DateTime::UNIX_EPOCH,
         }
     }
 

@@ -181,7 +181,7 @@ mod tests {
             labels: labels(pairs),
             state: "exited".to_owned(),
             command: String::new(),
-            created: 0,
+            created: chrono::DateTime::UNIX_EPOCH,
         }
     }
 

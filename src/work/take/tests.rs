@@ -16,7 +16,7 @@ fn places() -> Places {
             .into(),
         state: "running".to_owned(),
         command: String::new(),
-        created: 0,
+        created: chrono::DateTime::UNIX_EPOCH,
     })
 }
 
