@@ -14,7 +14,7 @@ use crate::engine::streams::Streams;
 use crate::engine::tmux::{TmuxEnd, attach_tmux};
 use crate::env::Env;
 use crate::error::{Error, Result, quoted};
-use crate::ui::spoken::UntilSpoken;
+use crate::ui::progress::hide_on_output::HideOnOutput;
 use crate::work::ask::{Purpose, set_purpose};
 use crate::work::{Keep, Probe};
 
@@ -62,16 +62,16 @@ pub async fn run(target: &Target<'_>, spec: &ContainerSpec, cx: &Context) -> Res
 /// When it cannot be started.
 pub async fn run_detached(target: &Target<'_>, session: bool, cx: &Context) -> Result<u8> {
     let (engine, id, name) = (target.engine, target.id, target.name);
-    let spoken = starting(cx);
+    let waiting = starting(cx);
     let started = async {
         let mut signals = cx.signals.hand_over()?;
         match session {
-            true => start_until_ready(engine, id, spoken.stream(stderr()), &mut signals).await,
+            true => start_until_ready(engine, id, waiting.stream(stderr()), &mut signals).await,
             false => containers::start(engine, id).await.map(|()| Start::Ready),
         }
     };
     let started = started.await;
-    drop(spoken);
+    drop(waiting);
     match started {
         Ok(Start::Ready) => {
             cx.ui.data(&format!("{name}\n"))?;
@@ -198,8 +198,8 @@ async fn forget_unused(target: &Target<'_>) -> Result<()> {
 }
 
 /// The wait for a container that is started, until it speaks.
-fn starting(cx: &Context) -> UntilSpoken {
-    UntilSpoken::new(cx.ui.waiting(STARTING))
+fn starting(cx: &Context) -> HideOnOutput {
+    HideOnOutput::new(cx.ui.waiting(STARTING))
 }
 
 async fn run_command(
@@ -208,13 +208,13 @@ async fn run_command(
     signals: &mut Signals,
     cx: &Context,
 ) -> Result<Option<ExitStatus>> {
-    let spoken = starting(cx);
+    let waiting = starting(cx);
     let streams = Streams {
         stdin: Some(stdin()?),
-        stdout: spoken.stream(stdout()),
-        stderr: spoken.stream(stderr()),
+        stdout: waiting.stream(stdout()),
+        stderr: waiting.stream(stderr()),
     };
-    drop(spoken);
+    drop(waiting);
     let outcome = run_attached(target.engine, target.id, tty, streams, signals).await?;
     Ok(status_of(outcome, target, cx))
 }

@@ -1,17 +1,16 @@
 //! Everything dkr says and asks: data on standard output; messages, progress and prompts on
 //! standard error.
 //!
-//! `commands` and `build` use it through [`Ui`], made once from the environment and the flags. It
-//! takes plain values and knows nothing of images or repositories. Nothing else in dkr prints.
+//! Everybody uses it through [`Ui`], made once from the environment and the flags; messages are
+//! here, `prompt` asks, `progress` has spinners and bars, `table` listings, `pager` the user's
+//! pager. It takes plain values and knows nothing of images or repositories. Nothing else in dkr
+//! prints.
 
-mod board;
 pub mod pager;
 mod password;
-mod plain;
 pub mod progress;
 mod prompt;
 mod screen;
-pub mod spoken;
 mod style;
 pub mod table;
 pub mod terminal;
@@ -74,9 +73,8 @@ impl Ui {
             Verbosity::Quiet => ProgressMode::Quiet,
             _ => options.progress,
         };
-        let mut screen = Screen::new(out, err, || terminal::size(std::io::stderr()));
-        screen.set_display(mode.display(&terminal), style);
-        screen.announce_waits(mode == ProgressMode::Plain);
+        let size = || terminal::size(std::io::stderr());
+        let screen = Screen::new((out, err), size, mode.display(&terminal), style);
         Ui {
             screen: Shared::new(screen),
             terminal,

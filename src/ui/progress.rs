@@ -1,14 +1,19 @@
 //! Progress of long work: phases with a stage, numbers and log lines.
 //!
-//! `build` and commands feed it; how it looks is decided by `--progress` and the terminal. What is
-//! still running when a [`Progress`] is dropped disappears without a word.
+//! `bake` and commands feed it. `--progress` and the terminal decide how it looks: `board` has the
+//! spinners and bars of a terminal, `plain` the lines of everything else, and `screen` writes them.
+//! What is still running when a [`Progress`] is dropped disappears without a word.
+
+pub(super) mod board;
+pub mod hide_on_output;
+pub(super) mod plain;
 
 use std::str::FromStr;
 use std::time::{Duration, Instant};
 
 use crate::error::Error;
 use crate::text::{log_line, sanitize_line};
-use crate::ui::board::Key;
+use crate::ui::progress::board::Key;
 use crate::ui::screen::{Display, Shared};
 use crate::ui::terminal::Terminal;
 
@@ -36,7 +41,8 @@ impl ProgressMode {
             ProgressMode::Auto | ProgressMode::Tty if terminal.stderr && !terminal.dumb => {
                 Display::Board
             }
-            ProgressMode::Auto | ProgressMode::Tty | ProgressMode::Plain => Display::Lines,
+            ProgressMode::Auto | ProgressMode::Tty => Display::Lines { waits: false },
+            ProgressMode::Plain => Display::Lines { waits: true },
         }
     }
 }
@@ -176,13 +182,14 @@ impl Progress {
 
     /// Drops a phase without a word, as one that was given up because another failed.
     pub fn forget(&self, id: PhaseId) {
-        self.screen.lock().forget(self.key(id));
+        let key = self.key(id);
+        self.screen.lock().forget(|other| other == key);
     }
 }
 
 impl Drop for Progress {
     fn drop(&mut self) {
-        self.screen.lock().forget_group(self.group);
+        self.screen.lock().forget(|key| key.group == self.group);
     }
 }
 

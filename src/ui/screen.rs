@@ -8,9 +8,9 @@ use std::io::{self, Write};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::text::{cut, duration, log_line};
-use crate::ui::board::{Board, Key, Phase, rows, widths};
-use crate::ui::plain;
+use crate::text::{columns, cut, duration, log_line};
+use crate::ui::progress::board::{self, Key, Phase};
+use crate::ui::progress::plain;
 use crate::ui::progress::{Outcome, Stage};
 use crate::ui::style::Style;
 
@@ -22,8 +22,8 @@ const TICK: Duration = Duration::from_millis(100);
 pub enum Display {
     /// A board that is redrawn in place.
     Board,
-    /// Plain lines.
-    Lines,
+    /// Plain lines; those of `waits` also say what is only waited for.
+    Lines { waits: bool },
     /// Not at all.
     Nothing,
 }
@@ -37,10 +37,9 @@ pub struct Screen {
     err: Stream,
     size: fn() -> (usize, usize),
     display: Display,
-    /// Whether plain lines also say what is only waited for.
-    waits_announced: bool,
     style: Style,
-    board: Board,
+    /// Oldest first.
+    phases: Vec<Phase>,
     /// The width of each line of the board that is on the terminal.
     drawn: Vec<usize>,
     suspensions: usize,
@@ -50,18 +49,19 @@ pub struct Screen {
 
 impl Screen {
     /// A screen with nothing running; `size` gives columns and rows of the terminal.
-    pub fn new(out: Stream, err: Stream, size: fn() -> (usize, usize)) -> Self {
+    pub fn new(
+        (out, err): (Stream, Stream),
+        size: fn() -> (usize, usize),
+        display: Display,
+        style: Style,
+    ) -> Self {
         Screen {
             out,
             err,
             size,
-            display: Display::Nothing,
-            waits_announced: false,
-            style: Style {
-                colour: false,
-                unicode: false,
-            },
-            board: Board::default(),
+            display,
+            style,
+            phases: Vec::new(),
             drawn: Vec::new(),
             suspensions: 0,
             ticking: false,
@@ -69,22 +69,10 @@ impl Screen {
         }
     }
 
-    /// Sets how progress is shown.
-    pub fn set_display(&mut self, display: Display, style: Style) {
-        self.display = display;
-        self.style = style;
-    }
-
-    /// Sets whether plain lines also say what is only waited for.
-    pub fn announce_waits(&mut self, wanted: bool) {
-        self.waits_announced = wanted;
-    }
-
     /// Writes whole lines to standard error, above the board. A stream that nobody reads any
     /// more is no reason to stop working.
     pub fn print(&mut self, text: &str) {
-        let now = Instant::now();
-        self.draw(text, now);
+        self.draw(text, Instant::now());
     }
 
     /// Writes to standard output, above the board.
@@ -107,21 +95,19 @@ impl Screen {
 
     /// Begins a phase; it stays silent until `shown_from`.
     pub fn start(&mut self, key: Key, label: String, now: Instant, shown_from: Instant) {
-        self.board.remove(key);
-        self.board.add(Phase::new(key, label, now, shown_from));
+        self.phases.retain(|phase| phase.key != key);
+        self.phases.push(Phase::new(key, label, now, shown_from));
         self.tick(now);
     }
 
     /// Says what a phase is doing now.
     pub fn stage(&mut self, key: Key, stage: Stage, now: Instant) {
-        let Some(phase) = self.board.get_mut(key) else {
+        let Some(phase) = self.phases.iter_mut().find(|phase| phase.key == key) else {
             return;
         };
-        let silent = self.display != Display::Lines || phase.shown_from > now;
-        let line = if silent {
-            None
-        } else {
-            plain::stage(phase, &stage, now)
+        let line = match self.display {
+            Display::Lines { .. } if phase.is_due(now) => plain::stage(phase, &stage, now),
+            _ => None,
         };
         phase.stage = Some(stage);
         if let Some(line) = line {
@@ -131,13 +117,13 @@ impl Screen {
 
     /// Adds a line of a phase's output.
     pub fn log(&mut self, key: Key, line: &str) {
-        let Some(phase) = self.board.get_mut(key) else {
+        let Some(phase) = self.phases.iter_mut().find(|phase| phase.key == key) else {
             return;
         };
         match self.display {
             Display::Board => phase.push_log(log_line(line)),
-            Display::Lines => {
-                let line = plain::log(phase, line);
+            Display::Lines { .. } => {
+                let line = plain::log(&phase.label, line);
                 self.print(&(line + "\n"));
             }
             Display::Nothing => {}
@@ -146,66 +132,57 @@ impl Screen {
 
     /// Ends a phase, and leaves a line that says how.
     pub fn finish(&mut self, key: Key, outcome: Outcome, now: Instant) {
-        let Some(phase) = self.board.remove(key) else {
+        let Some(at) = self.phases.iter().position(|phase| phase.key == key) else {
             return;
         };
+        let Phase { label, since, .. } = self.phases.remove(at);
         let took = match outcome {
             Outcome::Done { took: Some(took) } => took,
-            _ => now.saturating_duration_since(phase.since),
+            _ => now.saturating_duration_since(since),
         };
-        match self.display {
-            Display::Board => {
-                let (sign, end) = match outcome {
-                    Outcome::Done { .. } => (self.style.done(), duration(took)),
-                    Outcome::Cached => (self.style.done(), "cached".to_owned()),
-                    Outcome::Failed => (self.style.failed(), duration(took)),
-                };
-                // The label gives way so that the line stays one line.
-                let room = (self.size)().0.saturating_sub(end.len() + 5);
-                let label = cut(&phase.label, room, self.style.ellipsis());
-                self.print(&format!("{sign} {label}  {end}\n"));
-            }
-            Display::Lines => {
-                let line = plain::finished(&phase.label, outcome, took);
-                self.print(&(line + "\n"));
-            }
-            Display::Nothing => {}
-        }
+        let line = match self.display {
+            Display::Board => self.ended(&label, outcome, took),
+            Display::Lines { .. } => plain::finished(&label, outcome, took),
+            Display::Nothing => return,
+        };
+        self.print(&(line + "\n"));
     }
 
-    /// Drops a phase without a word.
-    pub fn forget(&mut self, key: Key) {
-        if self.board.remove(key).is_some() {
-            self.draw("", Instant::now());
-        }
+    /// The line that stays of a phase on a terminal.
+    fn ended(&self, label: &str, outcome: Outcome, took: Duration) -> String {
+        let (sign, end) = match outcome {
+            Outcome::Done { .. } => (self.style.done(), duration(took)),
+            Outcome::Cached => (self.style.done(), "cached".to_owned()),
+            Outcome::Failed => (self.style.failed(), duration(took)),
+        };
+        // The label gives way so that the line stays one line.
+        let room = (self.size)().0.saturating_sub(end.len() + 5);
+        let label = cut(label, room, self.style.ellipsis());
+        format!("{sign} {label}  {end}")
     }
 
-    /// Drops all phases of a progress without a word.
-    pub fn forget_group(&mut self, group: u64) {
-        self.board.remove_group(group);
+    /// Drops those phases without a word.
+    pub fn forget(&mut self, phases: impl Fn(Key) -> bool) {
+        self.phases.retain(|phase| !phases(phase.key));
         self.draw("", Instant::now());
     }
 
     /// Shows what changed with time.
     pub fn tick(&mut self, now: Instant) {
-        match self.display {
-            Display::Board => self.draw("", now),
-            Display::Lines => {
-                let mut lines = String::new();
-                for phase in self.board.phases_mut() {
-                    if phase.shown_from <= now && !phase.announced.start {
-                        phase.announced.start = true;
-                        if !phase.is_wait() {
-                            lines += &(plain::started(&phase.label) + "\n");
-                        } else if self.waits_announced {
-                            lines += &format!("{}{}\n", phase.label, self.style.ellipsis());
-                        }
+        let mut lines = String::new();
+        if let Display::Lines { waits } = self.display {
+            for phase in &mut self.phases {
+                if phase.is_due(now) && !phase.announced.start {
+                    phase.announced.start = true;
+                    if !phase.is_wait() {
+                        lines += &(plain::started(&phase.label) + "\n");
+                    } else if waits {
+                        lines += &format!("{}{}\n", phase.label, self.style.ellipsis());
                     }
                 }
-                self.draw(&lines, now);
             }
-            Display::Nothing => {}
         }
+        self.draw(&lines, now);
     }
 
     /// Takes the board off the terminal until [`Screen::resume`], for a prompt or a child process.
@@ -227,27 +204,23 @@ impl Screen {
 
     /// In one write, so that nothing flickers: the old board erased, `text`, the new board.
     fn draw(&mut self, text: &str, now: Instant) {
-        let mut output = self.erasure();
-        output += text;
+        let mut output = self.erasure() + text;
         if self.display == Display::Board && self.suspensions == 0 {
             let (width, height) = (self.size)();
             // The cursor waits in the row below the board.
             let size = (width, height.saturating_sub(1));
-            let lines = self.board.lines(now, size, self.style);
-            for line in &lines {
-                output += line;
-                output.push('\n');
+            for line in board::lines(&self.phases, now, size, self.style) {
+                self.drawn.push(columns(&line));
+                output += &(line + "\n");
             }
-            self.drawn = widths(&lines);
         }
         self.write(&output);
     }
 
     /// The sequence that removes the board, and what was typed below it: up row by row, clearing
-    /// each. (To clear all from the
-    /// first row at once makes tmux push them into its history if that is the top of the screen.)
-    /// The rows are counted for the width that the terminal has now, as it wraps again what is on
-    /// it when it is resized.
+    /// each. (To clear all from the first row at once makes tmux push them into its history if that
+    /// is the top of the screen.) The rows are counted for the width that the terminal has now, as it
+    /// wraps again what is on it when it is resized.
     fn erasure(&mut self) -> String {
         if self.drawn.is_empty() {
             return String::new();
@@ -264,6 +237,13 @@ impl Screen {
             let _ = self.err.flush();
         }
     }
+}
+
+/// How many rows of a terminal `width` columns wide those lines take, also after it was made
+/// narrower than it was when they were written.
+fn rows(line_columns: &[usize], width: usize) -> usize {
+    let rows = |columns: &usize| columns.div_ceil(width.max(1)).max(1);
+    line_columns.iter().map(rows).sum()
 }
 
 /// The screen as everything that prints shares it.
@@ -298,7 +278,7 @@ impl Shared {
         loop {
             std::thread::sleep(TICK);
             let mut screen = self.lock();
-            if screen.board.is_empty() {
+            if screen.phases.is_empty() {
                 screen.ticking = false;
                 return;
             }

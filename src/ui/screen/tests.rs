@@ -14,9 +14,8 @@ fn key(phase: usize) -> Key {
 
 fn screen(display: Display) -> (Screen, Buffer) {
     let err = Buffer::default();
-    let out = Box::new(Buffer::default());
-    let mut screen = Screen::new(out, Box::new(err.clone()), || (40, 10));
-    screen.set_display(display, STYLE);
+    let streams: (Stream, Stream) = (Box::new(Buffer::default()), Box::new(err.clone()));
+    let screen = Screen::new(streams, || (40, 10), display, STYLE);
     (screen, err)
 }
 
@@ -86,7 +85,7 @@ fn a_suspended_board_is_away_and_messages_are_not() {
     assert_eq!(visible(&err.text()), ["question", ""]);
     screen.resume();
     assert_eq!(visible(&err.text()).len(), 3);
-    screen.forget_group(1);
+    screen.forget(|key| key.group == 1);
     assert_eq!(visible(&err.text()), ["question", ""]);
 }
 
@@ -102,8 +101,7 @@ fn a_long_label_gives_way_to_its_end() {
 
 #[test]
 fn plain_lines_announce_a_wait_once_it_is_long_if_they_were_asked_for() {
-    let (mut screen, err) = screen(Display::Lines);
-    screen.announce_waits(true);
+    let (mut screen, err) = screen(Display::Lines { waits: true });
     let now = Instant::now();
     let later = now + Duration::from_millis(500);
     screen.start(key(1), "fetching `origin/main`".into(), now, later);
@@ -116,7 +114,7 @@ fn plain_lines_announce_a_wait_once_it_is_long_if_they_were_asked_for() {
 
 #[test]
 fn other_plain_lines_say_only_how_far_a_wait_is() {
-    let (mut screen, err) = screen(Display::Lines);
+    let (mut screen, err) = screen(Display::Lines { waits: false });
     let now = Instant::now();
     let later = now + Duration::from_millis(500);
     screen.start(key(1), "look into the images".into(), now, later);
@@ -143,4 +141,12 @@ fn quiet_shows_nothing_but_messages() {
     screen.print("a warning\n");
     screen.finish(key(1), Outcome::Failed, now);
     assert_eq!(err.text(), "a warning\n");
+}
+
+#[test]
+fn lines_that_a_narrower_terminal_wraps_take_more_rows() {
+    assert_eq!(rows(&[79, 10, 0], 80), 3);
+    assert_eq!(rows(&[79, 10, 0], 40), 4);
+    assert_eq!(rows(&[79, 10, 0], 20), 6);
+    assert_eq!(rows(&[5], 0), 5);
 }

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::text::{duration, log_line};
-use crate::ui::board::Phase;
+use crate::ui::progress::board::Phase;
 use crate::ui::progress::{Outcome, Stage};
 
 /// Numbers of one stage are said at most this often.
@@ -59,9 +59,9 @@ pub fn stage(phase: &mut Phase, stage: &Stage, now: Instant) -> Option<String> {
     Some(line)
 }
 
-/// A phase's log line.
-pub fn log(phase: &Phase, line: &str) -> String {
-    let line = format!("{} {}", prefix(&phase.label), log_line(line));
+/// A log line of the phase `label`.
+pub fn log(label: &str, line: &str) -> String {
+    let line = format!("{} {}", prefix(label), log_line(line));
     line.trim_end().to_owned()
 }
 
@@ -78,7 +78,7 @@ pub fn finished(label: &str, outcome: Outcome, took: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ui::board::Key;
+    use crate::ui::progress::board::Key;
 
     fn phase(label: &str, now: Instant) -> Phase {
         let key = Key { group: 0, phase: 0 };
@@ -122,13 +122,12 @@ mod tests {
 
     #[test]
     fn lines_carry_their_phase() {
-        let phase = phase("packages", Instant::now());
         let line = "\u{1b}[32mSetting up git\u{1b}[0m (1:2.39.5) ...\r\n";
         assert_eq!(
-            log(&phase, line),
+            log("packages", line),
             "[packages] Setting up git (1:2.39.5) ..."
         );
-        assert_eq!(log(&phase, ""), "[packages]");
+        assert_eq!(log("packages", ""), "[packages]");
         let took = Duration::from_millis(12_300);
         let done = Outcome::Done { took: None };
         assert_eq!(finished("clone", done, took), "[clone] done in 12.3s");

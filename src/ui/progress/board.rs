@@ -1,12 +1,12 @@
-//! The phases that are running, and how they look on a terminal (pure: values to lines).
+//! A phase that is running, and how all of them look on a terminal (pure: values to lines).
 //!
-//! `screen` owns the one board, keeps its lines under everything else and redraws them.
+//! `screen` keeps these lines under everything else and redraws them.
 
 use std::collections::VecDeque;
 use std::time::Instant;
 
-use crate::text::{columns, cut, duration, size};
-use crate::ui::plain::Announced;
+use crate::text::{cut, duration, size};
+use crate::ui::progress::plain::Announced;
 use crate::ui::progress::{Stage, Unit};
 use crate::ui::style::Style;
 
@@ -59,6 +59,11 @@ impl Phase {
         self.shown_from > self.since
     }
 
+    /// Whether it has gone on for long enough to be shown.
+    pub fn is_due(&self, now: Instant) -> bool {
+        self.shown_from <= now
+    }
+
     /// Remembers a log line; only the last few are kept.
     pub fn push_log(&mut self, line: String) {
         if self.tail.len() == TAIL {
@@ -67,10 +72,16 @@ impl Phase {
         self.tail.push_back(line);
     }
 
-    /// The text after the running sign: label and time first, since the end is what a narrow
-    /// terminal cuts off.
-    fn text(&self, now: Instant, width: usize, style: Style) -> String {
-        let took = duration(now.saturating_duration_since(self.since));
+    /// Its first line: label and time come first, since the end is what a narrow terminal cuts off.
+    fn headline(&self, now: Instant, width: usize, style: Style) -> String {
+        let age = now.saturating_duration_since(self.since);
+        let spinner = style.spinner(usize::try_from(age.as_millis() / 100).unwrap_or(0));
+        let text = self.text(duration(age), width, style);
+        let text = cut(&text, width.saturating_sub(2), style.ellipsis());
+        cut(&format!("{spinner} {text}"), width, "")
+    }
+
+    fn text(&self, took: String, width: usize, style: Style) -> String {
         let mut parts = vec![self.label.clone(), took];
         if let Some(stage) = &self.stage {
             if let Some(percent) = stage.percent() {
@@ -111,106 +122,41 @@ impl Stage {
     }
 }
 
-/// All phases that are running, oldest first.
-#[derive(Debug, Default)]
-pub struct Board {
-    phases: Vec<Phase>,
-}
-
-impl Board {
-    /// Adds a phase below the others.
-    pub fn add(&mut self, phase: Phase) {
-        self.phases.push(phase);
-    }
-
-    /// The running phase of that key.
-    pub fn get_mut(&mut self, key: Key) -> Option<&mut Phase> {
-        self.phases.iter_mut().find(|phase| phase.key == key)
-    }
-
-    /// Takes a phase off the board.
-    pub fn remove(&mut self, key: Key) -> Option<Phase> {
-        let at = self.phases.iter().position(|phase| phase.key == key)?;
-        Some(self.phases.remove(at))
-    }
-
-    /// Takes all phases of one progress off the board.
-    pub fn remove_group(&mut self, group: u64) {
-        self.phases.retain(|phase| phase.key.group != group);
-    }
-
-    /// True when nothing is running.
-    pub fn is_empty(&self) -> bool {
-        self.phases.is_empty()
-    }
-
-    /// The running phases, oldest first.
-    pub fn phases_mut(&mut self) -> impl Iterator<Item = &mut Phase> {
-        self.phases.iter_mut()
-    }
-
-    /// The board at `now`: at most `height` lines, none as wide as `width` columns, for the
-    /// last column makes some terminals wrap.
-    pub fn lines(
-        &self,
-        now: Instant,
-        (width, height): (usize, usize),
-        style: Style,
-    ) -> Vec<String> {
-        let width = width.saturating_sub(1);
-        let shown: Vec<&Phase> = self
-            .phases
-            .iter()
-            .filter(|phase| phase.shown_from <= now)
-            .collect();
-        // A wait within which something else is waited for says nothing more.
-        let newest = shown.len().saturating_sub(1);
-        let shown: Vec<&Phase> = shown
-            .into_iter()
-            .enumerate()
-            .filter(|(index, phase)| !phase.is_wait() || *index == newest)
-            .map(|(_, phase)| phase)
-            .collect();
-        // When not even the phases fit, the newest are the ones that move.
-        let shown = &shown[shown.len().saturating_sub(height)..];
-        let mut spare = height - shown.len();
-        let mut lines = Vec::new();
-        for phase in shown {
-            let age = now.saturating_duration_since(phase.since).as_millis() / 100;
-            let spinner = style.spinner(usize::try_from(age).unwrap_or(0));
-            let text = phase.text(now, width, style);
-            let text = cut(&text, width.saturating_sub(2), style.ellipsis());
-            lines.push(cut(&format!("{spinner} {text}"), width, ""));
-            let tail = phase.tail.len().min(spare);
-            spare -= tail;
-            for line in phase.tail.iter().skip(phase.tail.len() - tail) {
-                let line = cut(line, width.saturating_sub(4), style.ellipsis());
-                lines.push(cut(&format!("    {}", style.dim(&line)), width, ""));
-            }
+/// The board of those phases, oldest first, at `now`: at most `height` lines, none as wide as `width`
+/// columns, for the last column makes some terminals wrap.
+pub fn lines(
+    phases: &[Phase],
+    now: Instant,
+    (width, height): (usize, usize),
+    style: Style,
+) -> Vec<String> {
+    let width = width.saturating_sub(1);
+    let mut shown: Vec<&Phase> = phases.iter().filter(|phase| phase.is_due(now)).collect();
+    // A wait within which something else is waited for says nothing more.
+    let newest = shown.last().map(|phase| phase.key);
+    shown.retain(|phase| !phase.is_wait() || Some(phase.key) == newest);
+    // When not even the phases fit, the newest are the ones that move.
+    let shown = &shown[shown.len().saturating_sub(height)..];
+    let mut spare = height - shown.len();
+    let mut lines = Vec::new();
+    for phase in shown {
+        lines.push(phase.headline(now, width, style));
+        let tail = phase.tail.len().min(spare);
+        spare -= tail;
+        for line in phase.tail.iter().skip(phase.tail.len() - tail) {
+            let line = cut(line, width.saturating_sub(4), style.ellipsis());
+            lines.push(cut(&format!("    {}", style.dim(&line)), width, ""));
         }
-        lines
     }
-}
-
-/// How many rows of a terminal `width` columns wide those lines take, also after it was made
-/// narrower than it was when they were written.
-pub fn rows(line_columns: &[usize], width: usize) -> usize {
-    let width = width.max(1);
-    line_columns
-        .iter()
-        .map(|columns| columns.div_ceil(width).max(1))
-        .sum()
-}
-
-/// The width of each line.
-pub fn widths(lines: &[String]) -> Vec<usize> {
-    lines.iter().map(|line| columns(line)).collect()
+    lines
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use std::time::Duration;
+
+    use super::*;
+    use crate::text::columns;
 
     const ASCII: Style = Style {
         colour: false,
@@ -237,10 +183,9 @@ mod tests {
     #[test]
     fn a_phase_shows_what_fits() {
         let start = Instant::now();
-        let mut board = Board::default();
-        board.add(clone_phase(start));
+        let phases = [clone_phase(start)];
         let now = start + Duration::from_millis(12_300);
-        let at = |width| board.lines(now, (width, 24), ASCII);
+        let at = |width| lines(&phases, now, (width, 24), ASCII);
         assert_eq!(
             at(100),
             ["/ clone  12.3s  #########...........   45%  Receiving objects  45/100  3.00 MiB/s"]
@@ -252,7 +197,7 @@ mod tests {
     #[test]
     fn no_line_reaches_the_last_column_and_no_board_the_last_row() {
         let start = Instant::now();
-        let mut board = Board::default();
+        let mut phases = Vec::new();
         for number in 0..5 {
             let label = format!("phase {number} 漢字 with a long label");
             let mut phase = Phase::new(key(number), label, start, start);
@@ -260,53 +205,45 @@ mod tests {
             for _ in 0..9 {
                 phase.push_log("a log line that is long enough to be cut 漢字".repeat(3));
             }
-            board.add(phase);
+            phases.push(phase);
         }
         for style in [ASCII, FULL] {
             for width in 0..120 {
                 for height in [0, 1, 4, 5, 6, 20, 60] {
-                    let lines = board.lines(start, (width, height), style);
+                    let lines = lines(&phases, start, (width, height), style);
                     assert!(lines.len() <= height);
-                    let widest = widths(&lines).into_iter().max().unwrap_or(0);
+                    let widest = lines.iter().map(|line| columns(line)).max().unwrap_or(0);
                     assert!(widest <= width.saturating_sub(1), "{widest} in {width}");
                 }
             }
         }
-        assert_eq!(board.lines(start, (80, 60), ASCII).len(), 5 + 5 * TAIL);
-        assert_eq!(board.lines(start, (80, 7), ASCII).len(), 7);
+        assert_eq!(lines(&phases, start, (80, 60), ASCII).len(), 5 + 5 * TAIL);
+        assert_eq!(lines(&phases, start, (80, 7), ASCII).len(), 7);
     }
 
     #[test]
     fn a_phase_is_silent_until_it_is_worth_showing() {
         let start = Instant::now();
         let later = start + Duration::from_millis(500);
-        let mut board = Board::default();
-        board.add(Phase::new(key(0), "fetch".into(), start, later));
-        let early = board.lines(start, (80, 24), ASCII);
-        assert!(early.is_empty());
-        assert_eq!(board.lines(later, (80, 24), ASCII), ["\\ fetch  0.5s"]);
+        let phases = [Phase::new(key(0), "fetch".into(), start, later)];
+        assert!(lines(&phases, start, (80, 24), ASCII).is_empty());
+        assert_eq!(lines(&phases, later, (80, 24), ASCII), ["\\ fetch  0.5s"]);
     }
 
     #[test]
     fn of_waits_within_waits_the_innermost_is_shown() {
         let start = Instant::now();
         let later = start + Duration::from_millis(500);
-        let mut board = Board::default();
-        board.add(Phase::new(key(0), "outer".into(), start, later));
-        board.add(Phase::new(key(1), "inner".into(), start, later));
-        assert_eq!(board.lines(later, (80, 24), ASCII), ["\\ inner  0.5s"]);
-        board.remove(key(1));
-        assert_eq!(board.lines(later, (80, 24), ASCII), ["\\ outer  0.5s"]);
-        board.add(Phase::new(key(2), "build".into(), later, later));
-        assert_eq!(board.lines(later, (80, 24), ASCII), ["- build  0.0s"]);
-    }
-
-    #[test]
-    fn lines_that_a_narrower_terminal_wraps_take_more_rows() {
-        assert_eq!(rows(&[79, 10, 0], 80), 3);
-        assert_eq!(rows(&[79, 10, 0], 40), 4);
-        assert_eq!(rows(&[79, 10, 0], 20), 6);
-        assert_eq!(rows(&[5], 0), 5);
+        let mut phases = vec![
+            Phase::new(key(0), "outer".into(), start, later),
+            Phase::new(key(1), "inner".into(), start, later),
+        ];
+        let shown = |phases: &[Phase]| lines(phases, later, (80, 24), ASCII);
+        assert_eq!(shown(&phases), ["\\ inner  0.5s"]);
+        phases.pop();
+        assert_eq!(shown(&phases), ["\\ outer  0.5s"]);
+        phases.push(Phase::new(key(2), "build".into(), later, later));
+        assert_eq!(shown(&phases), ["- build  0.0s"]);
     }
 
     #[test]

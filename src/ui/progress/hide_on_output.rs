@@ -1,4 +1,4 @@
-//! A wait that ends when a container speaks: its first byte must find the terminal free.
+//! A wait that ends with the first output of a container, which must find the terminal free.
 
 use std::io;
 use std::pin::Pin;
@@ -9,19 +9,19 @@ use tokio::io::AsyncWrite;
 
 use crate::ui::progress::Waiting;
 
-/// A wait that several streams may end.
+/// A wait that ends with the first output on any of its streams.
 #[derive(Clone)]
-pub struct UntilSpoken(Arc<Mutex<Option<Waiting>>>);
+pub struct HideOnOutput(Arc<Mutex<Option<Waiting>>>);
 
-impl UntilSpoken {
+impl HideOnOutput {
     /// Lets `waiting` last until one of its streams is written to, or all are gone.
     pub fn new(waiting: Waiting) -> Self {
-        UntilSpoken(Arc::new(Mutex::new(Some(waiting))))
+        HideOnOutput(Arc::new(Mutex::new(Some(waiting))))
     }
 
     /// The stream `inner`, before whose first byte the wait ends.
-    pub fn stream<W>(&self, inner: W) -> Spoken<W> {
-        Spoken {
+    pub fn stream<W>(&self, inner: W) -> HidingStream<W> {
+        HidingStream {
             inner,
             waiting: Some(self.clone()),
         }
@@ -34,12 +34,12 @@ impl UntilSpoken {
 }
 
 /// A stream that ends a wait.
-pub struct Spoken<W> {
+pub struct HidingStream<W> {
     inner: W,
-    waiting: Option<UntilSpoken>,
+    waiting: Option<HideOnOutput>,
 }
 
-impl<W: AsyncWrite + Unpin> AsyncWrite for Spoken<W> {
+impl<W: AsyncWrite + Unpin> AsyncWrite for HidingStream<W> {
     fn poll_write(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -77,10 +77,10 @@ mod tests {
     #[tokio::test]
     async fn the_first_byte_of_either_stream_finds_the_terminal_free() {
         let Captured { ui, err, .. } = tty(Options::default());
-        let spoken = UntilSpoken::new(ui.waiting("start the container"));
+        let waiting = HideOnOutput::new(ui.waiting("start the container"));
         let (mut first, mut second) = (Vec::new(), Vec::new());
         {
-            let mut streams = (spoken.stream(&mut first), spoken.stream(&mut second));
+            let mut streams = (waiting.stream(&mut first), waiting.stream(&mut second));
             let limit = Instant::now() + Duration::from_secs(60);
             while !err.text().contains("start the container") {
                 assert!(Instant::now() < limit, "{}", err.text());
@@ -99,9 +99,9 @@ mod tests {
     #[tokio::test]
     async fn a_wait_ends_with_its_streams() {
         let Captured { ui, err, .. } = tty(Options::default());
-        let spoken = UntilSpoken::new(ui.waiting("start the container"));
-        let stream = spoken.stream(Vec::<u8>::new());
-        drop(spoken);
+        let waiting = HideOnOutput::new(ui.waiting("start the container"));
+        let stream = waiting.stream(Vec::<u8>::new());
+        drop(waiting);
         drop(stream);
         ui.message("done");
         tokio::time::sleep(Duration::from_millis(700)).await;
