@@ -5,7 +5,7 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
-use crate::text::{cut, duration, size};
+use crate::text::{columns, cut, duration, size};
 use crate::ui::progress::plain::Announced;
 use crate::ui::progress::{Stage, Unit};
 use crate::ui::style::Style;
@@ -73,16 +73,25 @@ impl Phase {
     }
 
     /// Its first line: label and time come first, since the end is what a narrow terminal cuts off.
+    /// A long label, as the command of a step, gives way to them down to half of the line.
     fn headline(&self, now: Instant, width: usize, style: Style) -> String {
         let age = now.saturating_duration_since(self.since);
         let spinner = style.spinner(usize::try_from(age.as_millis() / 100).unwrap_or(0));
-        let text = self.text(duration(age), width, style);
-        let text = cut(&text, width.saturating_sub(2), style.ellipsis());
+        let width_of_text = width.saturating_sub(2);
+        let state = self.state(duration(age), width, style);
+        let room = width_of_text.saturating_sub(columns(&state) + 2);
+        let label = cut(&self.label, room.max(width / 2), style.ellipsis());
+        let text = cut(
+            &format!("{label}  {state}"),
+            width_of_text,
+            style.ellipsis(),
+        );
         cut(&format!("{spinner} {text}"), width, "")
     }
 
-    fn text(&self, took: String, width: usize, style: Style) -> String {
-        let mut parts = vec![self.label.clone(), took];
+    /// How long it has gone on, and how far it is.
+    fn state(&self, took: String, width: usize, style: Style) -> String {
+        let mut parts = vec![took];
         if let Some(stage) = &self.stage {
             if let Some(percent) = stage.percent() {
                 match width {
@@ -156,7 +165,6 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::text::columns;
 
     const ASCII: Style = Style {
         colour: false,
@@ -192,6 +200,20 @@ mod tests {
         );
         assert_eq!(at(40), ["/ clone  12.3s   45%  Receiving obje..."]);
         assert_eq!(at(20), ["/ clone  12.3s  ..."]);
+    }
+
+    #[test]
+    fn a_long_label_leaves_room_for_time_and_numbers() {
+        let start = Instant::now();
+        let mut phase = clone_phase(start);
+        phase.label = "[post_clone] RUN ./configure --prefix=/usr && make && make install".into();
+        let at = |width| lines(std::slice::from_ref(&phase), start, (width, 24), ASCII);
+        assert_eq!(
+            at(80),
+            ["- [post_clone] RUN ./configure --prefi...  0.0s  ####......   45%  Receiving..."]
+        );
+        assert_eq!(at(40), ["- [post_clone] RUN...  0.0s   45%  R..."]);
+        assert_eq!(at(20), ["- [post_...  0.0..."]);
     }
 
     #[test]
