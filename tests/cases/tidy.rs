@@ -115,7 +115,7 @@ fn scripts_pass_shellcheck() {
 
 #[test]
 fn every_test_that_faults_md_names_is_there() {
-    let table = fs::read_to_string(root().join("tests/faults.md")).unwrap();
+    let table = fs::read_to_string(root().join("docs/dev/faults.md")).unwrap();
     let mut files = Vec::new();
     for folder in ["src", "tests/cases"] {
         collect(&root().join(folder), &mut files);

@@ -1,4 +1,4 @@
-//! What dkr must survive: every fault of `tests/faults.md` that no unit test shows whole.
+//! What dkr must survive: every fault of `docs/dev/faults.md` that no unit test shows whole.
 //!
 //! Whatever the fault, dkr says one thing in one line, exits with another code than 0, leaves the
 //! user's repository as it was and no image behind. The sandbox adds that no process, socket or
