@@ -20,11 +20,14 @@ const INDENT: usize = 6;
 /// So many columns a message has to have beside them.
 const READABLE: usize = 40;
 
-/// The report as JSON: its keys are a contract.
+/// Whether everything that dkr needs is there and works.
 #[derive(Serialize)]
-struct Report<'a> {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(rename = "report-on-the-machine"))]
+pub(super) struct Report<'a> {
     /// Whether no check failed.
     ok: bool,
+    /// All checks.
     checks: &'a [Check],
 }
 

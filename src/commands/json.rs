@@ -4,6 +4,9 @@ use serde::Serialize;
 
 use crate::error::{Error, Result};
 
+#[cfg(test)]
+mod schemas;
+
 /// `value` as indented JSON with a line end.
 ///
 /// # Errors

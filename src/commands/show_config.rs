@@ -14,24 +14,33 @@ use crate::ui::table::{Column, Table};
 /// What is shown where nothing sets a value and none is known beforehand.
 const NONE: &str = "-";
 
-/// All settings as JSON: its keys are a contract.
+/// All settings, and the file that they can be in.
 #[derive(Serialize)]
-struct Config {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(rename = "configuration"))]
+pub(super) struct Config {
     /// The user's configuration; it need not exist.
     file: String,
+    /// Every setting.
     settings: Vec<Setting>,
 }
 
-/// One setting as JSON.
+/// A setting, its value and where that comes from.
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(rename = "setting"))]
 struct Setting {
+    /// Its key in the file.
     key: &'static str,
+    /// Null where dkr decides when the value is needed.
     value: Option<String>,
     /// `variable`, `file` or `default`.
     source: &'static str,
-    /// The line of the file.
+    /// The line of the file; null if it comes from elsewhere.
     line: Option<usize>,
+    /// Its variable.
     variable: String,
+    /// What it is for.
     about: &'static str,
 }
 

@@ -17,6 +17,8 @@ use crate::error::{Error, Result};
 /// Its JSON has sorted keys and no blanks, so that equal configurations have equal labels. It
 /// outlives dkr's versions: fields are only ever added, and unknown ones are ignored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(rename = "baked-configuration"))]
 pub struct ConfLabel {
     /// The base image.
     pub base_image: String,

@@ -36,16 +36,19 @@ impl Status {
     }
 }
 
-/// A check that was made; as JSON its keys are a contract.
+/// A check that was made.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(rename = "check"))]
 pub struct Check {
     /// What was checked.
     pub name: &'static str,
-    /// How it ended.
+    /// `ok`, `warn` or `fail`.
+    #[cfg_attr(test, schemars(with = "String"))]
     pub status: Status,
     /// What was found.
     pub message: String,
-    /// What to do, if something is to be done.
+    /// What to do; null if nothing has to be done.
     pub hint: Option<String>,
 }
 

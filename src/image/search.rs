@@ -13,7 +13,7 @@ use super::reference::{is_own_tag, moving_tag, moving_tag_disambiguated, objects
 /// An image with dkr's labels, as the engine lists it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BakedImage {
-    /// The engine's id.
+    /// Its id on the engine.
     pub id: String,
     /// All its tags.
     pub tags: Vec<String>,
@@ -181,10 +181,12 @@ pub fn object_images<'i>(images: &'i Images, repo_path: &str) -> Vec<&'i BakedIm
     found
 }
 
-/// One image as JSON: its keys are a contract.
+/// An image by its labels and tags, as the images are listed that another one was built on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(rename = "parent-image"))]
 pub struct Row<'a> {
-    /// The engine's id.
+    /// Its id on the engine.
     pub id: &'a str,
     /// The tag it is shown under; `<none>` when it has none.
     pub tag: &'a str,
@@ -203,12 +205,13 @@ pub struct Row<'a> {
     pub ref_name: &'a str,
     /// The baked commit, in full.
     pub commit: &'a str,
-    /// When it was made (RFC 3339, UTC).
+    /// When it was made; the start of 1970 if that is not known or not possible.
+    #[cfg_attr(test, schemars(extend("format" = "date-time")))]
     pub created_at: String,
     /// `base` or `update`.
     #[serde(rename = "type")]
     pub image_type: &'static str,
-    /// The own tag of the image it was built on.
+    /// The own tag of the image that it was built on; null without such a label.
     pub parent: Option<&'a str>,
     /// Bytes of all its layers.
     pub size: i64,

@@ -13,15 +13,18 @@ use crate::image::{Row, Staleness};
 use crate::start::labels::{KEEP, RUNS, working_branch};
 use crate::work::Held;
 
-/// An image in a listing.
+/// An image, with its size and its containers.
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(rename = "image"))]
 pub struct ImageRow<'a> {
     #[serde(flatten)]
     row: Row<'a>,
-    /// Bytes of the layers that it does not share with what it was built on.
+    /// Bytes of the layers that the images it was built on do not have.
     own_size: u64,
+    /// Its containers.
     containers: Vec<ContainerRow<'a>>,
-    /// Null if it was not asked for.
+    /// How it compares with its branch; null without `--stale`, never null for `dkr status`.
     staleness: Option<StalenessRow<'a>>,
 }
 
@@ -38,22 +41,26 @@ impl<'a> ImageRow<'a> {
     }
 }
 
-/// An image by itself.
+/// An image with everything that is known of it.
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(rename = "inspected-image"))]
 pub struct ImageReport<'a> {
     #[serde(flatten)]
     row: ImageRow<'a>,
-    /// Bytes of the layers that it shares with what it was built on.
+    /// Bytes of the layers that it shares with the images it was built on.
     shared_size: u64,
     /// The number of its layers.
     layers: usize,
+    /// `amd64`, `arm64`, …
     architecture: &'a str,
     /// The images that it was built on, the nearest first.
     chain: Vec<Row<'a>>,
-    /// What was in force of `.dkr.conf`.
+    /// What was in force of `.dkr.conf`; null if its label cannot be read.
     config: Option<ConfLabel>,
-    /// What changed in `.dkr.conf` since; null if that is not known.
+    /// How `.dkr.conf` at the tip of the branch differs from that; null if that is not known.
     drift: Option<Vec<String>>,
+    /// All its labels.
     labels: &'a BTreeMap<String, String>,
 }
 
@@ -81,21 +88,25 @@ impl<'a> ImageReport<'a> {
     }
 }
 
-/// A repository with all that dkr made of it.
+/// A repository with everything that dkr made of it.
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(rename = "report-on-the-repository"))]
 pub struct RepositoryReport<'a> {
-    /// The repository.
+    /// Which repository it is.
     pub repository: RepositoryRow<'a>,
     /// Its images, the newest first.
     pub images: Vec<FreshRow<'a>>,
     /// Its containers, the newest first.
     pub containers: Vec<WorkRow<'a>>,
-    /// Bytes of the layers of its images, object images included and base images not.
+    /// Bytes of all layers of its images, object images included and base images not.
     pub disk_used: u64,
 }
 
-/// A repository.
+/// Which repository a report is about.
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(rename = "repository"))]
 pub struct RepositoryRow<'a> {
     /// Its path.
     pub path: &'a str,
@@ -107,12 +118,14 @@ pub struct RepositoryRow<'a> {
     pub commit: Option<String>,
 }
 
-/// An image and how its configuration stands to that of today.
+/// An image, compared with its branch and with the `.dkr.conf` of today.
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(rename = "compared-image"))]
 pub struct FreshRow<'a> {
     #[serde(flatten)]
     row: ImageRow<'a>,
-    /// What changed in `.dkr.conf` since; null if that is not known.
+    /// How `.dkr.conf` at the tip of the branch differs from that; null if that is not known.
     drift: Option<Vec<String>>,
 }
 
@@ -126,8 +139,10 @@ impl<'a> FreshRow<'a> {
     }
 }
 
-/// A container.
+/// A container, as the engine has it.
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(rename = "container"))]
 pub struct ContainerRow<'a> {
     /// Its full id.
     id: &'a str,
@@ -137,7 +152,8 @@ pub struct ContainerRow<'a> {
     container: &'a str,
     /// `created`, `running`, `paused`, `restarting`, `removing`, `exited` or `dead`.
     state: &'a str,
-    /// When it was made (RFC 3339, UTC).
+    /// When it was made.
+    #[cfg_attr(test, schemars(extend("format" = "date-time")))]
     created_at: String,
     /// The id of its image.
     image: &'a str,
@@ -158,35 +174,39 @@ impl<'a> From<&'a ListedContainer> for ContainerRow<'a> {
 
 /// A container and the work in it.
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(rename = "working-container"))]
 pub struct WorkRow<'a> {
     #[serde(flatten)]
     row: ContainerRow<'a>,
-    /// The repository that it was made from.
+    /// Path of the repository of its image.
     repo_path: &'a str,
-    /// The branch that it was made from, as the user typed it.
+    /// The branch of its image, as it was typed.
     branch_from: &'a str,
     /// The commit of its image.
     commit: &'a str,
-    /// Whether it is kept when it has ended; null if dkr did not start it.
+    /// Whether it is kept when it has ended: `auto`, `always` or `never`; null if dkr did not start it.
     keep: Option<&'a str>,
     /// What it was started for, `session` or `command`; null if dkr did not start it.
     runs: Option<&'a str>,
-    /// The programs in its session.
+    /// The programs that its session shows.
     programs: Vec<&'a str>,
-    /// Null if it does not say what work it holds.
+    /// The work in it; null if it does not say.
     work: Option<WorkFacts<'a>>,
 }
 
 /// The work in a container.
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(rename = "work"))]
 pub struct WorkFacts<'a> {
     /// The branch that it is on; null for a detached HEAD.
     branch: Option<&'a str>,
     /// Commits since its branch point.
     ahead: usize,
-    /// Commits that the branch it was made from has by now; null if that cannot be told.
+    /// Commits that the branch it was made from has by now; null if that is not known.
     behind: Option<usize>,
-    /// The operation of git's that is in progress, or null.
+    /// `rebase`, `merge`, `cherry-pick`, `revert`, `bisect` or `am` in progress; null if none is.
     operation: Option<&'a str>,
     /// Changed and removed files.
     changed: usize,
@@ -194,29 +214,40 @@ pub struct WorkFacts<'a> {
     untracked: usize,
     /// Repositories in it, submodules included, with work of their own.
     nested: usize,
-    /// Files of which an index holds what no file does.
+    /// Files whose staged content no file has.
     staged: usize,
     /// Changed and new files of other worktrees.
     worktrees: usize,
     /// Entries of the stash.
     stashed: usize,
-    /// What is nowhere else.
+    /// What of that is unsaved.
     only_there: OnlyThereRow<'a>,
-    /// Whether there is nothing of that.
+    /// Whether nothing is unsaved.
     safe: bool,
 }
 
-/// Work that is nowhere else.
+/// Work that only the container has: how much of each kind.
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(rename = "unsaved-work"))]
 pub struct OnlyThereRow<'a> {
+    /// Commits that no ref of the host leads to.
     commits: usize,
+    /// Changed and removed files.
     changed: usize,
+    /// New files.
     untracked: usize,
+    /// Repositories in it with work of their own.
     nested: usize,
+    /// Files whose staged content no file has.
     staged: usize,
+    /// Changed and new files of other worktrees.
     worktrees: usize,
+    /// Changed and new files that `dkr take` could not save.
     unsaved: usize,
+    /// Entries of the stash.
     stashed: usize,
+    /// The operation in progress, as of work; null if none is.
     operation: Option<&'a str>,
 }
 
@@ -268,18 +299,20 @@ impl<'a> From<&'a Held> for WorkFacts<'a> {
     }
 }
 
-/// How an image stands to its branch.
+/// How an image compares with its branch.
 #[derive(Debug, Clone, Default, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(rename = "staleness"))]
 pub struct StalenessRow<'a> {
-    /// `current`, `behind`, `ahead`, `diverged`, `apart` or `unknown`.
+    /// `current`, `behind`, `ahead`, `diverged`, `apart` (too far to count) or `unknown`.
     state: &'static str,
-    /// Commits that only the branch has.
+    /// Commits that only the branch has; null if that is not known.
     behind: Option<usize>,
-    /// Commits that only the image has.
+    /// Commits that only the image has; null if that is not known.
     ahead: Option<usize>,
     /// Whether there may be more of them than were counted.
     at_least: bool,
-    /// Why it is unknown.
+    /// Why the state is unknown.
     reason: Option<&'a str>,
 }
 
