@@ -1,138 +1,137 @@
-//! `--json` of every command that has it, field by field and type by type as README.md documents it.
+//! `--json` of every command that has it, against the schemas in `docs/json`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
+use std::path::PathBuf;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::containers::{baked, detached, inside};
+use super::docs::program::{commands, help};
 use super::start_image::start;
 use crate::support::Sandbox;
 
-/// What README.md says of one sort of object.
-#[derive(Debug, Default)]
-struct Shape {
-    /// The type of each field.
-    fields: BTreeMap<String, String>,
+/// Fields that an object may lack.
+const OPTIONAL: [&str; 3] = ["post_clone", "pre_clone", "pre_packages"];
+
+fn folder() -> PathBuf {
+    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/json"))
 }
 
-/// The section on JSON: what each command prints, and the shapes.
-struct Schema {
-    commands: BTreeMap<String, String>,
-    shapes: BTreeMap<String, Shape>,
+/// The commands that there is a schema for.
+fn documented() -> BTreeSet<String> {
+    let files = std::fs::read_dir(folder()).unwrap();
+    let names = files.map(|file| file.unwrap().file_name().into_string().unwrap());
+    names
+        .map(|name| name.strip_suffix(".schema.json").unwrap().to_owned())
+        .collect()
 }
 
-/// The words between two marks: `a` and `b` of "`a`, `b`".
-fn marked(text: &str, mark: &str) -> Vec<String> {
-    let parts = text.split(mark).skip(1).step_by(2);
-    parts.map(str::to_owned).collect()
+/// The schema of what a command prints.
+fn schema(command: &str) -> Value {
+    let path = folder().join(format!("{command}.schema.json"));
+    serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
 }
 
-impl Schema {
-    fn of_readme() -> Self {
-        let readme = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");
-        let readme = std::fs::read_to_string(readme).unwrap();
-        let section = readme.split("\n### JSON\n").nth(1).unwrap();
-        let section = section.split("\n### ").next().unwrap();
-        let mut schema = Schema {
-            commands: BTreeMap::new(),
-            shapes: BTreeMap::new(),
-        };
-        let mut current = None;
-        for line in section.lines() {
-            if line.starts_with("**") {
-                let mut names = marked(line, "**").into_iter();
-                let name = names.next().unwrap();
-                let mut shape = Shape::default();
-                for base in names {
-                    shape.fields.extend(schema.shapes[&base].fields.clone());
-                }
-                schema.shapes.insert(name.clone(), shape);
-                current = Some(name);
-            }
-            let cells: Vec<&str> = line.split('|').map(str::trim).collect();
-            let [_, names, kind, ..] = *cells else {
-                continue;
-            };
-            for name in marked(names, "`") {
-                let table = match &current {
-                    None => &mut schema.commands,
-                    Some(shape) => &mut schema.shapes.get_mut(shape).unwrap().fields,
-                };
-                table.insert(name, kind.to_owned());
-            }
-        }
-        schema
+/// What of `value` is not as `schema`, a part of `whole`, says. It knows the words of JSON Schema that
+/// the schemas use, and refuses others. There may be no other fields either: a later dkr may add some,
+/// and then it documents them.
+fn faults(value: &Value, schema: &Value, whole: &Value, place: &str) -> Vec<String> {
+    if let Some(path) = schema["$ref"].as_str() {
+        let part = whole.pointer(path.trim_start_matches('#'));
+        return faults(value, part.expect(path), whole, place);
     }
-
-    /// Whether `value` is of that type; the shapes that were met on the way go to `met`.
-    fn check(&self, value: &Value, kind: &str, place: &str, met: &mut BTreeSet<String>) {
-        if let Some(kind) = kind.strip_suffix(" or null") {
-            if !value.is_null() {
-                self.check(value, kind, place, met);
+    let mut found = Vec::new();
+    for (word, rule) in schema.as_object().expect("a schema") {
+        let fits = match word.as_str() {
+            "$schema" | "$defs" | "title" | "description" | "default" => true,
+            "type" => match rule {
+                Value::Array(kinds) => kinds.iter().any(|kind| is(value, kind)),
+                kind => is(value, kind),
+            },
+            "format" if rule == "date-time" => {
+                let time = value.as_str().map(chrono::DateTime::parse_from_rfc3339);
+                time.is_none_or(|time| time.is_ok())
             }
-            return;
-        }
-        if let Some(kind) = kind.strip_prefix("array of ") {
-            for (index, item) in list(value, place).iter().enumerate() {
-                self.check(item, kind, &format!("{place}[{index}]"), met);
+            "format" => rule.as_str().is_some_and(|size| size.contains("int")),
+            "minimum" => value.as_f64() >= rule.as_f64() || value.is_null(),
+            "anyOf" => {
+                let mut choices = rule.as_array().into_iter().flatten();
+                choices.any(|choice| faults(value, choice, whole, place).is_empty())
             }
-            return;
-        }
-        if let Some(kind) = kind.strip_prefix("object of ") {
-            for (name, item) in object(value, place) {
-                self.check(item, kind, &format!("{place}.{name}"), met);
+            "required" => {
+                let mut names = rule.as_array().into_iter().flatten();
+                names.all(|name| value.get(name.as_str().unwrap()).is_some())
             }
-            return;
-        }
-        let fits = match kind {
-            "text" => value.is_string(),
-            "number" => value.is_u64(),
-            "boolean" => value.is_boolean(),
-            "time" => value.as_str().is_some_and(|text| {
-                text.ends_with('Z') && chrono::DateTime::parse_from_rfc3339(text).is_ok()
-            }),
-            shape => {
-                let Some(shape) = self.shapes.get(shape) else {
-                    panic!("README.md does not say what {shape:?} is");
-                };
-                let object = object(value, place);
-                let absent = |(_, kind): &(&String, &String)| !kind.ends_with(" or absent");
-                let needed = shape.fields.iter().filter(absent).map(|(name, _)| name);
-                let needed: BTreeSet<&String> = needed.collect();
-                let there: BTreeSet<&String> = object.keys().collect();
-                let missing: Vec<_> = needed.difference(&there).collect();
-                assert!(
-                    missing.is_empty(),
-                    "{place}: {missing:?} is missing in {value}"
-                );
-                for (name, item) in object {
-                    let Some(kind) = shape.fields.get(name) else {
-                        panic!("{place}: README.md does not document {name:?}");
-                    };
-                    let kind = kind.trim_end_matches(" or absent");
-                    self.check(item, kind, &format!("{place}.{name}"), met);
+            "items" => {
+                for (index, item) in value.as_array().into_iter().flatten().enumerate() {
+                    found.extend(faults(item, rule, whole, &format!("{place}[{index}]")));
                 }
-                met.insert(kind.to_owned());
                 true
             }
+            "properties" | "additionalProperties" => {
+                for (name, field) in value.as_object().into_iter().flatten() {
+                    let rule = match word.as_str() {
+                        "properties" => rule.get(name),
+                        _ => Some(rule),
+                    };
+                    let place = format!("{place}.{name}");
+                    match rule {
+                        Some(rule) => found.extend(faults(field, rule, whole, &place)),
+                        None => found.push(format!("{place} is not documented")),
+                    }
+                }
+                true
+            }
+            _ => panic!("the word `{word}` of JSON Schema is not known here"),
         };
-        assert!(fits, "{place}: {value} is no {kind}, as README.md says");
+        if !fits {
+            found.push(format!("{place}: {value} does not fit `{word}` {rule}"));
+        }
+    }
+    found
+}
+
+fn is(value: &Value, kind: &Value) -> bool {
+    match kind.as_str() {
+        Some("string") => value.is_string(),
+        Some("integer") => value.is_i64() || value.is_u64(),
+        Some("boolean") => value.is_boolean(),
+        Some("null") => value.is_null(),
+        Some("array") => value.is_array(),
+        Some("object") => value.is_object(),
+        _ => panic!("the type {kind} is not known here"),
     }
 }
 
-fn list<'a>(value: &'a Value, place: &str) -> &'a Vec<Value> {
-    let list = value.as_array();
-    list.unwrap_or_else(|| panic!("{place}: {value} is no array, as README.md says"))
+/// The names of the fields that a schema describes.
+fn described(schema: &Value, names: &mut BTreeSet<String>) {
+    let inner = match schema {
+        Value::Object(fields) => fields.values().collect(),
+        Value::Array(items) => items.iter().collect(),
+        _ => Vec::new(),
+    };
+    inner
+        .into_iter()
+        .for_each(|schema| described(schema, names));
+    if let Some(fields) = schema["properties"].as_object() {
+        names.extend(fields.keys().cloned());
+    }
 }
 
-fn object<'a>(value: &'a Value, place: &str) -> &'a serde_json::Map<String, Value> {
-    let object = value.as_object();
-    object.unwrap_or_else(|| panic!("{place}: {value} is no object, as README.md says"))
+/// The names of the fields that a value has.
+fn used(value: &Value, names: &mut BTreeSet<String>) {
+    match value {
+        Value::Object(fields) => {
+            names.extend(fields.keys().cloned());
+            fields.values().for_each(|value| used(value, names));
+        }
+        Value::Array(items) => items.iter().for_each(|value| used(value, names)),
+        _ => {}
+    }
 }
 
 #[test]
-fn every_field_is_as_the_readme_documents_it() {
-    let schema = Schema::of_readme();
+fn every_field_is_as_its_schema_says() {
     let t = Sandbox::new();
     let repo = baked(&t);
     // A container with work that stays, one that runs a session, and an image on another.
@@ -145,79 +144,78 @@ fn every_field_is_as_the_readme_documents_it() {
     t.dkr(["update-image"]).in_dir(&repo).success();
     repo.commits(1);
 
-    let mut met = BTreeSet::new();
-    for (command, kind) in &schema.commands {
+    let (mut there, mut expected) = (BTreeSet::new(), BTreeSet::new());
+    for command in documented() {
         // Of others' images and containers nothing is known here, such as whether they are whole.
-        let only_ours: &[&str] = match &**command {
+        let only_ours: &[&str] = match &*command {
             "doctor" | "show-config" => &[],
             _ => &["."],
         };
+        let schema = schema(&command);
+        described(&schema, &mut expected);
         for more in [&[][..], &["--stale"]] {
             if !more.is_empty() && command != "list-images" {
                 continue;
             }
-            let arguments = [&[&**command, "--json"], only_ours, more].concat();
+            let arguments = [&[&*command, "--json"], only_ours, more].concat();
             let output = t.dkr(arguments).in_dir(&repo).success();
             let value: Value = serde_json::from_str(&output.stdout).unwrap();
-            schema.check(&value, kind, command, &mut met);
+            let found = faults(&value, &schema, &schema, &command);
+            assert!(found.is_empty(), "{}", found.join("\n"));
+            used(&value, &mut there);
         }
     }
     // Nothing is documented that was not seen.
-    let documented: BTreeSet<String> = schema.shapes.keys().cloned().collect();
-    assert_eq!(met, documented);
-    let json = [
-        "list-images",
-        "inspect-image",
-        "list-containers",
-        "status",
-        "doctor",
-        "show-config",
-    ];
-    assert!(
-        schema
-            .commands
-            .keys()
-            .map(String::as_str)
-            .eq(BTreeSet::from(json))
-    );
+    expected.retain(|name| !OPTIONAL.contains(&name.as_str()));
+    let unseen: Vec<_> = expected.difference(&there).collect();
+    assert!(unseen.is_empty(), "{unseen:?}");
     t.dkr(["rm", "--force", &kept, &session]).success();
 }
 
 #[test]
 fn the_check_sees_what_is_not_as_documented() {
-    let schema = Schema::of_readme();
-    let check = |value: Value, kind: &str| {
-        let check = || schema.check(&value, kind, "x", &mut BTreeSet::new());
-        std::panic::catch_unwind(std::panic::AssertUnwindSafe(check)).is_ok()
+    let fits = |command, value: Value| {
+        let schema = schema(command);
+        faults(&value, &schema, &schema, "x").is_empty()
     };
-    let report = |hint: Value| serde_json::json!([{"name": "git", "status": "ok", "message": "2.39", "hint": hint}]);
-    assert!(check(report(Value::Null), "array of check"));
-    assert!(check(report("x".into()), "array of check"));
-    assert!(!check(report(1.into()), "array of check"));
-    assert!(!check(
-        serde_json::json!([{"name": "git"}]),
-        "array of check"
+    let report = |hint: Value| {
+        let check = json!({"name": "git", "status": "ok", "message": "2.39", "hint": hint});
+        json!({"ok": true, "checks": [check]})
+    };
+    assert!(fits("doctor", report(Value::Null)));
+    assert!(fits("doctor", report("x".into())));
+    assert!(!fits("doctor", report(1.into())));
+    assert!(!fits(
+        "doctor",
+        json!({"ok": true, "checks": [{"name": "git"}]})
     ));
     let mut more = report(Value::Null);
-    more[0]["more"] = 1.into();
-    assert!(!check(more, "array of check"));
-    assert!(!check("yesterday".into(), "time"));
-    assert!(!check("1".into(), "number"));
+    more["checks"][0]["more"] = 1.into();
+    assert!(!fits("doctor", more));
+
+    let image = |created_at: &str, size: Value| {
+        let text = "x";
+        json!([{
+            "id": text, "tag": text, "tags": [text], "repo_path": text, "repo_name": text,
+            "branch": text, "branch_from": text, "ref": text, "commit": text,
+            "created_at": created_at, "type": text, "parent": null, "size": size, "own_size": 1,
+            "containers": [], "staleness": null,
+        }])
+    };
+    assert!(fits(
+        "list-images",
+        image("2026-11-30T21:00:00.000Z", 1.into())
+    ));
+    assert!(!fits("list-images", image("yesterday", 1.into())));
+    assert!(!fits(
+        "list-images",
+        image("2026-11-30T21:00:00.000Z", "1".into())
+    ));
 }
 
 #[test]
 fn every_command_that_prints_json_is_documented() {
-    let schema = Schema::of_readme();
-    let t = Sandbox::new();
-    let help = t.dkr(["--help"]).success().stdout;
-    let commands = help.split("Commands:").nth(1).unwrap();
-    let commands = commands.split("\n\n").next().unwrap().lines();
-    // A name stands two columns in; what is further in is a text.
-    let names = commands.filter_map(|line| line.strip_prefix("  ")?.split(' ').next());
-    let with_json: BTreeSet<&str> = names
-        .filter(|name| !name.is_empty() && *name != "help")
-        .filter(|name| t.dkr([name, "--help"]).success().stdout.contains("--json"))
-        .collect();
-    let documented: BTreeSet<&str> = schema.commands.keys().map(String::as_str).collect();
-    assert_eq!(with_json, documented);
+    let prints_json = |name: &String| help([name.as_str(), "--help"]).contains("--json");
+    let with_json: BTreeSet<String> = commands().into_keys().filter(prints_json).collect();
+    assert_eq!(with_json, documented());
 }

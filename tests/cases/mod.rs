@@ -7,6 +7,7 @@ mod completions;
 mod configuration;
 mod containers;
 mod create_image;
+mod docs;
 mod doctor;
 mod drift;
 mod entrypoint;
