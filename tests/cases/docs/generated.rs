@@ -109,9 +109,11 @@ fn settings_table() -> String {
 fn accepted(variable: &str) -> String {
     let output = dkr(["show-config"], &[(variable, "\u{1}")]);
     let message = String::from_utf8(output.stderr).unwrap();
-    let expected = message.split("expected ").nth(1).unwrap_or_default();
-    match expected.lines().next() {
-        Some(accepts) => accepts.to_owned(),
+    // clap has words of its own.
+    let lists = ["expected ", "possible values: "];
+    let expected = lists.iter().find_map(|list| message.split_once(list));
+    match expected.and_then(|(_, accepts)| accepts.lines().next()) {
+        Some(accepts) => accepts.trim_end_matches(']').to_owned(),
         None => "any text".to_owned(),
     }
 }
