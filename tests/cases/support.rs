@@ -149,7 +149,23 @@ fn a_program_that_hangs_is_killed() {
         .limit(Duration::from_millis(100));
     let panic = catch_unwind(AssertUnwindSafe(|| hanging.run())).unwrap_err();
     let message = panic.downcast_ref::<String>().unwrap();
-    assert!(message.contains("`sleep 100` has not ended"), "{message}");
+    let ended = message.contains("has not ended: `sleep 100`");
+    assert!(ended, "{message}");
+}
+
+#[test]
+fn what_a_program_has_started_does_not_hold_up_a_test() {
+    let t = Sandbox::new();
+    let script = "echo said; sleep 100 & exit 3";
+    let left = t
+        .command("sh", ["-c", script])
+        .limit(Duration::from_millis(100));
+    let panic = catch_unwind(AssertUnwindSafe(|| left.run())).unwrap_err();
+    let message = panic.downcast_ref::<String>().unwrap();
+    let held = "a child held the output open: `sh -c echo said;";
+    assert!(message.starts_with(held), "{message}");
+    assert!(message.contains("exit status: 3"), "{message}");
+    assert!(message.contains("--- stdout\nsaid\n"), "{message}");
 }
 
 #[test]

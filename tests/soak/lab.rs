@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
-use crate::support::{
-    Api, BASE_IMAGE, Image, Invocation, Output, Repo, RepoState, Sandbox, processes_mentioning,
-    query, wait_until,
+use testkit::{
+    Api, BASE_IMAGE, Image, Invocation, Output, Repo, RepoState, Sandbox, dkr,
+    processes_mentioning, query, wait_until,
 };
 
 /// How long what was interrupted may take to come to rest.
@@ -138,7 +138,7 @@ impl Lab {
     }
 
     fn kill_on_terminal(&self, arguments: &[&str]) -> bool {
-        let line = format!("{} {}", env!("CARGO_BIN_EXE_dkr"), arguments.join(" "));
+        let line = format!("{} {}", dkr().display(), arguments.join(" "));
         let mut found = processes_mentioning(self.t.path()).into_iter();
         let dkr = found.find(|(pid, text)| text.trim_end() == format!("process {pid}: {line}"));
         dkr.inspect(|(pid, _)| kill(*pid)).is_some()

@@ -6,13 +6,6 @@
 
 mod lab;
 mod stories;
-#[allow(
-    dead_code,
-    unused_imports,
-    reason = "the tests' machinery has more than is used here"
-)]
-#[path = "../support/mod.rs"]
-mod support;
 
 use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};

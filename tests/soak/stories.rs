@@ -4,7 +4,7 @@
 use std::fs;
 
 use crate::lab::Lab;
-use crate::support::Api;
+use testkit::Api;
 
 /// One command that is killed.
 pub struct Story {

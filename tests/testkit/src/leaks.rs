@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{Api, SANDBOX_LABEL, processes, query, wait_until};
+use crate::{Api, SANDBOX_LABEL, processes, query, wait_until};
 
 /// How long a process that is about to end may take.
 const GRACE: Duration = Duration::from_secs(5);

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use super::keys::{self, KeyKind};
-use super::{processes, wait_until};
+use crate::keys::{self, KeyKind};
+use crate::{processes, wait_until};
 
 /// A running server; stopped, with its connections, when dropped.
 pub struct Sshd {

@@ -10,7 +10,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::{RepoState, write_program};
+use crate::{RepoState, write_program};
 
 /// The first commit's time: 2023-11-14, a whole number of minutes apart from the next.
 const EPOCH: u64 = 1_700_000_000;

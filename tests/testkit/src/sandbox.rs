@@ -5,22 +5,37 @@
 
 use std::cell::{OnceCell, RefCell};
 use std::ffi::OsStr;
-use std::fs;
+use std::fs::{self, OpenOptions};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::keys::{self, KeyKind};
-use super::{Api, Image, Invocation, Repo, Sshd, image, leaks, query};
+use crate::keys::{self, KeyKind};
+use crate::{Api, Image, Invocation, Repo, Sshd, image, leaks, query};
+
+/// The program under test: cargo says where it is, or has put it beside the folder of the tests.
+pub fn dkr() -> PathBuf {
+    let named = std::env::var_os("CARGO_BIN_EXE_dkr").map(PathBuf::from);
+    named.unwrap_or_else(|| {
+        let test = std::env::current_exe().expect("a program knows its path");
+        test.ancestors()
+            .nth(2)
+            .expect("it is in a folder of `target`")
+            .join("dkr")
+    })
+}
 
 /// One test's surroundings.
 pub struct Sandbox {
     root: TempDir,
     environment: Arc<Vec<(String, String)>>,
     clock: Arc<AtomicU64>,
+    made: Instant,
     sshd: OnceCell<Sshd>,
     /// The keys made so far, each with a name of its own.
     keys: RefCell<Vec<PathBuf>>,
@@ -49,6 +64,7 @@ impl Sandbox {
         Sandbox {
             environment: Arc::new(environment),
             clock: Arc::default(),
+            made: Instant::now(),
             sshd: OnceCell::new(),
             keys: RefCell::default(),
             root,
@@ -81,14 +97,13 @@ impl Sandbox {
     /// A run of dkr, with the sandbox's SSH server and a key that it lets in.
     pub fn dkr<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Invocation {
         let port = self.sshd().port().to_string();
-        self.command(env!("CARGO_BIN_EXE_dkr"), arguments)
-            .env("DKR_SSH_PORT", port)
+        self.command(dkr(), arguments).env("DKR_SSH_PORT", port)
     }
 
     /// A run of any program in the sandbox.
     pub fn command<A: AsRef<OsStr>>(
         &self,
-        program: &str,
+        program: impl AsRef<OsStr>,
         arguments: impl IntoIterator<Item = A>,
     ) -> Invocation {
         Invocation::new(program, arguments, self.path(), &self.environment)
@@ -161,18 +176,22 @@ impl Sandbox {
                         git --git-dir=. fsck --connectivity-only 2>&1";
         let filter = query(&json!({"label": ["dkr.commit"]}).to_string());
         let images = api.get(&format!("/images/json?filters={filter}"));
-        for image in images.as_array().into_iter().flatten() {
+        let own = images.as_array().into_iter().flatten().filter(|image| {
             let labels = &image["Labels"];
             let path = labels["dkr.repo_path"].as_str().unwrap_or_default();
-            if Path::new(path).starts_with(self.path()) && labels["dkr.type"] != "objects" {
-                let id = image["Id"].as_str().expect("an image has an id");
-                let options = json!({"Entrypoint": []});
-                let ended = self
-                    .image_named(id)
-                    .run_with(&["sh", "-c", complete], options);
-                assert_eq!(ended.code, 0, "git fsck in {id}: {ended:?}");
+            Path::new(path).starts_with(self.path()) && labels["dkr.type"] != "objects"
+        });
+        let own = own.map(|image| image["Id"].as_str().expect("an image has an id"));
+        let own: Vec<Image> = own.map(|id| self.image_named(id)).collect();
+        // A container takes its time to come and to go, but little of the processor's.
+        std::thread::scope(|scope| {
+            for image in &own {
+                scope.spawn(move || {
+                    let ended = image.run_with(&["sh", "-c", complete], json!({"Entrypoint": []}));
+                    assert_eq!(ended.code, 0, "git fsck in {}: {ended:?}", image.id());
+                });
             }
-        }
+        });
     }
 
     /// Removes the containers and images made from the sandbox's repositories.
@@ -216,6 +235,7 @@ impl Sandbox {
 impl Drop for Sandbox {
     fn drop(&mut self) {
         let failed = std::thread::panicking();
+        let told = self.made.elapsed();
         if let Some(sshd) = self.sshd.take() {
             let log = sshd.log();
             drop(sshd);
@@ -233,9 +253,30 @@ impl Drop for Sandbox {
             self.check_images();
             self.remove_images();
             leaks.extend(leaks::that_stay_on_the_engine(self.path()));
+            note_times(told, self.made.elapsed());
             assert!(leaks.is_empty(), "left behind:\n{}", leaks.join("\n"));
         }
     }
+}
+
+/// Adds a line to the file that `TESTKIT_TIMES` names: seconds until the end of the test, those until the
+/// end of the checks after it, and its name.
+fn note_times(told: Duration, checked: Duration) {
+    let Some(file) = std::env::var_os("TESTKIT_TIMES") else {
+        return;
+    };
+    let (told, checked) = (told.as_secs_f64(), checked.as_secs_f64());
+    let thread = std::thread::current();
+    let line = format!(
+        "{told:7.1} {checked:7.1} {}\n",
+        thread.name().unwrap_or("?")
+    );
+    let mut file = OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(file)
+        .expect("`TESTKIT_TIMES` is a file");
+    file.write_all(line.as_bytes()).expect("a line fits");
 }
 
 #[expect(clippy::print_stderr, reason = "cargo shows it with the failed test")]

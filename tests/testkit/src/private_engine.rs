@@ -8,7 +8,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use super::{Api, BASE_IMAGE, Sandbox, processes, wait_until};
+use crate::{Api, BASE_IMAGE, Sandbox, processes, wait_until};
 
 /// How long an engine may take to start.
 const START: Duration = Duration::from_secs(60);

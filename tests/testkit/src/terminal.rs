@@ -1,12 +1,10 @@
 //! A terminal that a test types into and reads from: one program in a private tmux server.
 
-use std::collections::BTreeMap;
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use super::wait_until;
+use crate::wait_until;
 
 /// How long a text may take to appear; it may be that of a whole bake.
 const LIMIT: Duration = Duration::from_secs(300);
@@ -30,16 +28,13 @@ pub struct Terminal {
 }
 
 impl Terminal {
-    /// Starts `command` in `folder` with exactly `environment`; sockets are made in `home`.
-    pub fn start(
-        home: &Path,
-        folder: &Path,
-        command: Vec<OsString>,
-        environment: BTreeMap<OsString, OsString>,
-        (columns, lines): (u16, u16),
-    ) -> Self {
+    /// Starts `program` with the arguments, folder and environment that it has; sockets are made in
+    /// the home of `sandbox`.
+    pub(crate) fn start(sandbox: &Path, program: &Command, (columns, lines): (u16, u16)) -> Self {
         // Each terminal has its own server: two may run at once in one sandbox.
-        let place = tempfile::Builder::new().prefix("tmux-").tempdir_in(home);
+        let place = tempfile::Builder::new()
+            .prefix("tmux-")
+            .tempdir_in(sandbox.join("home"));
         let place = place.expect("the sandbox is writable").keep();
         let config = place.join("config");
         std::fs::write(&config, CONFIG).expect("the folder was just made");
@@ -48,17 +43,22 @@ impl Terminal {
         };
         let output = Command::new("tmux")
             .env_clear()
-            .envs(environment)
+            .envs(
+                program
+                    .get_envs()
+                    .filter_map(|(name, value)| Some((name, value?))),
+            )
             .arg("-S")
             .arg(&terminal.socket)
             .arg("-f")
             .arg(config)
             .args(["new-session", "-d", "-s", "t", "-x", &columns.to_string()])
             .args(["-y", &lines.to_string(), "-c"])
-            .arg(folder)
+            .arg(program.get_current_dir().expect("every run has a folder"))
             .args(["--", "sh", "-c", WRAPPER, "sh"])
             .arg(place.join("status"))
-            .args(command)
+            .arg(program.get_program())
+            .args(program.get_args())
             .output()
             .expect("tmux is missing: run `sh fixtures/setup.sh`");
         assert!(output.status.success(), "tmux: {output:?}");

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use super::{Api, wait_until};
+use crate::{Api, wait_until};
 
 /// A way to the engine that stalls.
 pub struct StallingEngine {

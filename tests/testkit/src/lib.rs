@@ -1,7 +1,8 @@
 //! What the tests are made of: a [`Sandbox`] with repositories, an SSH server and images, all of
 //! which are gone when it is dropped; engines that fail on demand; terminals.
 //!
-//! Nothing here uses dkr's own code, so a fault in dkr cannot hide itself.
+//! The tests, the soak test and the benchmark use it, and so do the unit tests of git. Nothing here uses
+//! dkr's own code, so a fault in dkr cannot hide itself.
 
 mod api;
 mod fake_engine;
@@ -13,6 +14,7 @@ mod private_engine;
 mod processes;
 mod repo;
 mod repo_state;
+mod running;
 mod sandbox;
 mod sshd;
 mod stalling_engine;
@@ -21,13 +23,14 @@ mod terminal;
 pub use api::{Api, query};
 pub use fake_engine::{Answer, FakeEngine, Request};
 pub use image::{BASE_IMAGE, Image, SANDBOX_LABEL};
-pub use invocation::{Invocation, Output, Running};
+pub use invocation::{Invocation, Output};
 pub use keys::{KeyKind, write as write_key};
 pub use private_engine::PrivateEngine;
 pub use processes::{descendants, is_alive, mentioning as processes_mentioning};
 pub use repo::Repo;
 pub use repo_state::RepoState;
-pub use sandbox::Sandbox;
+pub use running::Running;
+pub use sandbox::{Sandbox, dkr};
 pub use sshd::Sshd;
 pub use stalling_engine::StallingEngine;
 pub use terminal::Terminal;

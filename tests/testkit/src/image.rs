@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use super::{Api, query};
+use crate::{Api, query};
 
 /// The base image of the tests, made by `fixtures/setup.sh`: git, tmux, SSH, socat, no network.
 pub const BASE_IMAGE: &str = "dkr-fixtures:debian";

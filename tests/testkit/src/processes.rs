@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::wait_until;
+use crate::wait_until;
 
 /// The processes that descend from process `pid`, without it.
 pub fn descendants(pid: u32) -> Vec<u32> {

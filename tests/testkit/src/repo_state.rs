@@ -5,7 +5,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use super::Repo;
+use crate::Repo;
 
 /// The mode and contents of every file of the work tree and of the git directory (HEAD, index,
 /// refs, stash, configuration, hooks, logs), but for the objects.
