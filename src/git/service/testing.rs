@@ -53,12 +53,6 @@ impl Sandbox {
         sandbox.run("git", &["init", "-q", "-b", "main", "host"], "");
         sandbox.host(&["config", "user.name", "user"]);
         sandbox.host(&["config", "user.email", "user@example.org"]);
-        let mut import = Command::new("git")
-            .args(["fast-import", "--quiet"])
-            .current_dir(sandbox.path("host"))
-            .stdin(Stdio::piped())
-            .spawn()
-            .unwrap();
         let mut stream = String::new();
         for i in 0..commits {
             let text = format!("file {i}\n").repeat(20);
@@ -70,10 +64,8 @@ impl Sandbox {
                 text.len()
             );
         }
-        let mut stdin = import.stdin.take().unwrap();
-        stdin.write_all(stream.as_bytes()).unwrap();
-        drop(stdin);
-        assert!(import.wait().unwrap().success());
+        let host = testkit::Repo::at(&sandbox.path("host"));
+        host.git_with_input(&["fast-import", "--quiet"], stream.as_bytes());
         sandbox.host(&["reset", "-q", "--hard"]);
         sandbox.host(&["branch", "topic"]);
         sandbox.host(&["tag", "v1"]);
@@ -242,15 +234,15 @@ impl Sandbox {
     /// Every file of the host's repository and work tree, but for objects that were added and the
     /// branches `box/*`.
     pub fn host_files(&self) -> BTreeMap<PathBuf, Vec<u8>> {
-        let mut files = BTreeMap::new();
-        collect(&self.path("host"), &mut files);
         let git_dir = self.git_dir();
-        files.retain(|path, _| {
+        let mut files = testkit::files(&self.path("host"));
+        files.retain(|path| {
             let inside = path.strip_prefix(&git_dir).unwrap_or(path);
             let own = ["objects", "refs/heads/box", "logs/refs/heads/box"];
             !own.iter().any(|own| inside.starts_with(own))
         });
-        files
+        let read = |path: PathBuf| (path.clone(), fs::read(path).unwrap());
+        files.into_iter().map(read).collect()
     }
 
     /// How many processes serve the host's repository.
@@ -292,16 +284,5 @@ impl Sandbox {
             .env("LC_ALL", "C")
             .output()
             .unwrap()
-    }
-}
-
-fn collect(folder: &Path, files: &mut BTreeMap<PathBuf, Vec<u8>>) {
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            collect(&path, files);
-        } else {
-            files.insert(path.clone(), fs::read(&path).unwrap());
-        }
     }
 }

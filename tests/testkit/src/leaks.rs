@@ -121,8 +121,8 @@ fn containers(root: &Path) -> Vec<Value> {
     own.collect()
 }
 
-/// Every file below a folder.
-fn files(folder: &Path) -> Vec<PathBuf> {
+/// Every file below a folder, links and sockets among them.
+pub fn files(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut folders = vec![folder.to_owned()];
     while let Some(folder) = folders.pop() {

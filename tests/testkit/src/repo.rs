@@ -12,6 +12,20 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::{RepoState, write_program};
 
+/// Variables that keep git apart from the configuration of the machine and of the user.
+pub const HERMETIC: [(&str, &str); 10] = [
+    ("HOME", "/nonexistent"),
+    ("XDG_CONFIG_HOME", "/nonexistent"),
+    ("GIT_CONFIG_GLOBAL", "/dev/null"),
+    ("GIT_CONFIG_NOSYSTEM", "1"),
+    ("GIT_AUTHOR_NAME", "A U Thor"),
+    ("GIT_AUTHOR_EMAIL", "author@example.com"),
+    ("GIT_AUTHOR_DATE", "1700000000 +0000"),
+    ("GIT_COMMITTER_NAME", "C O Mitter"),
+    ("GIT_COMMITTER_EMAIL", "committer@example.com"),
+    ("GIT_COMMITTER_DATE", "1700000000 +0000"),
+];
+
 /// The first commit's time: 2023-11-14, a whole number of minutes apart from the next.
 const EPOCH: u64 = 1_700_000_000;
 
@@ -37,8 +51,18 @@ impl Repo {
             environment,
             clock,
         };
-        repo.git(["init", "--quiet"]);
-        repo
+        repo.git(["init", "--quiet", "--initial-branch", "main"])
+    }
+
+    /// The repository that is at `path`, or a folder to make one in, without a sandbox.
+    pub fn at(path: &Path) -> Self {
+        let own = HERMETIC.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let path_of_programs = std::env::var("PATH").map(|value| ("PATH".to_owned(), value));
+        Repo {
+            path: path.to_owned(),
+            environment: Arc::new(own.into_iter().chain(path_of_programs).collect()),
+            clock: Arc::default(),
+        }
     }
 
     /// Where it is.
