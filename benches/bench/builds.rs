@@ -93,7 +93,7 @@ impl<'a> Builder<'a> {
         let gate = Arc::new(Gate::new());
         gate.open();
         let agent: Arc<dyn MountService> = Arc::new(Agent::new(self.key.clone(), gate));
-        let line = known_hosts_line(HOST, self.sandbox.port(), &self.sandbox.host_key()?);
+        let line = known_hosts_line(HOST, self.sandbox.port(), &self.sandbox.host_key());
         let pairs = arguments.iter();
         let request = BuildRequest {
             context: BuildContext::new()

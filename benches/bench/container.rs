@@ -54,27 +54,10 @@ impl<'a> Run<'a> {
         let output = attached.into_body().collect().await?.to_bytes();
         let ended = removed.into_body().collect().await?.to_bytes();
         let ended: Value = serde_json::from_slice(&ended)?;
-        let (stdout, stderr) = frames(&output);
+        let (stdout, stderr) = testkit::streams(&output);
         if ended["StatusCode"] != 0 {
             return Err(format!("a container of {} failed: {stderr}", self.image).into());
         }
         Ok((stdout, stderr))
     }
-}
-
-/// Separates the streams: frames of a stream's number, three zeros and a length (Docker API,
-/// `ContainerAttach`).
-fn frames(mut bytes: &[u8]) -> (String, String) {
-    let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
-    while let Some((&[stream, _, _, _, a, b, c, d], rest)) = bytes.split_first_chunk::<8>() {
-        let length = u32::from_be_bytes([a, b, c, d]) as usize;
-        let (text, rest) = rest.split_at(length.min(rest.len()));
-        match stream {
-            2 => stderr.extend_from_slice(text),
-            _ => stdout.extend_from_slice(text),
-        }
-        bytes = rest;
-    }
-    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
-    (text(stdout), text(stderr))
 }

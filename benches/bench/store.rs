@@ -9,7 +9,7 @@ use crate::Result;
 use crate::api::{Api, query};
 
 /// What all arms are built on.
-pub const BASE_IMAGE: &str = "dkr-fixtures:debian";
+pub use testkit::BASE_IMAGE;
 /// The repository of the tags that the benchmark gives.
 pub const TAGS: &str = "dkr-bench";
 /// The label of its images; its value is the run.

@@ -122,14 +122,12 @@ impl Image {
         let ended = self
             .api
             .post(&format!("/containers/{id}/wait"), &Value::Null);
-        let log = |stream| {
-            let bytes = self.api.bytes(&format!("/containers/{id}/logs?{stream}=1"));
-            String::from_utf8_lossy(&frames(&bytes)).into_owned()
-        };
+        let log = format!("/containers/{id}/logs?stdout=1&stderr=1");
+        let (stdout, stderr) = streams(&self.api.bytes(&log));
         let ended = Ended {
             code: ended["StatusCode"].as_i64().expect("a status"),
-            stdout: log("stdout"),
-            stderr: log("stderr"),
+            stdout,
+            stderr,
         };
         self.api.delete(&format!("/containers/{id}?force=1&v=1"));
         ended
@@ -144,17 +142,21 @@ pub struct Ended {
     pub stderr: String,
 }
 
-/// The contents of a log of a container without a terminal: frames of one byte for the stream,
-/// three zero bytes, four for the length (Engine API, "Attach to a container", stream format).
-fn frames(mut bytes: &[u8]) -> Vec<u8> {
-    let mut contents = Vec::new();
-    while let Some((head, rest)) = bytes.split_first_chunk::<8>() {
-        let length = u32::from_be_bytes([head[4], head[5], head[6], head[7]]) as usize;
+/// The two streams of a container without a terminal: frames of one byte for the stream, three zero
+/// bytes, four for the length (Engine API, "Attach to a container", stream format).
+pub fn streams(mut bytes: &[u8]) -> (String, String) {
+    let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
+    while let Some((&[stream, _, _, _, a, b, c, d], rest)) = bytes.split_first_chunk::<8>() {
+        let length = u32::from_be_bytes([a, b, c, d]) as usize;
         let (frame, rest) = rest.split_at(length.min(rest.len()));
-        contents.extend_from_slice(frame);
+        match stream {
+            2 => stderr.extend_from_slice(frame),
+            _ => stdout.extend_from_slice(frame),
+        }
         bytes = rest;
     }
-    contents
+    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+    (text(stdout), text(stderr))
 }
 
 fn strings(list: &Value) -> Vec<String> {

@@ -22,7 +22,7 @@ mod terminal;
 
 pub use api::{Api, query};
 pub use fake_engine::{Answer, FakeEngine, Request};
-pub use image::{BASE_IMAGE, Image, SANDBOX_LABEL};
+pub use image::{BASE_IMAGE, Image, SANDBOX_LABEL, streams};
 pub use invocation::{Invocation, Output};
 pub use keys::{KeyKind, write as write_key};
 pub use leaks::files;
