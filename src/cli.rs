@@ -1,20 +1,37 @@
-//! The command line, as clap reads it. Values that also have a variable and a key in the user's
-//! configuration stay optional here: `conf::user` decides between them.
+//! The command line, as clap reads it, with the user's settings as the defaults of its arguments.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueHint};
 
+mod choices;
+mod completion;
 mod containers;
+mod given;
 mod look;
+mod settings;
 mod start;
 #[cfg(test)]
 mod tests;
+mod user_file;
+mod values;
 
+pub use completion::*;
 pub use containers::*;
+pub use given::Given;
 pub use look::*;
+pub use settings::{Settings, Source, variable};
 pub use start::*;
+
+use crate::bake::access::{BuildNetwork, TransportMode};
+use crate::bake::create::CloneMode;
+use crate::bake::refresh::DriftAnswer;
+use crate::conf::Allow;
+use crate::env::Env;
+use crate::error::Error;
+use crate::ui::progress::ProgressMode;
+use values::{HostPaths, host_paths, number, switch, text};
 
 /// Bakes a huge git repository into a Docker image and works on it in containers.
 #[derive(Debug, Parser)]
@@ -29,37 +46,75 @@ pub use start::*;
 Most flags have a variable (`--ssh-port` is `DKR_SSH_PORT`) and a key in the \
 user's configuration (`ssh_port` in `~/.config/dkr/dkr.conf`).")]
 pub struct Cli {
-    /// How progress is shown: auto, plain, tty or quiet [default: auto: on a terminal only, and
-    /// lines of a build elsewhere]
-    #[arg(long, value_name = "MODE", global = true)]
-    pub progress: Option<String>,
+    /// How progress is shown: auto (on a terminal only, and lines of a build elsewhere), plain, tty
+    /// or quiet
+    #[arg(long, value_name = "MODE", global = true, default_value = "auto")]
+    pub progress: ProgressMode,
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
 }
 
-/// What clap says instead of a command: help and version, which are data, or an error.
-pub struct Instead {
-    /// The text.
-    pub text: String,
-    /// Whether it is an error.
-    pub is_error: bool,
+/// What there is to say instead of running a command.
+pub enum Instead {
+    /// Help or the version, which are data, or an error in clap's words.
+    Text {
+        /// The text.
+        text: String,
+        /// Whether it is an error.
+        is_error: bool,
+    },
+    /// An error in dkr's words.
+    Error(Error),
 }
 
-/// Reads the command line; the first of `args` is the program's name.
+/// Reads the command line, the first of `args` being the program's name, and the user's settings. What
+/// is wrong on the command line comes before what is wrong in the user's configuration, and help before both.
 ///
 /// # Errors
-/// The text to show instead of running a command.
-pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, Instead> {
-    Cli::try_parse_from(args).map_err(|error| Instead {
-        text: error.render().to_string(),
-        is_error: error.use_stderr(),
+/// What to say instead of running a command.
+pub fn parse(
+    args: impl IntoIterator<Item = OsString>,
+    env: &Env,
+) -> Result<(Cli, Settings), Instead> {
+    let loaded = Settings::load(env);
+    let without_file = || Settings::of_variables(env);
+    let settings = loaded
+        .as_ref()
+        .map_or_else(|_| without_file(), Clone::clone);
+    let cli = parse_with(&settings, args)?;
+    match loaded {
+        // What completes a command line says nothing.
+        Err(error) if !matches!(cli.command, Command::Complete(_)) => Err(Instead::Error(error)),
+        _ => Ok((cli, settings)),
+    }
+}
+
+/// Reads the command line with these settings.
+///
+/// # Errors
+/// As [`parse`].
+fn parse_with(
+    settings: &Settings,
+    args: impl IntoIterator<Item = OsString>,
+) -> Result<Cli, Instead> {
+    let command = settings.as_defaults(description());
+    let matches = command.try_get_matches_from(args);
+    let read = matches.and_then(|mut matches| Cli::from_arg_matches_mut(&mut matches));
+    read.map_err(|error| match settings.explain(&error) {
+        Some(error) => Instead::Error(error),
+        None => Instead::Text {
+            text: error.render().to_string(),
+            is_error: error.use_stderr(),
+        },
     })
 }
 
 /// The whole command line, for what is generated from it.
 pub fn description() -> clap::Command {
     Cli::command()
+        .mut_args(settings::documented)
+        .mut_subcommands(|command| command.mut_args(settings::documented))
 }
 
 /// The commands of dkr.
@@ -72,7 +127,7 @@ pub enum Command {
     #[command(visible_alias = "ui", after_help = UPDATE_EXAMPLES)]
     UpdateImage(UpdateImageArgs),
     /// Start a container on its own working branch
-    #[command(visible_alias = "si", after_help = START_EXAMPLES)]
+    #[command(visible_aliases = ["si", "start-container", "sc"], after_help = START_EXAMPLES)]
     StartImage(Box<StartImageArgs>),
     /// Serve the git channel of a container (started by dkr itself)
     #[command(hide = true)]
@@ -128,6 +183,9 @@ pub enum Command {
     /// Print the completions of a shell
     #[command(after_help = COMPLETIONS_EXAMPLES)]
     Completions(CompletionsArgs),
+    /// Say what completes a command line (asked by the shell)
+    #[command(hide = true)]
+    Complete(CompleteArgs),
 }
 
 const CREATE_EXAMPLES: &str = "Examples:
@@ -151,9 +209,10 @@ const LIST_EXAMPLES: &str = "Examples:
 #[derive(Debug, Clone, Args)]
 pub struct TargetArgs {
     /// Path of a repository [default: the current directory's]
+    #[arg(value_hint = ValueHint::DirPath)]
     pub repo: Option<PathBuf>,
     /// Branch, `remote/branch`, tag or commit [default: the branch that HEAD is on]
-    #[arg(value_name = "REF")]
+    #[arg(value_name = "REF", add = Offer::Refs)]
     pub reference: Option<String>,
 }
 
@@ -161,9 +220,10 @@ pub struct TargetArgs {
 #[derive(Debug, Clone, Args)]
 pub struct SearchArgs {
     /// Path of a repository [default: any]
+    #[arg(value_hint = ValueHint::DirPath)]
     pub repo: Option<PathBuf>,
     /// Branch, `remote/branch`, tag or commit [default: any]
-    #[arg(value_name = "REF")]
+    #[arg(value_name = "REF", add = Offer::Refs)]
     pub reference: Option<String>,
 }
 
@@ -176,17 +236,25 @@ pub struct SshArgs {
     #[arg(long, value_name = "PATH")]
     pub ssh_key: Option<PathBuf>,
     /// User on the host [default: you]
-    #[arg(long, value_name = "USER")]
+    #[arg(long, value_name = "USER", value_parser = text)]
     pub ssh_user: Option<String>,
     /// The host as the build sees it [default: ::1 for an engine on this machine]
-    #[arg(long, value_name = "HOST")]
+    #[arg(long, value_name = "HOST", value_parser = text)]
     pub ssh_host: Option<String>,
-    /// Port of the SSH server [default: 22]
-    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u64).range(1..=65535))]
-    pub ssh_port: Option<u64>,
+    /// Port of the SSH server
+    #[arg(long, value_name = "PORT", default_value = "22", value_parser = number::<u16>(1..=65_535))]
+    pub ssh_port: u16,
     /// File with the passphrase of the key [default: asked for on a terminal]
     #[arg(long, value_name = "FILE")]
     pub ssh_passphrase_file: Option<PathBuf>,
+}
+
+/// Whether a repository may have host paths mounted.
+#[derive(Debug, Clone, Args)]
+pub struct HostVolumesArg {
+    /// Let `.dkr.conf` name host paths in `volumes`
+    #[arg(long, action = ArgAction::SetTrue, value_parser = host_paths)]
+    pub allow_host_volumes: HostPaths,
 }
 
 /// How an image is built.
@@ -194,33 +262,51 @@ pub struct SshArgs {
 #[command(next_help_heading = "Build")]
 pub struct BuildArgs {
     /// Print the Dockerfile, labels and tags, and build nothing
-    #[arg(long)]
+    #[arg(long, value_parser = switch)]
     pub dry_run: bool,
     /// Do not use the engine's build cache
-    #[arg(long)]
+    #[arg(long, value_parser = switch)]
     pub no_cache: bool,
     /// How the repository is copied: packs (as they are, shared by all its branches) or full (a
-    /// plain clone) [default: packs]
-    #[arg(long, value_name = "HOW")]
-    pub clone: Option<String>,
-    /// How the build reaches the repository: auto, ssh or session [default: auto: SSH if the host's
-    /// server takes your key, else the build session, which needs no server and no key]
-    #[arg(long, value_name = "WAY")]
-    pub transport: Option<String>,
+    /// plain clone)
+    #[arg(long, value_name = "HOW", default_value = "packs")]
+    pub clone: CloneMode,
+    /// How the build reaches the repository: ssh, session (the build session, which needs no server and
+    /// no key) or auto (SSH if the host's server takes your key, else the session)
+    #[arg(long, value_name = "WAY", default_value = "auto")]
+    pub transport: TransportMode,
     /// Network of the build's steps: default, host or none [default: the engine's; with SSH host]
     #[arg(long, value_name = "MODE")]
-    pub build_network: Option<String>,
+    pub build_network: Option<BuildNetwork>,
     /// Let `.dkr.conf` mount SSH agents and secrets: its steps could sign with your key
-    #[arg(long)]
+    #[arg(long, value_parser = switch)]
     pub allow_ssh_mounts: bool,
-    /// Let `.dkr.conf` name host paths in `volumes`
-    #[arg(long)]
-    pub allow_host_volumes: bool,
+    /// Whether to allow host paths.
+    #[command(flatten)]
+    pub host_volumes: HostVolumesArg,
+}
+
+impl BuildArgs {
+    /// What the user permits a repository's `.dkr.conf`.
+    pub fn allow(&self) -> Allow {
+        let host = &self.host_volumes.allow_host_volumes;
+        Allow {
+            ssh_mounts: self.allow_ssh_mounts,
+            host_volumes: *host == HostPaths::Everything,
+            host_paths: match host {
+                HostPaths::These(paths) => paths.clone(),
+                HostPaths::Nothing | HostPaths::Everything => Vec::new(),
+            },
+        }
+    }
 }
 
 /// Arguments of `create-image`.
 #[derive(Debug, Clone, Args)]
 pub struct CreateImageArgs {
+    /// The flags that were given.
+    #[command(flatten)]
+    pub given: Given,
     /// What to bake.
     #[command(flatten)]
     pub target: TargetArgs,
@@ -238,6 +324,9 @@ pub struct CreateImageArgs {
 /// Arguments of `update-image`.
 #[derive(Debug, Clone, Args)]
 pub struct UpdateImageArgs {
+    /// The flags that were given.
+    #[command(flatten)]
+    pub given: Given,
     /// What to update.
     #[command(flatten)]
     pub target: TargetArgs,
@@ -245,8 +334,8 @@ pub struct UpdateImageArgs {
     #[arg(long)]
     pub force: bool,
     /// If `.dkr.conf` changed so that only a new bake helps: ask, bake, ignore or fail
-    #[arg(long, value_name = "ANSWER")]
-    pub drift: Option<String>,
+    #[arg(long, value_name = "ANSWER", default_value = "ask")]
+    pub drift: DriftAnswer,
     /// How to reach the repository.
     #[command(flatten)]
     pub ssh: SshArgs,
@@ -268,8 +357,8 @@ pub struct ListImagesArgs {
     #[arg(short, long)]
     pub quiet: bool,
     /// Compare each image with its branch
-    #[arg(long, conflicts_with = "quiet")]
-    pub stale: bool,
+    #[arg(long = "stale", conflicts_with = "quiet")]
+    pub compare: bool,
     /// Do not shorten anything
     #[arg(long)]
     pub no_trunc: bool,

@@ -1,7 +1,7 @@
 //! dkr bakes a huge git repository into a Docker image and works on it in containers.
 //!
 //! # The way of a command
-//! `main` calls [`run`], which parses the command line (`cli`), loads the user's settings (`conf`)
+//! `main` calls [`run`], which reads the command line and the user's settings (`cli`)
 //! and calls the one file in `commands` that does it. A command is thin: it names the steps and
 //! leaves them to the layers below.
 //!
@@ -16,8 +16,8 @@
 //! - `build`: one build on an engine: the context, BuildKit's session that answers the build's
 //!   questions (SSH agent, registry credentials), and the events it reports.
 //! - `channel`: the git channel of a running container, and the record of its start.
-//! - `engine`, `git`, `conf`: the outside world: a Docker Engine, the user's repository, the two
-//!   configuration files. They know nothing of each other.
+//! - `engine`, `git`, `conf`: the outside world: a Docker Engine, the user's repository, its
+//!   `.dkr.conf`. They know nothing of each other.
 //! - `dockerfile`, `image`: pure: the text of a Dockerfile; labels, tags, search, staleness.
 //! - `ui`: the only part that prints or asks. `error`, `env` and `text` serve all.
 //!
@@ -60,12 +60,10 @@ use std::ffi::OsString;
 use std::time::Duration;
 
 use crate::bake::Context;
-use crate::cli::{Cli, Instead};
-use crate::conf::{Key, Settings};
+use crate::cli::{Cli, Instead, Settings};
 use crate::engine::signals::Router;
 use crate::env::Env;
 use crate::error::{Error, Kind, Result};
-use crate::ui::progress::ProgressMode;
 use crate::ui::{Options, Ui};
 
 /// How long a command may take to end by itself once the user has interrupted it.
@@ -76,11 +74,11 @@ const GRACE: Duration = Duration::from_millis(1500);
 pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
     let env = Env::of_process();
     let ui = Ui::new(&env, Options::default());
-    let cli = match cli::parse(args) {
-        Ok(cli) => cli,
+    let (cli, settings) = match cli::parse(args, &env) {
+        Ok(read) => read,
         Err(instead) => return say_instead(&instead, &ui),
     };
-    match execute(&cli, env) {
+    match execute(&cli, &settings, env) {
         Ok(status) => status,
         Err((error, ui)) => {
             if error.kind == Kind::Interrupted {
@@ -94,22 +92,31 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
 }
 
 fn say_instead(instead: &Instead, ui: &Ui) -> u8 {
-    if instead.is_error {
-        ui.message(instead.text.trim_end());
-        return Kind::Usage.exit_code();
-    }
-    match ui.data(&instead.text) {
-        Ok(()) => 0,
-        Err(error) => error.kind.exit_code(),
+    match instead {
+        Instead::Error(error) => {
+            ui.error(error);
+            error.kind.exit_code()
+        }
+        Instead::Text {
+            text,
+            is_error: true,
+        } => {
+            ui.message(text.trim_end());
+            Kind::Usage.exit_code()
+        }
+        Instead::Text { text, .. } => match ui.data(text) {
+            Ok(()) => 0,
+            Err(error) => error.kind.exit_code(),
+        },
     }
 }
 
-fn execute(cli: &Cli, env: Env) -> std::result::Result<u8, (Error, Ui)> {
+fn execute(cli: &Cli, settings: &Settings, env: Env) -> std::result::Result<u8, (Error, Ui)> {
     let plain = Ui::new(&env, Options::default());
-    let context = context(cli, env).map_err(|error| (error, plain.clone()))?;
+    let context = context(cli, settings, env).map_err(|error| (error, plain.clone()))?;
     let ui = context.ui.clone();
     let ended = start_runtime().and_then(|runtime| {
-        let ended = runtime.block_on(interruptible(cli, &context));
+        let ended = runtime.block_on(interruptible(cli, settings, &context));
         // A blocking call that still runs must not hold up the end.
         runtime.shutdown_background();
         ended
@@ -117,21 +124,15 @@ fn execute(cli: &Cli, env: Env) -> std::result::Result<u8, (Error, Ui)> {
     ended.map_err(|error| (error, ui))
 }
 
-fn context(cli: &Cli, env: Env) -> Result<Context> {
-    let settings = Settings::load(&env)?;
-    let mode = settings.choice(Key::Progress, cli.progress.as_deref())?;
-    let progress = match mode {
-        Some(mode) => mode.value.parse::<ProgressMode>()?,
-        None => ProgressMode::default(),
-    };
+fn context(cli: &Cli, settings: &Settings, env: Env) -> Result<Context> {
     let options = Options {
-        progress,
+        progress: cli.progress,
         ..Options::default()
     };
     Ok(Context {
         ui: Ui::new(&env, options),
         signals: Router::default(),
-        settings,
+        container_timeout: settings.container_timeout()?,
         env,
     })
 }
@@ -145,7 +146,7 @@ fn start_runtime() -> Result<tokio::runtime::Runtime> {
 
 /// The first Ctrl-C (or request to terminate) lets the command end what it began; a second one
 /// ends the process at once.
-async fn interruptible(cli: &Cli, context: &Context) -> Result<u8> {
+async fn interruptible(cli: &Cli, settings: &Settings, context: &Context) -> Result<u8> {
     let at_once = || std::process::exit(i32::from(Kind::Interrupted.exit_code()));
     let watching = tokio::spawn(context.signals.clone().run(at_once));
     let overdue = async {
@@ -153,7 +154,7 @@ async fn interruptible(cli: &Cli, context: &Context) -> Result<u8> {
         tokio::time::sleep(GRACE).await;
     };
     let ended = tokio::select! {
-        ended = commands::run(&cli.command, context) => ended,
+        ended = commands::run(&cli.command, settings, context) => ended,
         () = overdue => Err(Error::interrupted()),
     };
     watching.abort();

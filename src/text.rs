@@ -126,6 +126,21 @@ pub fn wrap(text: &str, width: usize) -> Vec<String> {
     lines
 }
 
+/// Names as a sentence lists them: `` `a`, `b` or `c` ``.
+pub fn one_of(names: &[&str]) -> String {
+    let quoted: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
+    match quoted.split_last() {
+        Some((last, [])) => last.clone(),
+        Some((last, rest)) => format!("{} or {last}", rest.join(", ")),
+        None => String::new(),
+    }
+}
+
+/// A word of a user as a message may quote it: short, and without characters that move a cursor.
+pub fn shown(word: &str) -> String {
+    excerpt(word, 60)
+}
+
 /// `1 commit`, `12 commits`: a count with its noun, for nouns whose plural takes an `s`.
 pub fn count(number: u64, noun: &str) -> String {
     match number {
@@ -139,6 +154,13 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn names_are_listed_as_in_a_sentence() {
+        assert_eq!(one_of(&["a"]), "`a`");
+        assert_eq!(one_of(&["a", "b", "c"]), "`a`, `b` or `c`");
+        assert_eq!(shown("a\u{1b}[2Jb"), "a\\u{1b}[2Jb");
+    }
 
     #[test]
     fn control_characters_are_shown_and_ordinary_text_is_borrowed() {

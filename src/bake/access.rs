@@ -2,7 +2,7 @@
 //! session, which needs neither server nor key nor network.
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +14,6 @@ use super::spec::Origin;
 use super::ssh::{SshAccess, SshFlags, SshSettings, current_user};
 use crate::build::{Agent, Gate, MountService};
 use crate::channel::REMOTE_CONFIG;
-use crate::conf::{Key, Settings, Source};
 use crate::engine::{Engine, Location};
 use crate::error::{Error, Result};
 use crate::git::{Repository, Target, TargetKind};
@@ -23,39 +22,46 @@ use crate::git::{Repository, Target, TargetKind};
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// What the user wants of the way to the repository.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Reach {
-    /// The SSH flags.
+    /// The SSH settings.
     pub ssh: SshFlags,
     /// `--transport`
-    pub transport: Option<String>,
+    pub transport: TransportMode,
     /// `--build-network`
-    pub build_network: Option<String>,
+    pub build_network: Option<BuildNetwork>,
 }
 
-/// The word for the way to the repository that is in force. The key of `--ssh-key` is for SSH, whatever
-/// a variable or the file says.
-///
-/// # Errors
-/// When it is another word than those there are; when the command line names a key and a way that
-/// takes none.
-pub fn transport(
-    settings: &Settings,
-    flag: Option<&str>,
-    key: Option<&Path>,
-) -> Result<&'static str> {
-    let transport = settings.choice(Key::Transport, flag)?;
-    let word = transport.as_ref().map_or("auto", |word| word.value);
-    if word != "session" || key.is_none() {
-        return Ok(word);
-    }
-    match transport.map(|word| word.source) {
-        Some(Source::Flag) => {
-            let message = "`--ssh-key` cannot be used with `--transport session`";
-            let error = Error::usage(message).cause("only SSH takes a key");
-            Err(error.hint("leave out one of them"))
+/// Which way to the repository is taken (`--transport`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TransportMode {
+    /// SSH if that works at once, else the session.
+    Auto,
+    /// SSH with the user's key.
+    Ssh,
+    /// dkr itself: through the build session, or a container's channel.
+    Session,
+}
+
+/// The network of a build's steps (`--build-network`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BuildNetwork {
+    /// The engine's default.
+    Default,
+    /// The host's.
+    Host,
+    /// None.
+    None,
+}
+
+impl BuildNetwork {
+    /// Its name, as the engine takes it.
+    fn as_str(self) -> &'static str {
+        match self {
+            BuildNetwork::Default => "default",
+            BuildNetwork::Host => "host",
+            BuildNetwork::None => "none",
         }
-        _ => Ok("ssh"),
     }
 }
 
@@ -88,28 +94,24 @@ impl Access {
         reach: &Reach,
         cx: &Context,
     ) -> Result<Self> {
-        let key = reach.ssh.key.as_deref();
-        let transport = transport(&cx.settings, reach.transport.as_deref(), key)?;
-        let network = cx
-            .settings
-            .choice(Key::BuildNetwork, reach.build_network.as_deref())?;
+        let network = reach.build_network;
         let session = || -> Result<Self> {
             Ok(Access::Session {
                 git_dir: repo.git_dir().to_owned(),
                 remotes: followed(target),
                 user: current_user(&cx.env)?,
-                network: network.as_ref().map(|network| network.value.to_owned()),
+                network: network.map(|network| network.as_str().to_owned()),
             })
         };
-        if transport == "session" {
+        if reach.transport == TransportMode::Session {
             return session();
         }
-        let asked = transport == "ssh" || key.is_some();
+        let asked = reach.transport == TransportMode::Ssh;
         // A build without the host's network does not reach an SSH server of the host.
-        if let Some(network) = network.as_ref().filter(|network| network.value != "host") {
+        if let Some(network) = network.filter(|network| *network != BuildNetwork::Host) {
             let cause = format!(
                 "the network `{}` was asked for, and SSH needs `host`",
-                network.value
+                network.as_str()
             );
             if asked {
                 return Err(Error::usage("cannot reach the repository over SSH")
@@ -123,7 +125,7 @@ impl Access {
         }
         let location = engine.location().await?;
         if asked {
-            let ssh = SshSettings::new(&reach.ssh, &cx.settings, &cx.env)?;
+            let ssh = SshSettings::new(&reach.ssh, &cx.env)?;
             let access = ssh.access(&location, cx, true).await?;
             return Ok(Access::Ssh(Box::new(access)));
         }
@@ -222,7 +224,7 @@ async fn quick(
     cx: &Context,
 ) -> std::result::Result<SshAccess, String> {
     let access = async {
-        let ssh = SshSettings::new(&reach.ssh, &cx.settings, &cx.env)?;
+        let ssh = SshSettings::new(&reach.ssh, &cx.env)?;
         ssh.access(location, cx, false).await
     };
     match tokio::time::timeout(PATIENCE, access).await {

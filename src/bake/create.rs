@@ -13,7 +13,7 @@ use super::objects::{Objects, object_image, provide};
 use super::run::{Build, Ended};
 use super::site::Site;
 use super::spec::{branch_files, build_arguments, build_spec, runtime};
-use crate::conf::{DkrConf, Key, SectionName, Settings};
+use crate::conf::{DkrConf, SectionName};
 use crate::dockerfile::{BuildSpec, Dockerfile};
 use crate::engine::Engine;
 use crate::error::Result;
@@ -44,20 +44,6 @@ pub enum CloneMode {
     Full,
     /// By its packs as they are, in an object image that all its branches share.
     Packs,
-}
-
-impl CloneMode {
-    /// The mode that the flag and the settings choose.
-    ///
-    /// # Errors
-    /// When it is another word.
-    pub fn choose(settings: &Settings, flag: Option<&str>) -> Result<Self> {
-        let word = settings.choice(Key::Clone, flag)?;
-        Ok(match word.map(|word| word.value) {
-            Some("full") => CloneMode::Full,
-            _ => CloneMode::Packs,
-        })
-    }
 }
 
 /// An image that was baked.

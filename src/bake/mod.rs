@@ -26,7 +26,8 @@ pub mod ssh;
 pub mod update;
 pub mod url;
 
-use crate::conf::Settings;
+use std::time::Duration;
+
 use crate::engine::signals::Router;
 use crate::env::Env;
 use crate::ui::Ui;
@@ -35,8 +36,8 @@ use crate::ui::Ui;
 pub struct Context {
     /// The environment.
     pub env: Env,
-    /// The user's settings.
-    pub settings: Settings,
+    /// How long a container may take to answer.
+    pub container_timeout: Duration,
     /// How to speak to the user.
     pub ui: Ui,
     /// Whom a signal is for; at first dkr itself.

@@ -26,18 +26,6 @@ pub enum DriftAnswer {
     Fail,
 }
 
-impl DriftAnswer {
-    /// The answer of that name; the settings have checked it.
-    pub fn of(word: &str) -> Self {
-        match word {
-            "bake" => DriftAnswer::Bake,
-            "ignore" => DriftAnswer::Ignore,
-            "fail" => DriftAnswer::Fail,
-            _ => DriftAnswer::Ask,
-        }
-    }
-}
-
 /// How a refresh ended.
 pub enum Refreshed {
     /// There was nothing to do; the tag of the image.

@@ -12,7 +12,6 @@ use crate::build::Key as PrivateKey;
 use crate::build::known_hosts::{default_files, known_hosts_line};
 use crate::build::server_fault::ServerFault;
 use crate::build::ssh_server::{self, Account, HostKeyPolicy, Login};
-use crate::conf::{Key, Settings};
 use crate::engine::Location;
 use crate::env::Env;
 use crate::error::{Error, Kind, Result};
@@ -23,8 +22,8 @@ const DEFAULT_KEYS: [&str; 3] = ["id_rsa", "id_ed25519", "id_ecdsa"];
 /// How Docker Desktop's virtual machine calls the machine that it runs on.
 const DESKTOP_HOST: &str = "host.docker.internal";
 
-/// What the user gave on the command line.
-#[derive(Debug, Clone, Default)]
+/// What the user set.
+#[derive(Debug, Clone)]
 pub struct SshFlags {
     /// `--ssh-key`
     pub key: Option<PathBuf>,
@@ -33,7 +32,7 @@ pub struct SshFlags {
     /// `--ssh-host`
     pub host: Option<String>,
     /// `--ssh-port`
-    pub port: Option<u64>,
+    pub port: u16,
     /// `--ssh-passphrase-file`
     pub passphrase_file: Option<PathBuf>,
 }
@@ -42,14 +41,9 @@ impl SshFlags {
     /// Checks what can be checked before it is known whether SSH is used at all.
     ///
     /// # Errors
-    /// When a flag, a variable or the user's configuration has a value that it cannot have.
-    pub fn check(&self, settings: &Settings) -> Result<()> {
-        settings.number(Key::SshPort, self.port)?;
-        settings.string(Key::SshUser, self.user.as_deref())?;
-        match settings.string(Key::SshHost, self.host.as_deref())? {
-            Some(host) => check_host(&host.value),
-            None => Ok(()),
-        }
+    /// When the host is none.
+    pub fn check(&self) -> Result<()> {
+        self.host.as_deref().map_or(Ok(()), check_host)
     }
 }
 
@@ -128,35 +122,19 @@ impl Mounted {
 }
 
 impl SshSettings {
-    /// Decides between flags, variables, the user's configuration and defaults.
+    /// Fills in what the user did not set.
     ///
     /// # Errors
-    /// When a value cannot be used, or there is no key.
-    pub fn new(flags: &SshFlags, settings: &Settings, env: &Env) -> Result<Self> {
-        flags.check(settings)?;
-        let text = |key, flag: Option<&String>| {
-            let found = settings.string(key, flag.map(String::as_str))?;
-            Ok::<_, Error>(found.map(|found| found.value))
-        };
-        let path = |key, flag: Option<&PathBuf>| {
-            let found = settings.path_of(key, flag.map(PathBuf::as_path))?;
-            Ok::<_, Error>(found.map(|found| found.value))
-        };
-        let port = settings.number(Key::SshPort, flags.port)?;
+    /// When the host is none, or there is no key.
+    pub fn new(flags: &SshFlags, env: &Env) -> Result<Self> {
+        flags.check()?;
+        let flags = flags.clone();
         Ok(SshSettings {
-            key: match path(Key::SshKey, flags.key.as_ref())? {
-                Some(key) => key,
-                None => default_key(env)?,
-            },
-            passphrase_file: path(Key::SshPassphraseFile, flags.passphrase_file.as_ref())?,
-            user: match text(Key::SshUser, flags.user.as_ref())? {
-                Some(user) => user,
-                None => current_user(env)?,
-            },
-            host: text(Key::SshHost, flags.host.as_ref())?,
-            port: port
-                .and_then(|port| u16::try_from(port.value).ok())
-                .unwrap_or(22),
+            key: flags.key.map_or_else(|| default_key(env), Ok)?,
+            passphrase_file: flags.passphrase_file,
+            user: flags.user.map_or_else(|| current_user(env), Ok)?,
+            host: flags.host,
+            port: flags.port,
         })
     }
 

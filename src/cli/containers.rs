@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, ValueHint};
+
+use super::completion::Offer;
 
 pub(super) const LIST_CONTAINERS_EXAMPLES: &str = "Examples:
   dkr list-containers            every container, newest first
@@ -52,6 +54,7 @@ pub(super) const DIFF_EXAMPLES: &str = "Examples:
 #[derive(Debug, Clone, Args)]
 pub struct ListContainersArgs {
     /// Path of a repository [default: all]
+    #[arg(value_hint = ValueHint::DirPath)]
     pub repo: Option<PathBuf>,
     /// Print JSON
     #[arg(long, conflicts_with = "quiet")]
@@ -65,8 +68,16 @@ pub struct ListContainersArgs {
 #[derive(Debug, Clone, Args)]
 pub struct ContainerArg {
     /// Working branch of the container, the beginning of it, or an id
-    #[arg(allow_hyphen_values = true)]
+    #[arg(allow_hyphen_values = true, add = Offer::Containers)]
     pub name: String,
+}
+
+/// Which containers.
+#[derive(Debug, Clone, Args)]
+pub struct ContainersArg {
+    /// Working branches of containers, the beginnings of them, or ids
+    #[arg(value_name = "NAME", required = true, add = Offer::Containers)]
+    pub names: Vec<String>,
 }
 
 /// Arguments of `attach`.
@@ -99,9 +110,9 @@ pub struct ExecArgs {
 /// Arguments of `stop`.
 #[derive(Debug, Clone, Args)]
 pub struct StopArgs {
-    /// Working branches of containers, the beginnings of them, or ids
-    #[arg(value_name = "NAME", required = true)]
-    pub names: Vec<String>,
+    /// Which containers.
+    #[command(flatten)]
+    pub containers: ContainersArg,
     /// Seconds that it may take to end before it is killed
     #[arg(short, long, value_name = "SECONDS", default_value_t = 30)]
     pub time: u16,
@@ -110,9 +121,9 @@ pub struct StopArgs {
 /// Arguments of `remove-container`.
 #[derive(Debug, Clone, Args)]
 pub struct RemoveContainerArgs {
-    /// Working branches of containers, the beginnings of them, or ids
-    #[arg(value_name = "NAME", required = true)]
-    pub names: Vec<String>,
+    /// Which containers.
+    #[command(flatten)]
+    pub containers: ContainersArg,
     /// Also if it runs, or holds work that is nowhere else
     #[arg(long)]
     pub force: bool,

@@ -3,9 +3,11 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, ValueEnum};
+use clap::{Args, ValueHint};
 
-use super::SshArgs;
+use super::completion::Offer;
+use super::values::switch;
+use super::{Given, SshArgs};
 
 pub(super) const INSPECT_EXAMPLES: &str = "Examples:
   dkr inspect-image                         the newest image of the current repository
@@ -49,19 +51,14 @@ pub(super) const SHOW_CONFIG_EXAMPLES: &str = "Examples:
   DKR_STALE=fail dkr show-config       a variable wins over the file
   dkr show-config --json               the same for programs";
 
-pub(super) const COMPLETIONS_EXAMPLES: &str = "Examples:
-  dkr completions bash > ~/.local/share/bash-completion/completions/dkr
-  dkr completions zsh > ~/.zfunc/_dkr          (a folder of your `fpath`)
-  dkr completions fish > ~/.config/fish/completions/dkr.fish";
-
 /// Arguments of `inspect-image`.
 #[derive(Debug, Clone, Args)]
 pub struct InspectImageArgs {
     /// Tag or id of an image, or path of a repository [default: the current directory's]
-    #[arg(value_name = "IMAGE|REPO")]
+    #[arg(value_name = "IMAGE|REPO", value_hint = ValueHint::DirPath, add = Offer::Images)]
     pub image: Option<PathBuf>,
     /// Branch, `remote/branch`, tag or commit of the repository [default: any]
-    #[arg(value_name = "REF", allow_hyphen_values = true)]
+    #[arg(value_name = "REF", allow_hyphen_values = true, add = Offer::Refs)]
     pub reference: Option<String>,
     /// Print JSON
     #[arg(long)]
@@ -72,7 +69,7 @@ pub struct InspectImageArgs {
 #[derive(Debug, Clone, Args)]
 pub struct RemoveImageArgs {
     /// Tags or ids of images
-    #[arg(value_name = "NAME", required = true)]
+    #[arg(value_name = "NAME", required = true, add = Offer::Images)]
     pub names: Vec<String>,
     /// Also if a stopped container uses the image, or another image was built on it
     #[arg(long)]
@@ -83,15 +80,16 @@ pub struct RemoveImageArgs {
 #[derive(Debug, Clone, Args)]
 pub struct PruneArgs {
     /// Path of a repository [default: all repositories]
+    #[arg(value_hint = ValueHint::DirPath)]
     pub repo: Option<PathBuf>,
     /// How many images of each branch to keep
-    #[arg(long, value_name = "N", default_value_t = 2)]
-    pub keep: usize,
+    #[arg(long = "keep", value_name = "N", default_value_t = 2)]
+    pub newest: usize,
     /// Remove only what is older: 12h, 3d, 2w
     #[arg(long, value_name = "AGE", value_parser = age)]
     pub older_than: Option<Duration>,
     /// Say what would be removed, and remove nothing
-    #[arg(long)]
+    #[arg(long, value_parser = switch)]
     pub dry_run: bool,
     /// Do not ask
     #[arg(short, long)]
@@ -105,6 +103,7 @@ pub struct PruneArgs {
 #[derive(Debug, Clone, Args)]
 pub struct StatusArgs {
     /// Path of a repository [default: the current directory's]
+    #[arg(value_hint = ValueHint::DirPath)]
     pub repo: Option<PathBuf>,
     /// Print JSON
     #[arg(long)]
@@ -114,8 +113,11 @@ pub struct StatusArgs {
 /// Arguments of `doctor`.
 #[derive(Debug, Clone, Args)]
 pub struct DoctorArgs {
+    /// The flags that were given.
+    #[command(flatten)]
+    pub given: Given,
     /// Also time `git status` in a container of this image: its tag or id
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", add = Offer::Images)]
     pub image: Option<String>,
     /// Print JSON
     #[arg(long)]
@@ -129,6 +131,7 @@ pub struct DoctorArgs {
 #[derive(Debug, Clone, Args)]
 pub struct InitArgs {
     /// Path of a repository [default: the current directory's]
+    #[arg(value_hint = ValueHint::DirPath)]
     pub path: Option<PathBuf>,
 }
 
@@ -138,24 +141,6 @@ pub struct ShowConfigArgs {
     /// Print JSON
     #[arg(long)]
     pub json: bool,
-}
-
-/// Arguments of `completions`.
-#[derive(Debug, Clone, Args)]
-pub struct CompletionsArgs {
-    /// The shell
-    pub shell: Shell,
-}
-
-/// The shells that completions are made for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Shell {
-    /// GNU Bash
-    Bash,
-    /// Z shell
-    Zsh,
-    /// fish
-    Fish,
 }
 
 /// Reads `12h`, `3d`, `2w`: a number and a unit.

@@ -4,7 +4,13 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{SearchArgs, SshArgs};
+use super::completion::Offer;
+use super::values::{expecting, number, own_network};
+use super::{Given, HostVolumesArg, SearchArgs, SshArgs};
+use crate::bake::access::TransportMode;
+use crate::engine::limits::{self, Gpus};
+use crate::start::stale::StaleAnswer;
+use crate::work::Keep;
 
 pub(super) const START_EXAMPLES: &str = "Examples:
   dkr start-image                        a tmux session in the newest image of all
@@ -22,22 +28,27 @@ A container that has ended is removed, unless it holds work that is nowhere else
 #[command(next_help_heading = "Limits")]
 pub struct LimitArgs {
     /// Processors, such as 1.5 [default: all]
-    #[arg(long, value_name = "N")]
-    pub cpus: Option<String>,
+    #[arg(long, value_name = "N", value_parser = expecting(limits::CPUS, limits::parse_cpus))]
+    pub cpus: Option<i64>,
     /// Memory, such as 512m or 8g [default: all]
-    #[arg(long, value_name = "BYTES")]
-    pub memory: Option<String>,
+    #[arg(long, value_name = "BYTES", value_parser = expecting(limits::MEMORY, limits::parse_memory))]
+    pub memory: Option<i64>,
     /// Processes; -1 for no limit [default: the engine's]
     #[arg(long, value_name = "N", allow_hyphen_values = true)]
-    pub pids_limit: Option<String>,
+    #[arg(value_parser = expecting(limits::PIDS, limits::parse_pids))]
+    pub pids_limit: Option<i64>,
     /// Graphics processors: all, a number, or device=ID [default: none]
-    #[arg(long, value_name = "GPUS")]
-    pub gpus: Option<String>,
+    #[arg(long, value_name = "GPUS", value_parser = expecting(Gpus::EXPECTED, Gpus::parse))]
+    #[arg(add = Offer::Words(&["all"]))]
+    pub gpus: Option<Gpus>,
 }
 
 /// Arguments of `start-image`.
 #[derive(Debug, Clone, Args)]
 pub struct StartImageArgs {
+    /// The flags that were given.
+    #[command(flatten)]
+    pub given: Given,
     /// Which image [default: the newest of all]
     #[command(flatten)]
     pub target: SearchArgs,
@@ -48,9 +59,9 @@ pub struct StartImageArgs {
     #[arg(short, long)]
     pub detach: bool,
     /// Whether to keep the container when it has ended: auto (if it holds work that is nowhere
-    /// else), always or never [default: auto]
-    #[arg(long, value_name = "WHEN")]
-    pub keep: Option<String>,
+    /// else), always or never
+    #[arg(long, value_name = "WHEN", default_value = "auto")]
+    pub keep: Keep,
     /// The same as `--keep never`
     #[arg(long, conflicts_with = "keep")]
     pub rm: bool,
@@ -58,34 +69,35 @@ pub struct StartImageArgs {
     #[arg(long, value_name = "FILE")]
     pub anthropic_key: Option<PathBuf>,
     /// What to do with a stale image: ask, update, proceed or fail
-    #[arg(long, value_name = "ANSWER")]
-    pub stale: Option<String>,
-    /// How many commits an image may be behind before that is asked [default: 50]
-    #[arg(long, value_name = "N")]
-    pub max_behind: Option<u64>,
+    #[arg(long, value_name = "ANSWER", default_value = "ask")]
+    pub stale: StaleAnswer,
+    /// How many commits an image may be behind before that is asked
+    #[arg(long, value_name = "N", default_value = "50", value_parser = number::<u64>(0..=u64::MAX))]
+    pub max_behind: u64,
     /// How the container reaches your repository: auto or session (a channel, no key), or ssh (your
-    /// key is mounted) [default: auto]
-    #[arg(long, value_name = "WAY")]
-    pub transport: Option<String>,
+    /// key is mounted)
+    #[arg(long, value_name = "WAY", default_value = "auto")]
+    pub transport: TransportMode,
     /// Let the container use your SSH agent, for pushing to the repository's `origin`
     #[arg(long)]
     pub forward_agent: bool,
     /// Network of the container; not that of another one (`container:NAME`) [default: bridge; with
     /// SSH host]
-    #[arg(long, value_name = "MODE")]
+    #[arg(long, value_name = "MODE", value_parser = own_network)]
+    #[arg(add = Offer::Words(&["bridge", "host", "none"]))]
     pub network: Option<String>,
     /// Mount a volume or a host path: SOURCE:TARGET[:ro]
-    #[arg(short, long = "volume", value_name = "VOLUME")]
+    #[arg(short, long = "volume", id = "volume", value_name = "VOLUME")]
     pub volumes: Vec<String>,
     /// Set a variable; without a value, pass on yours
     #[arg(short, long = "env", value_name = "KEY[=VALUE]")]
     pub env: Vec<String>,
     /// Publish a port: [[IP:]HOST_PORT:]PORT[/tcp|udp]
-    #[arg(short, long = "publish", value_name = "PORT")]
+    #[arg(short, long = "publish", id = "publish", value_name = "PORT")]
     pub ports: Vec<String>,
-    /// Let `.dkr.conf` name host paths in `volumes`
-    #[arg(long)]
-    pub allow_host_volumes: bool,
+    /// Whether to allow host paths.
+    #[command(flatten)]
+    pub host_volumes: HostVolumesArg,
     /// What it may use of the machine.
     #[command(flatten)]
     pub limits: LimitArgs,

@@ -20,7 +20,7 @@ pub async fn run(cx: &Context, args: &AttachArgs) -> Result<u8> {
     let engine = Engine::connect(&cx.env).await?;
     let containers = Containers::read(&engine, &cx.env).await?;
     let container = choose(&containers, &args.container.name)?;
-    let probe = Probe::new(&engine, cx)?;
+    let probe = Probe::new(&engine, cx);
     probe.until_left_alone(&container.id).await?;
     let _hold = channel::bring_back(&container.id, cx).await?;
     let state = inspect(&engine, container).await?;

@@ -74,7 +74,8 @@ fn unlike(
     repo: Option<&Repository>,
     state: &ContainerState,
 ) -> Option<String> {
-    let flags = flags_of_new_ones(args);
+    let given = OF_NEW_ONES.iter().filter(|flag| args.given.has(flag));
+    let flags: Vec<String> = given.map(|flag| format!("`--{flag}`")).collect();
     if !flags.is_empty() {
         return Some(format!("{} would change nothing in it", flags.join(", ")));
     }
@@ -84,27 +85,23 @@ fn unlike(
     is_other.then(|| format!("it was started from an image of `{branch}`"))
 }
 
-/// The flags given that decide what a container is like when it is made.
-fn flags_of_new_ones(args: &StartImageArgs) -> Vec<&'static str> {
-    let given = [
-        ("`--keep`", args.keep.is_some()),
-        ("`--rm`", args.rm),
-        ("`--volume`", !args.volumes.is_empty()),
-        ("`--env`", !args.env.is_empty()),
-        ("`--publish`", !args.ports.is_empty()),
-        ("`--network`", args.network.is_some()),
-        ("`--cpus`", args.limits.cpus.is_some()),
-        ("`--memory`", args.limits.memory.is_some()),
-        ("`--pids-limit`", args.limits.pids_limit.is_some()),
-        ("`--gpus`", args.limits.gpus.is_some()),
-        ("`--anthropic-key`", args.anthropic_key.is_some()),
-        ("`--transport`", args.transport.is_some()),
-        ("`--ssh-key`", args.ssh.ssh_key.is_some()),
-        ("`--forward-agent`", args.forward_agent),
-    ];
-    let given = given.into_iter().filter(|(_, given)| *given);
-    given.map(|(flag, _)| flag).collect()
-}
+/// The flags that decide what a container is like when it is made.
+const OF_NEW_ONES: [&str; 14] = [
+    "keep",
+    "rm",
+    "volume",
+    "env",
+    "publish",
+    "network",
+    "cpus",
+    "memory",
+    "pids-limit",
+    "gpus",
+    "anthropic-key",
+    "transport",
+    "ssh-key",
+    "forward-agent",
+];
 
 /// Comes back to a container that exists.
 ///
@@ -119,7 +116,7 @@ pub async fn go_back(
 ) -> Result<u8> {
     cx.ui
         .message(&format!("coming back to container `{}`", state.name));
-    Probe::new(engine, cx)?.until_left_alone(&state.id).await?;
+    Probe::new(engine, cx).until_left_alone(&state.id).await?;
     let _hold = channel::bring_back(&state.id, cx).await?;
     let labels = state.labels.clone();
     let now = containers::inspect(engine, &state.id.0).await?;

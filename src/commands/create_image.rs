@@ -3,17 +3,16 @@
 use std::fmt::Write as _;
 use std::time::Instant;
 
-use crate::bake::access::{self, Reach};
-use crate::bake::create::{Baked, CloneMode, Create};
+use crate::bake::access::{Reach, TransportMode};
+use crate::bake::create::{Baked, Create};
 use crate::bake::images::list;
 use crate::bake::refresh::{DriftAnswer, choose, newest_update};
 use crate::bake::ssh::SshFlags;
 use crate::bake::{Context, source};
-use crate::cli::{BuildArgs, CreateImageArgs, SshArgs};
-use crate::conf::{Key, Settings};
+use crate::cli::{BuildArgs, CreateImageArgs, Given, SshArgs};
 use crate::dockerfile::Dockerfile;
 use crate::engine::Engine;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::git::Target;
 use crate::image::{Images, Labels};
 use crate::text::{duration, size};
@@ -25,12 +24,8 @@ use crate::text::{duration, size};
 pub async fn run(cx: &Context, args: &CreateImageArgs) -> Result<()> {
     let began = Instant::now();
     let build = &args.build;
-    let allow = cx
-        .settings
-        .allow(build.allow_ssh_mounts, build.allow_host_volumes)?;
-    let dry_run = cx.settings.flag(Key::DryRun, build.dry_run)?.value;
-    let no_cache = cx.settings.flag(Key::NoCache, build.no_cache)?.value;
-    let reach = reach(&cx.settings, &args.ssh, build)?;
+    let allow = build.allow();
+    let reach = reach(&args.given, &args.ssh, build)?;
 
     let repo = source::open(args.target.repo.as_deref(), &cx.ui)?;
     let target = source::resolve(&repo, args.target.reference.as_deref(), &cx.env, &cx.ui)?;
@@ -40,11 +35,11 @@ pub async fn run(cx: &Context, args: &CreateImageArgs) -> Result<()> {
         repo: &repo,
         target: &target,
         conf: &conf,
-        no_cache: no_cache || args.force,
-        clone: CloneMode::choose(&cx.settings, build.clone.as_deref())?,
+        no_cache: build.no_cache || args.force,
+        clone: build.clone,
         force: args.force,
     };
-    if dry_run {
+    if build.dry_run {
         return show(cx, &create).await;
     }
     let engine = {
@@ -85,18 +80,32 @@ pub(super) async fn announce(
 /// The way to the repository as the user wants it.
 ///
 /// # Errors
-/// When a flag, a variable or the user's configuration has a value that it cannot have, or one that
-/// does not go with a key that was named.
-pub(super) fn reach(settings: &Settings, ssh: &SshArgs, build: &BuildArgs) -> Result<Reach> {
-    access::transport(settings, build.transport.as_deref(), ssh.ssh_key.as_deref())?;
-    settings.choice(Key::BuildNetwork, build.build_network.as_deref())?;
+/// When the host is none, or the transport does not go with a key that was named.
+pub(super) fn reach(given: &Given, ssh: &SshArgs, build: &BuildArgs) -> Result<Reach> {
     let ssh = ssh_flags(ssh);
-    ssh.check(settings)?;
+    ssh.check()?;
     Ok(Reach {
         ssh,
-        transport: build.transport.clone(),
-        build_network: build.build_network.clone(),
+        transport: transport(given, build.transport)?,
+        build_network: build.build_network,
     })
+}
+
+/// The transport that is in force. A key on the command line is for SSH, whatever a variable or the
+/// file says.
+///
+/// # Errors
+/// When the command line names a key and a transport that takes none.
+pub(super) fn transport(given: &Given, mode: TransportMode) -> Result<TransportMode> {
+    if !given.has("ssh-key") {
+        return Ok(mode);
+    }
+    if mode == TransportMode::Session && given.has("transport") {
+        let message = "`--ssh-key` cannot be used with `--transport session`";
+        let error = Error::usage(message).cause("only SSH takes a key");
+        return Err(error.hint("leave out one of them"));
+    }
+    Ok(TransportMode::Ssh)
 }
 
 /// The SSH flags as the layers below take them.

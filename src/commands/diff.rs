@@ -34,7 +34,7 @@ pub async fn run(cx: &Context, args: &DiffArgs) -> Result<()> {
     };
     let mut command = vec![SCRIPT, "diff", colour];
     command.extend(args.stat.then_some("--stat"));
-    let probe = Probe::new(&engine, cx)?;
+    let probe = Probe::new(&engine, cx);
     let shown = async || {
         // What is shown comes in its place.
         waiting.take();

@@ -4,10 +4,10 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use super::create_image::ssh_flags;
+use super::create_image::{ssh_flags, transport};
 use super::json::to_json;
 use crate::bake::Context;
-use crate::cli::DoctorArgs;
+use crate::cli::{BuildArgs, DoctorArgs, Settings};
 use crate::doctor::{Check, Status, engine, git, git_status, ssh};
 use crate::engine::{Engine, Location};
 use crate::error::Result;
@@ -36,7 +36,9 @@ pub(super) struct Report<'a> {
 /// # Errors
 /// When what was asked for cannot be checked at all: a setting that cannot be used, an image that
 /// does not exist.
-pub async fn run(cx: &Context, args: &DoctorArgs) -> Result<u8> {
+pub async fn run(cx: &Context, args: &DoctorArgs, settings: &Settings) -> Result<u8> {
+    let build: BuildArgs = settings.without_flags()?;
+    let transport = transport(&args.given, build.transport)?;
     let mut checks = Vec::new();
     let waiting = cx.ui.waiting("check the Docker Engine");
     let location = match Engine::connect(&cx.env).await {
@@ -53,7 +55,7 @@ pub async fn run(cx: &Context, args: &DoctorArgs) -> Result<u8> {
     drop(waiting);
     checks.push(git());
     let location = location.unwrap_or(Location::ThisMachine);
-    checks.extend(ssh::checks(&ssh_flags(&args.ssh), &location, cx).await?);
+    checks.extend(ssh::checks(&ssh_flags(&args.ssh), transport, &location, cx).await);
 
     let failed = checks
         .iter()

@@ -28,7 +28,7 @@ pub async fn run(cx: &Context, args: &ExecArgs) -> Result<u8> {
     let container = choose(&containers, &args.container.name)?;
     let name = working_branch(container);
     let id = &container.id;
-    Probe::new(&engine, cx)?.until_left_alone(id).await?;
+    Probe::new(&engine, cx).until_left_alone(id).await?;
     let state = containers::inspect(&engine, &id.0).await?;
     if !state.running {
         return Err(

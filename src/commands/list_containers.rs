@@ -37,7 +37,7 @@ pub async fn run(cx: &Context, args: &ListContainersArgs) -> Result<()> {
         return cx.ui.data(&ids.collect::<String>());
     }
     let containers: Vec<&ListedContainer> = containers.iter().collect();
-    let probe = Probe::new(&engine, cx)?;
+    let probe = Probe::new(&engine, cx);
     let held = held_by(&probe, &containers).await;
     drop(waiting);
     if args.json {

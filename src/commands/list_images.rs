@@ -64,7 +64,7 @@ pub async fn run(cx: &Context, args: &ListImagesArgs) -> Result<()> {
     let images = images.filter_map(|image| by_id.get(&image.id).copied());
     let images: Vec<&Stocked> = images.collect();
     let mut freshness = Freshness::default();
-    let mut compare = |image: &&Stocked| args.stale.then(|| freshness.staleness(&image.image));
+    let mut compare = |image: &&Stocked| args.compare.then(|| freshness.staleness(&image.image));
     let compared: Vec<Option<Staleness>> = images.iter().map(&mut compare).collect();
     drop(waiting);
     warn_of(&stock.listed.rivals(query), &stock.listed, &cx.ui);
@@ -115,7 +115,7 @@ fn table<'a>(
         Column::new("CONTAINERS").optional(),
         Column::new("IMAGE ID").optional(),
     ];
-    if args.stale {
+    if args.compare {
         columns.insert(4, Column::shrinkable("FRESHNESS"));
     }
     if args.no_trunc {

@@ -2,6 +2,7 @@
 
 mod attach;
 mod come_back;
+mod complete;
 mod completions;
 mod containers;
 mod create_image;
@@ -24,7 +25,7 @@ mod take;
 mod update_image;
 
 use crate::bake::Context;
-use crate::cli::Command;
+use crate::cli::{Command, Settings};
 use crate::error::Result;
 use crate::start::channel;
 
@@ -32,11 +33,11 @@ use crate::start::channel;
 ///
 /// # Errors
 /// Whatever stopped it.
-pub async fn run(command: &Command, context: &Context) -> Result<u8> {
+pub async fn run(command: &Command, settings: &Settings, context: &Context) -> Result<u8> {
     match command {
         Command::CreateImage(args) => create_image::run(context, args).await.map(|()| 0),
         Command::UpdateImage(args) => update_image::run(context, args).await.map(|()| 0),
-        Command::StartImage(args) => start_image::run(context, args).await,
+        Command::StartImage(args) => start_image::run(context, args, settings).await,
         Command::ChannelServer { folder } => channel::serve(folder, context).await.map(|()| 0),
         Command::ListContainers(args) => list_containers::run(context, args).await.map(|()| 0),
         Command::Attach(args) => attach::run(context, args).await,
@@ -50,9 +51,10 @@ pub async fn run(command: &Command, context: &Context) -> Result<u8> {
         Command::RemoveImage(args) => remove_image::run(context, args).await.map(|()| 0),
         Command::Prune(args) => prune::run(context, args).await.map(|()| 0),
         Command::Status(args) => status::run(context, args).await.map(|()| 0),
-        Command::Doctor(args) => doctor::run(context, args).await,
+        Command::Doctor(args) => doctor::run(context, args, settings).await,
         Command::Init(args) => init::run(context, args).map(|()| 0),
-        Command::ShowConfig(args) => show_config::run(context, args).map(|()| 0),
+        Command::ShowConfig(args) => show_config::run(context, args, settings).map(|()| 0),
         Command::Completions(args) => completions::run(context, args).map(|()| 0),
+        Command::Complete(args) => complete::run(context, args).map(|()| 0),
     }
 }

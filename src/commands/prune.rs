@@ -10,7 +10,6 @@ use crate::bake::Context;
 use crate::bake::images::warn_of;
 use crate::bake::lock::BakeLock;
 use crate::cli::PruneArgs;
-use crate::conf::Key;
 use crate::engine::Engine;
 use crate::error::{Result, quoted};
 use crate::git::{Repository, short};
@@ -37,13 +36,12 @@ pub async fn run(cx: &Context, args: &PruneArgs) -> Result<()> {
         None => None,
     };
     let path = repo.as_ref().map(Repository::root);
-    let dry_run = cx.settings.flag(Key::DryRun, args.dry_run)?.value;
     let age = args
         .older_than
         .and_then(|age| TimeDelta::from_std(age).ok());
     let leave = Leave {
         other_than: path,
-        newest: args.keep,
+        newest: args.newest,
         since: age.and_then(|age| Utc::now().checked_sub_signed(age)),
     };
     let waiting = cx.ui.waiting("look into the images");
@@ -53,11 +51,11 @@ pub async fn run(cx: &Context, args: &PruneArgs) -> Result<()> {
     let idle = {
         let _waiting = cx.ui.waiting("look for work in the containers");
         let containers = Containers::read(&engine, &cx.env).await?.own;
-        let probe = Probe::new(&engine, cx)?;
-        idle(&probe, &containers, &leave, dry_run, args.force).await
+        let probe = Probe::new(&engine, cx);
+        idle(&probe, &containers, &leave, args.dry_run, args.force).await
     };
     say_what_stays(cx, &idle);
-    let (mut stock, locks) = read(cx, &engine, path, dry_run).await?;
+    let (mut stock, locks) = read(cx, &engine, path, args.dry_run).await?;
     let query = Query {
         repo_path: path,
         ..Query::default()
@@ -68,7 +66,7 @@ pub async fn run(cx: &Context, args: &PruneArgs) -> Result<()> {
         .containers
         .retain(|container| !idle.going.iter().any(|going| going.id == container.id));
     let mut images = prunable(&stock, &leave);
-    if !dry_run {
+    if !args.dry_run {
         // What has come since belongs to a bake that was not waited for.
         images.retain(|image| locks.contains_key(&image.image.labels.repo_path));
     }
@@ -81,7 +79,7 @@ pub async fn run(cx: &Context, args: &PruneArgs) -> Result<()> {
         freed_bytes(&engine, &stock, &images).await?
     };
     let total = total(&idle, &images, bytes);
-    if dry_run {
+    if args.dry_run {
         if !idle.going.is_empty() {
             cx.ui.table(&container_table(&idle))?;
         }

@@ -28,7 +28,7 @@ pub async fn run(cx: &Context, args: &RemoveContainerArgs) -> Result<()> {
     let waiting = cx.ui.waiting("look for work in the containers");
     let engine = Engine::connect(&cx.env).await?;
     let containers = Containers::read(&engine, &cx.env).await?;
-    let chosen = choose_all(&containers, &args.names)?;
+    let chosen = choose_all(&containers, &args.containers.names)?;
     let mut holds = Vec::new();
     for container in &chosen {
         let hold = channel::hold(&container.id, cx);
@@ -39,7 +39,7 @@ pub async fn run(cx: &Context, args: &RemoveContainerArgs) -> Result<()> {
         }
     }
     if !args.force {
-        check(&Probe::new(&engine, cx)?, &chosen).await?;
+        check(&Probe::new(&engine, cx), &chosen).await?;
     }
     drop(waiting);
     for container in chosen {

@@ -3,11 +3,10 @@
 use serde::Serialize;
 
 use super::json::to_json;
-use super::start_image::limits;
 use crate::bake::Context;
+use crate::bake::access::TransportMode;
 use crate::bake::ssh::{current_user, default_key};
-use crate::cli::{LimitArgs, ShowConfigArgs};
-use crate::conf::{Key, Source};
+use crate::cli::{BuildArgs, Settings, ShowConfigArgs, Source, variable};
 use crate::error::Result;
 use crate::ui::table::{Column, Table};
 
@@ -48,12 +47,24 @@ struct Setting {
 ///
 /// # Errors
 /// When a value cannot be used.
-pub fn run(cx: &Context, args: &ShowConfigArgs) -> Result<()> {
-    // How these are written only a start knows.
-    limits(cx, &LimitArgs::default())?;
-    let keys = Key::ALL.iter();
-    let settings: Vec<Setting> = keys.map(|key| setting(cx, *key)).collect::<Result<_>>()?;
-    let file = cx.settings.path().display().to_string();
+pub fn run(cx: &Context, args: &ShowConfigArgs, from: &Settings) -> Result<()> {
+    let mut settings = Vec::new();
+    for setting in from.all()? {
+        let (source, line) = match setting.source {
+            Source::Variable => ("variable", None),
+            Source::Line(line) => ("file", Some(line)),
+            Source::Default => ("default", None),
+        };
+        settings.push(Setting {
+            key: setting.key,
+            value: setting.value.or_else(|| implied(cx, setting.key, from)),
+            source,
+            line,
+            variable: variable(setting.key),
+            about: setting.about,
+        });
+    }
+    let file = from.path().display().to_string();
     if args.json {
         return cx.ui.data(&to_json(&Config { file, settings })?);
     }
@@ -72,7 +83,7 @@ pub fn run(cx: &Context, args: &ShowConfigArgs) -> Result<()> {
         };
         table.row([setting.key, value, &from, setting.about]);
     }
-    let exists = if cx.settings.path().exists() {
+    let exists = if from.path().exists() {
         ""
     } else {
         ", which does not exist"
@@ -82,33 +93,16 @@ pub fn run(cx: &Context, args: &ShowConfigArgs) -> Result<()> {
     cx.ui.table(&table)
 }
 
-fn setting(cx: &Context, key: Key) -> Result<Setting> {
-    let found = cx.settings.effective(key)?;
-    let (source, line) = match found.as_ref().map(|found| &found.source) {
-        Some(Source::Variable) => ("variable", None),
-        Some(Source::File { line, .. }) => ("file", Some(*line)),
-        Some(Source::Flag | Source::Default) | None => ("default", None),
-    };
-    Ok(Setting {
-        key: key.name(),
-        value: found.map(|found| found.value).or_else(|| implied(cx, key)),
-        source,
-        line,
-        variable: key.variable(),
-        about: key.about(),
-    })
-}
-
 /// The value of a setting that nothing sets and that depends on other things.
-fn implied(cx: &Context, key: Key) -> Option<String> {
+fn implied(cx: &Context, key: &str, from: &Settings) -> Option<String> {
     match key {
-        Key::SshKey => default_key(&cx.env)
+        "ssh_key" => default_key(&cx.env)
             .ok()
             .map(|path| path.display().to_string()),
-        Key::SshUser => current_user(&cx.env).ok(),
-        Key::Network => {
-            let transport = cx.settings.choice(Key::Transport, None).ok().flatten();
-            let by_ssh = transport.is_some_and(|transport| transport.value == "ssh");
+        "ssh_user" => current_user(&cx.env).ok(),
+        "network" => {
+            let build: BuildArgs = from.without_flags().ok()?;
+            let by_ssh = build.transport == TransportMode::Ssh;
             Some(if by_ssh { "host" } else { "bridge" }.to_owned())
         }
         _ => None,

@@ -1,9 +1,9 @@
 //! `dkr start-image`: starts a container on its own working branch.
 
 use super::come_back::{existing, go_back};
-use super::create_image::ssh_flags;
-use crate::bake::access::{self, Reach};
-use crate::bake::create::{CloneMode, Create};
+use super::create_image::{ssh_flags, transport};
+use crate::bake::access::{Reach, TransportMode};
+use crate::bake::create::Create;
 use crate::bake::images::{list, warn_of};
 use crate::bake::missing::no_image;
 use crate::bake::moving_tags::list_mended;
@@ -11,11 +11,10 @@ use crate::bake::refresh::{DriftAnswer, refresh};
 use crate::bake::ssh::{Mounted, SshSettings};
 use crate::bake::{Context, source};
 use crate::channel::{Folder, Hold};
-use crate::cli::{LimitArgs, StartImageArgs};
-use crate::conf::{Allow, Key};
+use crate::cli::{BuildArgs, LimitArgs, Settings, StartImageArgs};
 use crate::engine::containers;
 use crate::engine::containers::{ContainerId, ContainerSpec};
-use crate::engine::limits::{self, Gpus, Limits};
+use crate::engine::limits::Limits;
 use crate::engine::{Engine, ListedContainer, Location};
 use crate::error::{Error, Kind, Result, quoted};
 use crate::git::service::PushPrefix;
@@ -29,7 +28,7 @@ use crate::start::channel;
 use crate::start::container::{Surroundings, Way, Wishes, specify};
 use crate::start::labels::RECORD;
 use crate::start::run::{Target, run as run_container, run_detached, terminal_variables};
-use crate::start::stale::{Decision, StaleAnswer, compare, decide};
+use crate::start::stale::{Decision, compare, decide};
 use crate::work::host::prefix_of_this_machine;
 use crate::work::names::branches_of;
 use crate::work::{Containers, Keep};
@@ -38,18 +37,17 @@ use crate::work::{Containers, Keep};
 ///
 /// # Errors
 /// Whatever stopped it; what can be checked is checked before anything starts.
-pub async fn run(cx: &Context, args: &StartImageArgs) -> Result<u8> {
+pub async fn run(cx: &Context, args: &StartImageArgs, settings: &Settings) -> Result<u8> {
     let terminal = cx.ui.terminal().stdin && cx.ui.terminal().stdout;
     let wishes = wishes(cx, args, terminal)?;
-    let allow = cx.settings.allow(false, args.allow_host_volumes)?;
-    let answer = cx.settings.choice(Key::Stale, args.stale.as_deref())?;
-    let answer = StaleAnswer::of(answer.map_or("ask", |answer| answer.value));
-    let max_behind = cx.settings.number(Key::MaxBehind, args.max_behind)?;
-    let max_behind = max_behind.map_or(0, |number| number.value);
-    let (flag, key) = (args.transport.as_deref(), args.ssh.ssh_key.as_deref());
-    let transport = access::transport(&cx.settings, flag, key)?;
+    // How the image would be updated before the start.
+    let build = BuildArgs {
+        host_volumes: args.host_volumes.clone(),
+        ..settings.without_flags()?
+    };
+    let allow = build.allow();
     // A key stands beside an agent only if that was asked for.
-    let by_ssh = transport == "ssh" || (transport == "auto" && key.is_some());
+    let by_ssh = transport(&args.given, args.transport)? == TransportMode::Ssh;
     if wishes.command.is_empty() && !terminal && !args.detach {
         return Err(
             Error::usage("cannot start a tmux session without a terminal")
@@ -92,9 +90,9 @@ pub async fn run(cx: &Context, args: &StartImageArgs) -> Result<u8> {
     if let Some(notice) = &broken_refs {
         cx.ui.warning(notice);
     }
-    let max_behind = usize::try_from(max_behind).unwrap_or(usize::MAX);
-    if decide(&staleness, &image, max_behind, answer, cx)? == Decision::Update {
-        image = update(cx, args, repo.as_ref(), &image, &allow, &engine).await?;
+    let max_behind = usize::try_from(args.max_behind).unwrap_or(usize::MAX);
+    if decide(&staleness, &image, max_behind, args.stale, cx)? == Decision::Update {
+        image = update(cx, args, &build, repo.as_ref(), &image, &engine).await?;
     }
 
     let waiting = cx.ui.waiting("make the container");
@@ -211,7 +209,7 @@ async fn go(
 
 /// The user's key for the container, which was asked for.
 async fn mounted(cx: &Context, args: &StartImageArgs, location: &Location) -> Result<Mounted> {
-    let ssh = SshSettings::new(&ssh_flags(&args.ssh), &cx.settings, &cx.env)?;
+    let ssh = SshSettings::new(&ssh_flags(&args.ssh), &cx.env)?;
     let (mounted, unanswered) = ssh.mounted(location, &cx.env).await?;
     cx.ui.message(&format!(
         "the key `{}` is in the container (read-only), for {}@{}",
@@ -229,12 +227,6 @@ async fn mounted(cx: &Context, args: &StartImageArgs, location: &Location) -> Re
 }
 
 fn wishes(cx: &Context, args: &StartImageArgs, terminal: bool) -> Result<Wishes> {
-    let network = args.network.as_deref();
-    let network = cx
-        .settings
-        .parsed(Key::Network, network, NETWORKS, own_network)?;
-    let keep = args.keep.as_deref().or(args.rm.then_some("never"));
-    let keep = cx.settings.choice(Key::Keep, keep)?;
     let env = if terminal && !args.command.is_empty() {
         terminal_variables(&cx.env)
     } else {
@@ -243,36 +235,23 @@ fn wishes(cx: &Context, args: &StartImageArgs, terminal: bool) -> Result<Wishes>
     let wishes = Wishes {
         env,
         anthropic_key: args.anthropic_key.clone(),
-        network,
+        network: args.network.clone(),
         command: args.command.clone(),
-        limits: limits(cx, &args.limits)?,
-        keep: keep.map_or(Keep::Auto, |keep| Keep::of(keep.value)),
+        limits: limits(&args.limits),
+        keep: if args.rm { Keep::Never } else { args.keep },
         ..Wishes::default()
     };
     wishes.check(&args.volumes, &args.env, &args.ports, &cx.env)
 }
 
-/// What [`own_network`] takes.
-const NETWORKS: &str = "`bridge`, `host`, `none` or the name of a network; not that of another \
-                        container, as this one has a host name of its own";
-
-/// The network, unless it is another container's: the engine gives a container none of these with a
-/// host name.
-fn own_network(network: &str) -> Option<String> {
-    (!network.starts_with("container:")).then(|| network.to_owned())
-}
-
 /// What the container may use of the machine.
-pub(super) fn limits(cx: &Context, args: &LimitArgs) -> Result<Limits> {
-    let of = &cx.settings;
-    let (cpus, memory) = (args.cpus.as_deref(), args.memory.as_deref());
-    let (pids, gpus) = (args.pids_limit.as_deref(), args.gpus.as_deref());
-    Ok(Limits {
-        nano_cpus: of.parsed(Key::Cpus, cpus, limits::CPUS, limits::parse_cpus)?,
-        memory: of.parsed(Key::Memory, memory, limits::MEMORY, limits::parse_memory)?,
-        pids: of.parsed(Key::PidsLimit, pids, limits::PIDS, limits::parse_pids)?,
-        gpus: of.parsed(Key::Gpus, gpus, Gpus::EXPECTED, Gpus::parse)?,
-    })
+fn limits(args: &LimitArgs) -> Limits {
+    Limits {
+        nano_cpus: args.cpus,
+        memory: args.memory,
+        pids: args.pids_limit,
+        gpus: args.gpus.clone(),
+    }
 }
 
 /// The newest image of all, or of the repository and ref that were given.
@@ -327,26 +306,28 @@ fn say_which(repo: &Repository, images: &Images, image: &BakedImage, cx: &Contex
 async fn update(
     cx: &Context,
     args: &StartImageArgs,
+    build: &BuildArgs,
     repo: std::result::Result<&Repository, &Error>,
     image: &BakedImage,
-    allow: &Allow,
     engine: &Engine,
 ) -> Result<BakedImage> {
     let repo = repo.map_err(Clone::clone)?;
+    let key = args.given.has("ssh-key").then_some(TransportMode::Ssh);
     let reach = Reach {
         ssh: ssh_flags(&args.ssh),
-        ..Reach::default()
+        transport: key.unwrap_or(build.transport),
+        build_network: build.build_network,
     };
     let mut target = source::resolve(repo, Some(&image.labels.ref_name), &cx.env, &cx.ui)?;
     // What the user once typed stays the name of the new image, too.
     target.branch_from.clone_from(&image.labels.branch_from);
-    let conf = source::read_conf(repo, &target.commit, allow)?;
+    let conf = source::read_conf(repo, &target.commit, &build.allow())?;
     let create = Create {
         repo,
         target: &target,
         conf: &conf,
         no_cache: false,
-        clone: CloneMode::choose(&cx.settings, None)?,
+        clone: build.clone,
         force: false,
     };
     let images = list(engine).await?;

@@ -46,7 +46,7 @@ pub async fn run(cx: &Context, args: &StatusArgs) -> Result<()> {
     let of_repo = stock.images.iter();
     let of_repo = of_repo.filter(|image| image.image.labels.repo_path == repo.root());
     let disk_used = stock.bytes_of(of_repo);
-    let probe = Probe::new(&engine, cx)?;
+    let probe = Probe::new(&engine, cx);
     let held = held_by(&probe, &containers).await;
     let repository = describe(&repo);
     drop(waiting);

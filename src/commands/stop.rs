@@ -17,9 +17,9 @@ use crate::work::{Containers, Probe};
 pub async fn run(cx: &Context, args: &StopArgs) -> Result<()> {
     let waiting = cx.ui.waiting("look for the containers");
     let engine = Engine::connect(&cx.env).await?;
-    let probe = Probe::new(&engine, cx)?;
+    let probe = Probe::new(&engine, cx);
     let containers = Containers::read(&engine, &cx.env).await?;
-    let chosen = choose_all(&containers, &args.names)?;
+    let chosen = choose_all(&containers, &args.containers.names)?;
     drop(waiting);
     for container in chosen {
         let name = working_branch(container);

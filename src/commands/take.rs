@@ -34,7 +34,7 @@ pub async fn run(cx: &Context, args: &TakeArgs) -> Result<()> {
         cx.ui.warning(&notice);
     }
     let _hold = channel::hold(&container.id, cx).await?;
-    let probe = Probe::new(&engine, cx)?;
+    let probe = Probe::new(&engine, cx);
     let outcome = take(&probe, container, &repo, args.force, &cx.env).await?;
     drop(waiting);
     for Taken { update, what } in &outcome.taken {

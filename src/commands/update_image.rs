@@ -3,13 +3,12 @@
 use std::time::Instant;
 
 use super::create_image::{announce, reach};
-use crate::bake::create::{CloneMode, Create};
+use crate::bake::create::Create;
 use crate::bake::images::warn_of;
 use crate::bake::moving_tags::list_mended;
-use crate::bake::refresh::{DriftAnswer, Refreshed, refresh};
+use crate::bake::refresh::{Refreshed, refresh};
 use crate::bake::{Context, source};
 use crate::cli::UpdateImageArgs;
-use crate::conf::Key;
 use crate::engine::Engine;
 use crate::error::Result;
 use crate::image::Query;
@@ -21,14 +20,9 @@ use crate::image::Query;
 pub async fn run(cx: &Context, args: &UpdateImageArgs) -> Result<()> {
     let began = Instant::now();
     let build = &args.build;
-    let allow = cx
-        .settings
-        .allow(build.allow_ssh_mounts, build.allow_host_volumes)?;
-    let dry_run = cx.settings.flag(Key::DryRun, build.dry_run)?.value;
-    let no_cache = cx.settings.flag(Key::NoCache, build.no_cache)?.value;
-    let reach = reach(&cx.settings, &args.ssh, build)?;
-    let answer = cx.settings.choice(Key::Drift, args.drift.as_deref())?;
-    let answer = DriftAnswer::of(answer.map_or("ask", |answer| answer.value));
+    let allow = build.allow();
+    let reach = reach(&args.given, &args.ssh, build)?;
+    let answer = args.drift;
 
     let repo = source::open(args.target.repo.as_deref(), &cx.ui)?;
     let target = source::resolve(&repo, args.target.reference.as_deref(), &cx.env, &cx.ui)?;
@@ -38,8 +32,8 @@ pub async fn run(cx: &Context, args: &UpdateImageArgs) -> Result<()> {
         repo: &repo,
         target: &target,
         conf: &conf,
-        no_cache: no_cache || args.force,
-        clone: CloneMode::choose(&cx.settings, build.clone.as_deref())?,
+        no_cache: build.no_cache || args.force,
+        clone: build.clone,
         force: args.force,
     };
     let (engine, images) = {
@@ -54,7 +48,7 @@ pub async fn run(cx: &Context, args: &UpdateImageArgs) -> Result<()> {
         ref_name: None,
     };
     warn_of(&images.rivals(query), &images, &cx.ui);
-    if dry_run {
+    if build.dry_run {
         return super::create_image::show_update(cx, &create, &images, answer, &engine).await;
     }
     cx.ui.message(&format!(

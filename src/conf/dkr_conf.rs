@@ -8,13 +8,12 @@ use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 
 use super::image_reference::is_image_reference;
-use super::lines::{
-    Assignment, File, assignment, check_characters, decode, invalid, repeated, shown, unknown,
-};
+use super::lines::{Assignment, assignment, check_characters, decode, invalid, repeated, unknown};
 use super::raw_section::{Joiner, RawSection, SectionName};
 use super::rules;
 use super::volume::Volume;
 use crate::error::{Error, Result, quoted};
+use crate::text::shown;
 
 /// The base image of a repository whose `.dkr.conf` names none.
 pub const DEFAULT_BASE_IMAGE: &str = "fedora:43";
@@ -71,9 +70,7 @@ impl DkrConf {
 
     fn set(&mut self, pair: &Assignment, line: usize, allow: &Allow) -> Result<()> {
         let Assignment { key, value } = pair;
-        let invalid = |value: &str, expected: &str| {
-            Err(invalid(value, key, File::Repository, line, expected))
-        };
+        let invalid = |value: &str, expected: &str| Err(invalid(value, key, line, expected));
         match key.as_str() {
             "base_image" if is_image_reference(value) => self.base_image.clone_from(value),
             "base_image" => return invalid(value, "an image reference such as `ubuntu:24.04`"),
@@ -112,13 +109,7 @@ impl DkrConf {
             .any(|other| other.target == volume.target)
         {
             let expected = format!("one volume for `{}`", volume.target);
-            return Err(invalid(
-                &shown,
-                "volumes",
-                File::Repository,
-                line,
-                &expected,
-            ));
+            return Err(invalid(&shown, "volumes", line, &expected));
         }
         self.volumes.push(volume);
         Ok(())
@@ -160,7 +151,7 @@ impl Allow {
 /// If the file is not text, holds a key, section, value or instruction that is not allowed, or
 /// an instruction without its end. The message names the line.
 pub fn parse(bytes: &[u8], allow: &Allow) -> Result<DkrConf> {
-    let text = decode(bytes, File::Repository)?;
+    let text = decode(bytes)?;
     let mut conf = DkrConf::default();
     let mut key_lines: BTreeMap<String, usize> = BTreeMap::new();
     let mut section: Option<Draft> = None;
@@ -171,20 +162,15 @@ pub fn parse(bytes: &[u8], allow: &Allow) -> Result<DkrConf> {
             conf.end(section.take(), allow)?;
             if let Some(other) = conf.section(name) {
                 let first = other.first_line - 1;
-                return Err(repeated(
-                    &format!("[{name}]"),
-                    File::Repository,
-                    number,
-                    first,
-                ));
+                return Err(repeated(&format!("[{name}]"), number, first));
             }
             section = Some(Draft::new(name, number + 1));
         } else if let Some(draft) = &mut section {
             draft.push(line, number)?;
             draft.text.push_str(line_with_end);
-        } else if let Some(pair) = assignment(line, number, File::Repository)? {
+        } else if let Some(pair) = assignment(line, number)? {
             if let Some(first) = key_lines.insert(pair.key.clone(), number) {
-                return Err(repeated(&shown(&pair.key), File::Repository, number, first));
+                return Err(repeated(&shown(&pair.key), number, first));
             }
             conf.set(&pair, number, allow)?;
         }
@@ -225,7 +211,7 @@ fn header(line: &str, number: usize, section: Option<&Draft>) -> Result<Option<S
 }
 
 fn place(line: usize) -> String {
-    format!("in {}, line {line}", File::Repository)
+    format!("in `.dkr.conf`, line {line}")
 }
 
 /// A raw section whose end is not reached yet.
@@ -248,12 +234,11 @@ impl Draft {
     }
 
     fn push(&mut self, line: &str, number: usize) -> Result<()> {
-        check_characters(line, number, File::Repository)?;
+        check_characters(line, number)?;
         if line.len() > MAX_LINE {
             return Err(Error::usage(format!(
-                "cannot parse {}, line {number}: it has {} bytes, and BuildKit reads at most \
+                "cannot parse `.dkr.conf`, line {number}: it has {} bytes, and BuildKit reads at most \
                  {MAX_LINE}",
-                File::Repository,
                 line.len()
             )));
         }

@@ -1,11 +1,10 @@
-//! Configuration: the repository's `.dkr.conf` and the user's own `dkr.conf`.
+//! The repository's `.dkr.conf`.
 //!
-//! The two have different powers. `.dkr.conf` comes from a commit that may not be trusted: it
-//! decides what is *in* an image and nothing else, and [`parse`] refuses whatever would reach
-//! further. The user's file ([`Settings`]) holds keys, hosts, networks and permissions.
+//! It comes from a commit that may not be trusted: it decides what is *in* an image and nothing
+//! else, and [`parse`] refuses whatever would reach further. What the user's own `dkr.conf` sets
+//! (keys, hosts, networks, permissions) is read by `cli`.
 //!
-//! Everything here is a function from bytes to values, but for [`Settings::load`], which reads
-//! one file. Nothing here knows git, the engine or the terminal.
+//! Everything here is a function from bytes to values.
 
 mod dkr_conf;
 mod drift;
@@ -14,14 +13,12 @@ mod lines;
 mod raw_section;
 mod rules;
 mod statement;
-mod user;
 mod volume;
 
 pub use dkr_conf::{Allow, DEFAULT_BASE_IMAGE, DkrConf, parse};
 pub use drift::{ConfLabel, Drift, drift};
 pub use image_reference::is_image_reference;
 pub use raw_section::{Instruction, RawSection, SectionName};
-pub use user::{Allowance, Key, Kind, Settings, Source, Valued};
 pub use volume::{Volume, VolumeSource};
 
 /// A `.dkr.conf` to start from: every line of it is a comment.

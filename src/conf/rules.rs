@@ -4,10 +4,10 @@
 //! likes inside the image, but it neither ends dkr's build stage, nor reads dkr's build context,
 //! nor reaches the user's keys, networks or devices.
 
-use super::lines::{one_of, shown};
 use super::raw_section::{Instruction, SectionName};
 use super::statement::{Statement, has_heredoc, keyword};
 use crate::error::{Error, Result, suggestion};
+use crate::text::{one_of, shown};
 
 /// The instructions of a Dockerfile
 /// (<https://docs.docker.com/reference/dockerfile/#overview>).

@@ -6,8 +6,8 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use super::lines::{one_of, shown};
 use crate::error::{Error, Result};
+use crate::text::{one_of, shown};
 
 /// The options that the engine knows after the second `:`.
 const OPTIONS: &[&str] = &[

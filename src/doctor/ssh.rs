@@ -2,22 +2,23 @@
 //! transport follows from that.
 
 use super::{Check, Status};
+use crate::bake::Context;
+use crate::bake::access::TransportMode;
 use crate::bake::ssh::{SshFlags, SshSettings};
-use crate::bake::{Context, access};
 use crate::engine::Location;
-use crate::error::Result;
 
 /// All checks, in the order in which a build would meet them.
-///
-/// # Errors
-/// When the setting `transport` has a value that it cannot have.
-pub async fn checks(flags: &SshFlags, location: &Location, cx: &Context) -> Result<Vec<Check>> {
-    let transport = access::transport(&cx.settings, None, flags.key.as_deref())?;
-    if transport == "session" {
+pub async fn checks(
+    flags: &SshFlags,
+    transport: TransportMode,
+    location: &Location,
+    cx: &Context,
+) -> Vec<Check> {
+    if transport == TransportMode::Session {
         let found = "the repository is served through the build session, as `transport` says";
-        return Ok(vec![Check::ok("transport", found)]);
+        return vec![Check::ok("transport", found)];
     }
-    let needed = transport == "ssh" || flags.key.is_some();
+    let needed = transport == TransportMode::Ssh;
     let status = if needed { Status::Fail } else { Status::Warn };
     let mut checks = Vec::new();
     match reach(flags, location, needed, status, &mut checks, cx).await {
@@ -31,7 +32,7 @@ pub async fn checks(flags: &SshFlags, location: &Location, cx: &Context) -> Resu
             checks.push(Check::ok("transport", found));
         }
     }
-    Ok(checks)
+    checks
 }
 
 /// Goes as far as it gets; the account if that is to the end.
@@ -47,7 +48,7 @@ async fn reach(
         checks.push(Check::error(name, status, &error));
         None
     };
-    let ssh = match SshSettings::new(flags, &cx.settings, &cx.env) {
+    let ssh = match SshSettings::new(flags, &cx.env) {
         Ok(ssh) => ssh,
         Err(error) => return ended("ssh key", error),
     };

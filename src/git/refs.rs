@@ -120,6 +120,24 @@ impl Repository {
         Ok(names.map(str::to_owned).collect())
     }
 
+    /// What a user may call the refs: branches and tags by their short names, those of remotes as
+    /// `remote/branch`.
+    ///
+    /// # Errors
+    /// If the refs cannot be read.
+    pub fn ref_names(&self) -> Result<Vec<String>> {
+        let short = |name: &str| {
+            let kinds = ["refs/heads/", "refs/remotes/", "refs/tags/"];
+            kinds
+                .iter()
+                .find_map(|kind| name.strip_prefix(kind).map(str::to_owned))
+        };
+        let refs = self.list_refs(|name| short(name).is_some())?.refs;
+        // A symbolic one (`origin/HEAD`) is another name of one that is listed, too.
+        let refs = refs.iter().filter(|one| one.id.is_some());
+        Ok(refs.filter_map(|one| short(&one.name)).collect())
+    }
+
     /// Whether the repository holds the commit `id`.
     pub fn has_commit(&self, id: &CommitId) -> bool {
         self.inner.find_commit(id.oid()).is_ok()

@@ -69,7 +69,7 @@ pub async fn idle(
 /// Whether a container stays, and why.
 async fn staying(probe: &Probe<'_>, container: &ListedContainer, look: bool) -> Option<Staying> {
     let keep = container.labels.get(KEEP);
-    let asked_for = keep.map(|word| Keep::of(word)) == Some(Keep::Always);
+    let asked_for = keep.map(|word| Keep::of_label(word)) == Some(Keep::Always);
     let reason = match asked_for {
         true => "it was started with `--keep always`".to_owned(),
         // One of `--rm` would be gone if it had ended by itself.

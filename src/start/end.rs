@@ -33,7 +33,7 @@ pub async fn end(
         }
         Keep::Auto => {
             let waiting = cx.ui.waiting("look for work in the container");
-            let held = held_in(&Probe::new(engine, cx)?, id).await;
+            let held = held_in(&Probe::new(engine, cx), id).await;
             if let Ok(held) = &held
                 && held.only_there.is_empty()
             {

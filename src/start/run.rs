@@ -104,7 +104,7 @@ pub async fn come_back(
 ) -> Result<u8> {
     let (engine, id) = (target.engine, target.id);
     let is_command = state.labels.get(RUNS).is_some_and(|runs| runs == COMMAND);
-    let probe = Probe::new(engine, cx)?;
+    let probe = Probe::new(engine, cx);
     let has_session = async || {
         // One of a command that was come back to has a session, too.
         let asked = probe.output(id, &["tmux", "has-session"]).await;
@@ -177,7 +177,7 @@ fn without_terminal(why: &str) -> Error {
 /// How a container of these labels is kept.
 pub fn keep_of(state: &ContainerState) -> Keep {
     let word = state.labels.get(KEEP);
-    word.map_or(Keep::Auto, |word| Keep::of(word))
+    word.map_or(Keep::Auto, |word| Keep::of_label(word))
 }
 
 async fn settle(target: &Target<'_>, ended: Option<ExitStatus>, cx: &Context) -> Result<u8> {

@@ -22,18 +22,6 @@ pub enum StaleAnswer {
     Fail,
 }
 
-impl StaleAnswer {
-    /// The answer of that name; the settings have checked it.
-    pub fn of(word: &str) -> Self {
-        match word {
-            "update" => StaleAnswer::Update,
-            "proceed" => StaleAnswer::Proceed,
-            "fail" => StaleAnswer::Fail,
-            _ => StaleAnswer::Ask,
-        }
-    }
-}
-
 /// What is to be done before the start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Decision {

@@ -8,10 +8,8 @@ pub(super) mod board;
 pub mod hide_on_output;
 pub(super) mod plain;
 
-use std::str::FromStr;
 use std::time::{Duration, Instant};
 
-use crate::error::Error;
 use crate::text::{log_line, sanitize_line};
 use crate::ui::progress::board::Key;
 use crate::ui::screen::{Display, Shared};
@@ -43,22 +41,6 @@ impl ProgressMode {
             }
             ProgressMode::Auto | ProgressMode::Tty => Display::Lines { waits: false },
             ProgressMode::Plain => Display::Lines { waits: true },
-        }
-    }
-}
-
-impl FromStr for ProgressMode {
-    type Err = Error;
-
-    fn from_str(value: &str) -> Result<Self, Error> {
-        match value {
-            "auto" => Ok(ProgressMode::Auto),
-            "plain" => Ok(ProgressMode::Plain),
-            "tty" => Ok(ProgressMode::Tty),
-            "quiet" => Ok(ProgressMode::Quiet),
-            _ => Err(Error::usage(format!(
-                "invalid value `{value}` for `progress`: expected `auto`, `plain`, `tty` or `quiet`"
-            ))),
         }
     }
 }

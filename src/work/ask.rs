@@ -13,7 +13,6 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use super::awake::{Note, while_awake};
 use super::report::Report;
 use crate::bake::Context;
-use crate::conf::Key;
 use crate::engine::archive::{read_file, write_file};
 use crate::engine::containers::{self, ContainerId, ExitStatus};
 use crate::engine::question::{self, Answer, Patience};
@@ -64,17 +63,12 @@ pub struct Probe<'a> {
 
 impl<'a> Probe<'a> {
     /// A probe with the user's limit (`container_timeout`).
-    ///
-    /// # Errors
-    /// When the setting has a value that it cannot have.
-    pub fn new(engine: &'a Engine, cx: &'a Context) -> Result<Self> {
-        let seconds = cx.settings.number(Key::ContainerTimeout, None)?;
-        let silence = Duration::from_secs(seconds.map_or(0, |seconds| seconds.value));
-        Ok(Probe {
+    pub fn new(engine: &'a Engine, cx: &'a Context) -> Self {
+        Probe {
             engine,
             cx,
-            silence,
-        })
+            silence: cx.container_timeout,
+        }
     }
 
     /// The environment of this dkr.

@@ -13,8 +13,8 @@ pub enum Keep {
 }
 
 impl Keep {
-    /// The wish of that name; the settings have checked it.
-    pub fn of(word: &str) -> Self {
+    /// The wish that a container's label names.
+    pub fn of_label(word: &str) -> Self {
         match word {
             "always" => Keep::Always,
             "never" => Keep::Never,

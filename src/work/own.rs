@@ -124,7 +124,7 @@ fn of_image(container: &ListedContainer, image: &BakedImage) -> BTreeMap<String,
     };
     let is_branch = |name: &&String| check_working_branch(name, "").is_ok();
     // That it may go whatever it holds is believed of a record only.
-    let keeps = |word: &&String| Keep::of(word) == Keep::Always;
+    let keeps = |word: &&String| Keep::of_label(word) == Keep::Always;
     let prefix = prefix_of_this_machine().to_string();
     let believed = [
         (WORK_BRANCH, own(WORK_BRANCH).filter(is_branch)),

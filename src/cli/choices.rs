@@ -1,0 +1,37 @@
+//! The words of choices, as flags, variables and the user's file have them. They are here and not
+//! beside the types, which know nothing of clap.
+
+use clap::ValueEnum;
+use clap::builder::PossibleValue;
+
+use crate::bake::access::{BuildNetwork, TransportMode};
+use crate::bake::create::CloneMode;
+use crate::bake::refresh::DriftAnswer;
+use crate::start::stale::StaleAnswer;
+use crate::ui::progress::ProgressMode;
+use crate::work::Keep;
+
+macro_rules! choices {
+    ($($type:ident { $($variant:ident = $word:literal),+ })+) => {$(
+        impl ValueEnum for $type {
+            fn value_variants<'a>() -> &'a [Self] {
+                &[$(Self::$variant),+]
+            }
+
+            fn to_possible_value(&self) -> Option<PossibleValue> {
+                let word = match self { $(Self::$variant => $word),+ };
+                Some(PossibleValue::new(word))
+            }
+        }
+    )+};
+}
+
+choices! {
+    BuildNetwork { Default = "default", Host = "host", None = "none" }
+    CloneMode { Full = "full", Packs = "packs" }
+    DriftAnswer { Ask = "ask", Bake = "bake", Ignore = "ignore", Fail = "fail" }
+    Keep { Auto = "auto", Always = "always", Never = "never" }
+    ProgressMode { Auto = "auto", Plain = "plain", Tty = "tty", Quiet = "quiet" }
+    StaleAnswer { Ask = "ask", Update = "update", Proceed = "proceed", Fail = "fail" }
+    TransportMode { Auto = "auto", Ssh = "ssh", Session = "session" }
+}

@@ -1,0 +1,372 @@
+//! The user's settings: `DKR_*` variables and the lines of the user's configuration.
+//!
+//! A setting is an argument of the command line that [`SETTINGS`] names. What sets it elsewhere becomes
+//! its default before the command line is read: its variable, else its line, else what it declares. So
+//! clap reads all of them alike, and a flag wins. clap's own `env` is not used: it takes a variable for
+//! given, so that `--rm` would conflict with `DKR_KEEP`, and an empty one for a value.
+//!
+//! Nothing here comes from a repository.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::error::{ContextKind, ContextValue, ErrorKind as Fault};
+use clap::{Arg, ArgMatches, Args, Command};
+
+use super::user_file::{self, Line};
+use super::values::{absolute, listed_host_paths, number};
+use crate::env::Env;
+use crate::error::{Error, Result, suggestion};
+use crate::text::{one_of, shown};
+
+/// Every setting and what it is for, as `show-config` lists them. From its name follow its flag and its
+/// variable: `ssh_port` is `--ssh-port` and `DKR_SSH_PORT`.
+#[rustfmt::skip]
+const SETTINGS: [(&str, &str); 23] = [
+    ("ssh_key", "private key for the host's SSH server"),
+    ("ssh_user", "user on the host's SSH server"),
+    ("ssh_host", "address of the host's SSH server, as a build sees it"),
+    ("ssh_port", "port of the host's SSH server"),
+    ("ssh_passphrase_file", "file with the private key's passphrase"),
+    ("progress", "how progress is shown"),
+    ("dry_run", "show what would be built or removed, and do nothing"),
+    ("no_cache", "build without the engine's build cache"),
+    ("allow_ssh_mounts", "allow `--mount=type=ssh` and `secret` in `.dkr.conf`"),
+    ("allow_host_volumes", "allow host paths in `volumes` of `.dkr.conf`"),
+    ("max_behind", "commits that an image may be behind without a question"),
+    ("stale", "what to do with an image that is behind"),
+    ("drift", "what to do when `.dkr.conf` has changed"),
+    ("network", "network of a container"),
+    ("transport", "how a build or a container reaches the repository"),
+    ("clone", "how the repository is copied in a build"),
+    ("build_network", "network of a build's steps"),
+    ("cpus", "processors that a container may use"),
+    ("memory", "memory that a container may use"),
+    ("pids_limit", "processes that a container may have"),
+    ("gpus", "graphics processors that a container has"),
+    ("keep", "whether a container is kept when it has ended"),
+    ("container_timeout", "seconds that a container may take to answer dkr"),
+];
+
+/// Those whose values are paths, which need not be UTF-8.
+const PATHS: [&str; 2] = ["ssh_key", "ssh_passphrase_file"];
+
+/// The setting that no command has a flag for.
+#[derive(Debug, Args)]
+struct ContainerTimeout {
+    #[arg(long, default_value = "60", value_parser = number::<u64>(1..=86_400))]
+    container_timeout: u64,
+}
+
+/// Where the value of a setting comes from, if no flag gives it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// Its variable.
+    Variable,
+    /// The line of the user's file with this number, counted from 1.
+    Line(usize),
+    /// Nothing sets it.
+    Default,
+}
+
+/// A setting as `show-config` shows it.
+#[derive(Debug)]
+pub struct Setting {
+    /// Its name in the user's file.
+    pub key: &'static str,
+    /// Its value; none if that depends on other things.
+    pub value: Option<String>,
+    /// Where that comes from.
+    pub source: Source,
+    /// What it is for.
+    pub about: &'static str,
+}
+
+/// The environment and the user's configuration.
+#[derive(Debug, Clone, Default)]
+pub struct Settings {
+    env: Env,
+    path: PathBuf,
+    /// What the file sets, and in which line.
+    lines: BTreeMap<&'static str, (OsString, usize)>,
+}
+
+impl Settings {
+    /// Reads the user's configuration; a file that does not exist sets nothing.
+    ///
+    /// # Errors
+    /// If the file cannot be read, or a line of it is not a known key with a value it can have.
+    pub fn load(env: &Env) -> Result<Self> {
+        let path = path(env).unwrap_or_default();
+        match std::fs::read(&path) {
+            Ok(bytes) => Self::parse(env, &path, &bytes),
+            Err(error) if error.kind() == ErrorKind::NotFound => Self::parse(env, &path, b""),
+            Err(error) => {
+                let path = path.display();
+                let message = format!("cannot read the user configuration `{path}`");
+                Err(Error::failed(message).because(error))
+            }
+        }
+    }
+
+    /// The settings of `env` and of a configuration file `path` with the content `bytes`.
+    ///
+    /// # Errors
+    /// As [`Settings::load`].
+    fn parse(env: &Env, path: &Path, bytes: &[u8]) -> Result<Self> {
+        let home = env.home();
+        let mut lines: BTreeMap<_, (OsString, usize)> = BTreeMap::new();
+        for line in user_file::lines(bytes)? {
+            let number = line.number;
+            let key = known(&line)?;
+            // What is relative to the home or the current directory on a command line cannot be so here.
+            let value = match PATHS.contains(&key) {
+                true => absolute(&line.value, home.as_deref())
+                    .map_err(|expected| invalid(&line.value, &whose_line(key, number), &expected))?
+                    .into(),
+                false => line.value.into(),
+            };
+            if let Some((_, first)) = lines.insert(key, (value, number)) {
+                return Err(Error::usage(format!(
+                    "`{key}` stands twice in the user configuration, line {number}: the first is in \
+                     line {first}"
+                )));
+            }
+        }
+        // Also what a variable hides: a mistake should not wait for the day that it is gone.
+        let file_alone = Settings {
+            env: home.map(|home| ("HOME", home)).into_iter().collect(),
+            path: path.to_owned(),
+            lines,
+        };
+        file_alone.read(arguments())?;
+        Ok(Settings {
+            env: env.clone(),
+            ..file_alone
+        })
+    }
+
+    /// The settings of `env` alone.
+    pub(super) fn of_variables(env: &Env) -> Self {
+        Settings {
+            env: env.clone(),
+            ..Settings::default()
+        }
+    }
+
+    /// The file that the settings were read from; it need not exist.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Every setting.
+    ///
+    /// # Errors
+    /// If one of them has a value that it cannot have.
+    pub fn all(&self) -> Result<Vec<Setting>> {
+        let matches = self.read(arguments())?;
+        let value = |key| {
+            let value = matches.get_raw(key)?.next()?;
+            Some(value.to_string_lossy().into_owned())
+        };
+        let setting = |(key, about)| Setting {
+            key,
+            value: value(key),
+            source: self.set(key).map_or(Source::Default, |(_, source)| source),
+            about,
+        };
+        Ok(SETTINGS.map(setting).into())
+    }
+
+    /// How long a container may take to answer.
+    ///
+    /// # Errors
+    /// If that has a value that it cannot have.
+    pub fn container_timeout(&self) -> Result<Duration> {
+        let read = self.without_flags::<ContainerTimeout>()?;
+        Ok(Duration::from_secs(read.container_timeout))
+    }
+
+    /// Arguments that a command line without any flag would have, for a command that has no such flags.
+    ///
+    /// # Errors
+    /// If one of them has a value that it cannot have.
+    pub fn without_flags<A: Args>(&self) -> Result<A> {
+        let mut matches = self.read(A::augment_args(Command::new("dkr")))?;
+        A::from_arg_matches_mut(&mut matches).map_err(|e| unexpected(&e))
+    }
+
+    fn read(&self, command: Command) -> Result<ArgMatches> {
+        let command = self.as_defaults(command).no_binary_name(true);
+        command
+            .try_get_matches_from([""; 0])
+            .map_err(|e| self.explain(&e).unwrap_or_else(|| unexpected(&e)))
+    }
+
+    /// `command` with what variables and the file say as the defaults of its arguments.
+    pub(super) fn as_defaults(&self, command: Command) -> Command {
+        let command = command.mut_args(|arg| match self.set(arg.get_id().as_str()) {
+            Some((value, Source::Line(_))) => self.as_line(arg).default_value(value),
+            Some((value, _)) => arg.default_value(value),
+            None => arg,
+        });
+        command.mut_subcommands(|command| self.as_defaults(command))
+    }
+
+    /// The value of a setting that is set, and where.
+    fn set(&self, key: &str) -> Option<(OsString, Source)> {
+        SETTINGS.iter().find(|(known, _)| *known == key)?;
+        if let Some(value) = self.env.path(&variable(key)) {
+            return Some((value.into(), Source::Variable));
+        }
+        let (value, line) = self.lines.get(key)?;
+        Some((value.clone(), Source::Line(*line)))
+    }
+
+    /// The argument as a line of the file may set it: host paths can be listed there.
+    fn as_line(&self, arg: Arg) -> Arg {
+        if arg.get_id() != "allow_host_volumes" {
+            return arg;
+        }
+        let home = self.env.home();
+        arg.value_parser(move |text: &str| listed_host_paths(text, home.as_deref()))
+    }
+
+    /// The error for a value that its argument cannot have, in dkr's words; `None` for what clap says
+    /// itself.
+    pub(super) fn explain(&self, error: &clap::Error) -> Option<Error> {
+        let text = |kind| match error.get(kind) {
+            Some(ContextValue::String(text)) => Some(text.as_str()),
+            _ => None,
+        };
+        let words = match error.get(ContextKind::ValidValue) {
+            Some(ContextValue::Strings(words)) => words.iter().map(String::as_str).collect(),
+            _ => Vec::new(),
+        };
+        let (flag, value, expected) = match error.kind() {
+            Fault::InvalidValue | Fault::ValueValidation => {
+                let source = std::error::Error::source(error).map(ToString::to_string);
+                let expected = source.unwrap_or_else(|| format!("expected {}", one_of(&words)));
+                let flag = text(ContextKind::InvalidArg)?.split(' ').next()?;
+                (
+                    flag.to_owned(),
+                    text(ContextKind::InvalidValue)?.to_owned(),
+                    expected,
+                )
+            }
+            Fault::InvalidUtf8 => {
+                let (key, value) = self.garbled()?;
+                (flag(key), value, "expected text in UTF-8".to_owned())
+            }
+            _ => return None,
+        };
+        let key = flag.trim_start_matches('-').replace('-', "_");
+        let set = self
+            .set(&key)
+            .filter(|(set, _)| set.to_string_lossy() == value);
+        let whose = match set {
+            Some((_, Source::Variable)) => {
+                format!("`{key}` in the variable `{}`", variable(&key))
+            }
+            Some((_, Source::Line(line))) => whose_line(&key, line),
+            // That there is no value at all is said by clap.
+            _ if value.is_empty() && !words.is_empty() => return None,
+            _ => format!("`{flag}`"),
+        };
+        let error = invalid(&value, &whose, &expected);
+        Some(match suggestion(&value, words) {
+            Some(near) => error.hint(format!("did you mean `{near}`?")),
+            None => error,
+        })
+    }
+
+    /// The first setting whose variable should be text and is not.
+    fn garbled(&self) -> Option<(&'static str, String)> {
+        let texts = SETTINGS.iter().filter(|(key, _)| !PATHS.contains(key));
+        texts.into_iter().find_map(|(key, _)| {
+            let value = self.env.path(&variable(key))?;
+            let is_garbled = value.to_str().is_none();
+            is_garbled.then(|| (*key, value.to_string_lossy().into_owned()))
+        })
+    }
+}
+
+/// The argument with its variable and key in its help, if it is a setting.
+pub(super) fn documented(arg: Arg) -> Arg {
+    let key = arg.get_id().as_str().to_owned();
+    if !SETTINGS.iter().any(|(known, _)| *known == key) {
+        return arg;
+    }
+    let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
+    let names = format!("[env: {}] [key: {key}]", variable(&key));
+    let takes_value = arg.get_action().takes_values();
+    // The help itself says what each word of a choice means.
+    arg.help(format!("{help} {names}"))
+        .hide_possible_values(takes_value)
+}
+
+/// Every setting as the argument that declares it.
+fn arguments() -> Command {
+    let whole = super::description();
+    let timeout = ContainerTimeout::augment_args(Command::new("dkr"));
+    let commands: Vec<&Command> = whole.get_subcommands().chain([&whole]).collect();
+    let declared = SETTINGS.iter().filter_map(|(key, _)| {
+        let mut arguments = commands.iter().flat_map(|command| command.get_arguments());
+        arguments.find(|arg| arg.get_id() == key).cloned()
+    });
+    timeout.args(declared)
+}
+
+/// The setting that a line is about.
+fn known(line: &Line) -> Result<&'static str> {
+    let keys = SETTINGS.map(|(key, _)| key);
+    if let Some(key) = keys.into_iter().find(|key| *key == line.key) {
+        return Ok(key);
+    }
+    let (name, number, expected) = (shown(&line.key), line.number, one_of(&keys));
+    let error = Error::usage(format!(
+        "unknown key `{name}` in the user configuration, line {number}: expected {expected}"
+    ));
+    Err(match suggestion(&line.key, keys) {
+        Some(near) => error.hint(format!("did you mean `{near}`?")),
+        None => error,
+    })
+}
+
+fn invalid(value: &str, whose: &str, expected: &str) -> Error {
+    let value = shown(value);
+    Error::usage(format!("invalid value `{value}` for {whose}: {expected}"))
+}
+
+fn whose_line(key: &str, line: usize) -> String {
+    format!("`{key}` in the user configuration, line {line}")
+}
+
+/// The environment variable of a setting.
+pub fn variable(key: &str) -> String {
+    format!("DKR_{}", key.to_ascii_uppercase())
+}
+
+fn flag(key: &str) -> String {
+    format!("--{}", key.replace('_', "-"))
+}
+
+fn unexpected(error: &clap::Error) -> Error {
+    Error::bug("cannot read the settings").because(error)
+}
+
+/// The user's configuration file. A relative `XDG_CONFIG_HOME` is ignored, as the XDG Base
+/// Directory Specification demands.
+fn path(env: &Env) -> Option<PathBuf> {
+    let xdg = env
+        .path("XDG_CONFIG_HOME")
+        .filter(|path| path.is_absolute());
+    let directory = xdg.or_else(|| Some(env.home()?.join(".config")))?;
+    Some(directory.join("dkr/dkr.conf"))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,96 @@
+//! Readers of values that are no choices. Each says what it expects, which errors repeat.
+
+use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
+
+use crate::text::one_of;
+
+/// A reader of what `parse` takes, which is what `expected` says.
+pub(super) fn expecting<T>(
+    expected: &'static str,
+    parse: fn(&str) -> Option<T>,
+) -> impl Fn(&str) -> Result<T, String> + Clone {
+    move |text| parse(text).ok_or_else(|| format!("expected {expected}"))
+}
+
+/// A reader of whole numbers.
+pub(super) fn number<T: TryFrom<u64>>(
+    range: RangeInclusive<u64>,
+) -> impl Fn(&str) -> Result<T, String> + Clone {
+    move |text| {
+        let number = text.parse().ok().filter(|number| range.contains(number));
+        number
+            .and_then(|number| T::try_from(number).ok())
+            .ok_or_else(|| match (range.start(), range.end()) {
+                (min, &u64::MAX) => format!("expected a number from {min}"),
+                (min, max) => format!("expected a number from {min} to {max}"),
+            })
+    }
+}
+
+/// Reads any text but an empty one.
+pub(super) fn text(text: &str) -> Result<String, String> {
+    expecting("a value", |text| {
+        (!text.is_empty()).then(|| text.to_owned())
+    })(text)
+}
+
+/// Reads the network of a container, unless it is another container's: the engine gives a container none
+/// of these with a host name.
+pub(super) fn own_network(network: &str) -> Result<String, String> {
+    const NETWORKS: &str = "`bridge`, `host`, `none` or the name of a network; not that of another \
+                            container, as this one has a host name of its own";
+    expecting(NETWORKS, |network| {
+        let is_own = !network.is_empty() && !network.starts_with("container:");
+        is_own.then(|| network.to_owned())
+    })(network)
+}
+
+/// Reads `true` or `false`, or another word for one of them.
+pub(super) fn switch(text: &str) -> Result<bool, String> {
+    match text.to_ascii_lowercase().as_str() {
+        "true" | "yes" | "on" | "1" => Ok(true),
+        "false" | "no" | "off" | "0" => Ok(false),
+        _ => Err(format!("expected {}", one_of(&["true", "false"]))),
+    }
+}
+
+/// Which host paths a repository's `volumes` may name.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum HostPaths {
+    /// None.
+    #[default]
+    Nothing,
+    /// Any.
+    Everything,
+    /// These and what is below them.
+    These(Vec<PathBuf>),
+}
+
+/// Reads whether host paths are allowed at all: what a flag or a variable can say.
+pub(super) fn host_paths(text: &str) -> Result<HostPaths, String> {
+    switch(text).map(|all| match all {
+        true => HostPaths::Everything,
+        false => HostPaths::Nothing,
+    })
+}
+
+/// Reads the same, or which ones: what a line of the user's file can say.
+pub(super) fn listed_host_paths(text: &str, home: Option<&Path>) -> Result<HostPaths, String> {
+    host_paths(text).or_else(|expected| {
+        let paths = text.split_whitespace().map(|path| absolute(path, home));
+        match paths.collect() {
+            Ok(paths) => Ok(HostPaths::These(paths)),
+            Err(_) => Err(format!("{expected}, or absolute paths")),
+        }
+    })
+}
+
+/// Reads a path of the user's file. A relative one would mean another file in each directory.
+pub(super) fn absolute(text: &str, home: Option<&Path>) -> Result<PathBuf, String> {
+    match (text.strip_prefix("~/"), home) {
+        (Some(rest), Some(home)) => Ok(home.join(rest)),
+        (None, _) if text.starts_with('/') => Ok(text.into()),
+        _ => Err("expected an absolute path or one that begins with `~/`".to_owned()),
+    }
+}
