@@ -20,7 +20,7 @@ use super::folder::{Folder, LOCK_INTERVAL, READY, SERVING};
 use super::log::{self, Log};
 use super::server::{Server, remove_sockets};
 use crate::env::Env;
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::git::service::{Limits, clear_leftovers};
 
 /// The hidden command; its one argument is the channel's folder.
@@ -83,12 +83,14 @@ pub(super) async fn start(folder: &Folder, program: &Path, arguments: &[OsString
     Err(failure().cause(format!("it did not answer within {seconds} seconds")))
 }
 
+/// A signal ended it, or dkr's own handler of signals did.
 fn is_interrupted(status: ExitStatus) -> bool {
     use rustix::process::Signal;
     let signals = [Signal::HUP, Signal::INT, Signal::QUIT, Signal::TERM];
-    signals
+    let by_signal = signals
         .map(|signal| Some(signal.as_raw()))
-        .contains(&status.signal())
+        .contains(&status.signal());
+    by_signal || status.code() == Some(i32::from(Kind::Interrupted.exit_code()))
 }
 
 /// Serves the channel in the folder at `root` until `ended` says what became of the container, which
