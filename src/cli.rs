@@ -241,9 +241,9 @@ pub struct SshArgs {
     /// The host as the build sees it [default: ::1 for an engine on this machine]
     #[arg(long, value_name = "HOST", value_parser = text)]
     pub ssh_host: Option<String>,
-    /// Port of the SSH server
-    #[arg(long, value_name = "PORT", default_value = "22", value_parser = number::<u16>(1..=65_535))]
-    pub ssh_port: u16,
+    /// Port of the SSH server [default: 22]
+    #[arg(long, value_name = "PORT", value_parser = number::<u16>(1..=65_535))]
+    pub ssh_port: Option<u16>,
     /// File with the passphrase of the key [default: asked for on a terminal]
     #[arg(long, value_name = "FILE")]
     pub ssh_passphrase_file: Option<PathBuf>,

@@ -14,7 +14,8 @@
 //! - `work`: what work containers hold, what of it is nowhere else, and bringing it to the host; also what
 //!   a killed dkr left half done about containers.
 //! - `build`: one build on an engine: the context, BuildKit's session that answers the build's
-//!   questions (SSH agent, registry credentials), and the events it reports.
+//!   questions (the repository, a key of an SSH agent, registry credentials), and the events it reports.
+//! - `ssh`: the user's OpenSSH: the agent that holds a key, whether a server takes it, known host keys.
 //! - `channel`: the git channel of a running container, and the record of its start.
 //! - `engine`, `git`, `conf`: the outside world: a Docker Engine, the user's repository, its
 //!   `.dkr.conf`. They know nothing of each other.
@@ -28,8 +29,8 @@
 //! - The user's repository is only read, but for the fetch of a remote branch.
 //! - What varies never becomes text of a Dockerfile or a shell line: it travels as a file of the
 //!   build context, a build argument, or JSON.
-//! - A private key is used by an agent inside this process while one step runs; it reaches no
-//!   disk, layer, label, environment or log.
+//! - A private key is in an agent that ends with dkr, or in the user's own; one step may sign with it while
+//!   it runs. It reaches no disk, layer, label, environment or log.
 //! - There is no database of images: a tag of its own makes an image dkr's, its labels say what it is, and
 //!   what anybody else can label decides nothing. Each start leaves a record in the user's state folder.
 //! - A dkr may be killed after any step: whatever lists images or containers mends what it left first.
@@ -51,6 +52,7 @@ pub mod error;
 pub mod git;
 pub mod image;
 pub mod inventory;
+pub mod ssh;
 pub mod start;
 mod text;
 pub mod ui;
@@ -64,6 +66,7 @@ use crate::cli::{Cli, Instead, Settings};
 use crate::engine::signals::Router;
 use crate::env::Env;
 use crate::error::{Error, Kind, Result};
+use crate::ssh::askpass;
 use crate::ui::{Options, Ui};
 
 /// How long a command may take to end by itself once the user has interrupted it.
@@ -73,6 +76,9 @@ const GRACE: Duration = Duration::from_millis(1500);
 /// exit code.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
     let env = Env::of_process();
+    if askpass::is_asked(&env) {
+        return u8::from(!askpass::answer());
+    }
     let ui = Ui::new(&env, Options::default());
     let (cli, settings) = match cli::parse(args, &env) {
         Ok(read) => read,

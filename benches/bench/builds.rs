@@ -6,9 +6,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use dkr::bake::url::ssh_url;
-use dkr::build::known_hosts::known_hosts_line;
-use dkr::build::{Agent, BuildContext, BuildFailure, BuildRequest, Gate, Key, MountService, build};
+use dkr::build::{AgentMount, BuildContext, BuildFailure, BuildRequest, Gate, MountService, build};
 use dkr::env::Env;
+use dkr::ssh::known_hosts::known_hosts_line;
+use dkr::ssh::{Identity, Unlock};
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::{Bytes, Frame};
 use serde_json::{Value, json};
@@ -39,18 +40,20 @@ fn preparation() -> String {
 pub struct Builder<'a> {
     store: &'a Store,
     sandbox: &'a Sandbox,
-    key: Key,
+    identity: Identity,
     user: String,
 }
 
 impl<'a> Builder<'a> {
-    pub fn new(store: &'a Store, sandbox: &'a Sandbox) -> Result<Self> {
-        let key = Key::load(&sandbox.user_key(), &mut |_| None)?;
+    pub async fn new(store: &'a Store, sandbox: &'a Sandbox) -> Result<Self> {
+        let (key, env) = (sandbox.user_key(), Env::of_process());
+        let identity = Identity::load(&key, Unlock::Never, &env).await?;
+        let identity = identity.ok_or("the key is encrypted")?;
         let user = sandbox.command("id").arg("-un").output()?.stdout;
         Ok(Builder {
             store,
             sandbox,
-            key,
+            identity,
             user: String::from_utf8(user)?.trim().to_owned(),
         })
     }
@@ -92,7 +95,7 @@ impl<'a> Builder<'a> {
     async fn build(&self, dockerfile: &str, arguments: &[(&str, &str)], tag: &str) -> Result<()> {
         let gate = Arc::new(Gate::new());
         gate.open();
-        let agent: Arc<dyn MountService> = Arc::new(Agent::new(self.key.clone(), gate));
+        let agent: Arc<dyn MountService> = Arc::new(AgentMount::new(&self.identity, gate));
         let line = known_hosts_line(HOST, self.sandbox.port(), &self.sandbox.host_key());
         let pairs = arguments.iter();
         let request = BuildRequest {

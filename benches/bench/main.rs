@@ -95,7 +95,7 @@ async fn measure(options: &Options, sandbox: &Sandbox, store: &Store) -> Result<
         options,
         sandbox,
         store,
-        builder: Builder::new(store, sandbox)?,
+        builder: Builder::new(store, sandbox).await?,
         repo: Repo::new(options, sandbox)?,
         figures: Figures::default(),
     };

@@ -12,7 +12,7 @@ use super::Context;
 use super::session_host::{HostStream, SessionHost};
 use super::spec::Origin;
 use super::ssh::{SshAccess, SshFlags, SshSettings, current_user};
-use crate::build::{Agent, Gate, MountService};
+use crate::build::{AgentMount, Gate, MountService};
 use crate::channel::REMOTE_CONFIG;
 use crate::engine::{Engine, Location};
 use crate::error::{Error, Result};
@@ -125,16 +125,16 @@ impl Access {
         }
         let location = engine.location().await?;
         if asked {
-            let ssh = SshSettings::new(&reach.ssh, &cx.env)?;
-            let access = ssh.access(&location, cx, true).await?;
+            let ssh = SshSettings::new(&reach.ssh, &cx.env, &location).await?;
+            let access = ssh.access(cx, true).await?;
             return Ok(Access::Ssh(Box::new(access)));
         }
         match quick(reach, &location, cx).await {
             Ok(access) => {
                 cx.ui.message(&format!(
-                    "reaching the repository over SSH: `{}` takes `{}`",
+                    "reaching the repository over SSH: `{}` takes {}",
                     access.account(),
-                    access.key.path().display()
+                    access.identity
                 ));
                 Ok(Access::Ssh(Box::new(access)))
             }
@@ -189,7 +189,7 @@ impl Access {
         cx: &Context,
     ) -> Result<Arc<dyn MountService>> {
         Ok(match self {
-            Access::Ssh(access) => Arc::new(Agent::new(access.key.clone(), gate)),
+            Access::Ssh(access) => Arc::new(AgentMount::new(&access.identity, gate)),
             Access::Session {
                 git_dir, remotes, ..
             } => {
@@ -224,8 +224,8 @@ async fn quick(
     cx: &Context,
 ) -> std::result::Result<SshAccess, String> {
     let access = async {
-        let ssh = SshSettings::new(&reach.ssh, &cx.env)?;
-        ssh.access(location, cx, false).await
+        let ssh = SshSettings::new(&reach.ssh, &cx.env, location).await?;
+        ssh.access(cx, false).await
     };
     match tokio::time::timeout(PATIENCE, access).await {
         Ok(Ok(access)) => Ok(access),

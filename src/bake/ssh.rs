@@ -1,26 +1,25 @@
 //! How a build reaches the host's repository over SSH: which key, user, host and port, and whether
 //! the server is there and lets that key in, before anything is built.
 
-use std::fs;
-use std::net::IpAddr;
-use std::path::{Path, PathBuf};
+mod defaults;
 
+use std::path::PathBuf;
+
+pub use self::defaults::{DEFAULT_PORT, current_user, default_key};
+use self::defaults::{
+    LOCALHOST, address_needed, check_host, hosts, is_this_machine, no_key, read_passphrase,
+};
 use super::Context;
 use super::spec::Origin;
 use super::url::ssh_url;
-use crate::build::Key as PrivateKey;
-use crate::build::known_hosts::{default_files, known_hosts_line};
-use crate::build::server_fault::ServerFault;
-use crate::build::ssh_server::{self, Account, HostKeyPolicy, Login};
 use crate::engine::Location;
 use crate::env::Env;
-use crate::error::{Error, Kind, Result};
-use crate::ui::Ui;
-
-/// Keys that are tried when none is named, in this order.
-const DEFAULT_KEYS: [&str; 3] = ["id_rsa", "id_ed25519", "id_ecdsa"];
-/// How Docker Desktop's virtual machine calls the machine that it runs on.
-const DESKTOP_HOST: &str = "host.docker.internal";
+use crate::error::{Error, Result};
+use crate::ssh::config::HostConfig;
+use crate::ssh::known_hosts::{HostKey, KnownHosts};
+use crate::ssh::{
+    Account, HostKeyPolicy, Identity, Login, ServerFault, Unlock, key, login, program,
+};
 
 /// What the user set.
 #[derive(Debug, Clone)]
@@ -32,7 +31,7 @@ pub struct SshFlags {
     /// `--ssh-host`
     pub host: Option<String>,
     /// `--ssh-port`
-    pub port: u16,
+    pub port: Option<u16>,
     /// `--ssh-passphrase-file`
     pub passphrase_file: Option<PathBuf>,
 }
@@ -50,24 +49,29 @@ impl SshFlags {
 /// The SSH connection as the user wants it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SshSettings {
-    key: PathBuf,
+    /// None: whatever the user's agent has.
+    key: Option<PathBuf>,
     passphrase_file: Option<PathBuf>,
     user: String,
-    host: Option<String>,
+    /// How a build calls the host, if other than dkr does.
+    inside: Option<String>,
+    /// What dkr tries, in order.
+    outside: Vec<String>,
     port: u16,
+    known_hosts: KnownHosts,
 }
 
 /// A server that is there and takes the key.
 pub struct SshAccess {
-    /// The key that it takes.
-    pub key: PrivateKey,
+    /// The key that it takes, in an agent that lives as long as this.
+    pub identity: Identity,
     /// The user on the host.
     pub user: String,
     /// The host as a build sees it.
     pub host: String,
     /// The port of the server.
     pub port: u16,
-    /// The line that pins the server's host key for a build.
+    /// The lines that pin the server's host key for a build.
     pub known_hosts: String,
     login: Login,
 }
@@ -84,7 +88,7 @@ impl SshAccess {
 
     /// Why the account runs no git, if it looks so. Costs as much as a login.
     pub async fn unusable(&self) -> Option<String> {
-        self.login.try_git().await
+        self.login.try_git(&self.identity).await
     }
 
     /// The origin of the repository at `path`.
@@ -99,6 +103,15 @@ impl SshAccess {
     }
 }
 
+/// The server as a build or a container sees it.
+#[derive(Debug, Clone)]
+pub struct Server {
+    /// Its name or address.
+    pub host: String,
+    /// The lines that pin its host key, if it answered.
+    pub known_hosts: Option<String>,
+}
+
 /// The user's key as a container gets it.
 #[derive(Debug, Clone)]
 pub struct Mounted {
@@ -110,7 +123,7 @@ pub struct Mounted {
     pub host: String,
     /// The port of the server.
     pub port: u16,
-    /// The line that pins the server's host key, if the server answered.
+    /// The lines that pin the server's host key, if the server answered.
     pub known_hosts: Option<String>,
 }
 
@@ -122,49 +135,75 @@ impl Mounted {
 }
 
 impl SshSettings {
-    /// Fills in what the user did not set.
+    /// Decides between what the user set, `~/.ssh/config` and defaults, for an engine that is `location`.
     ///
     /// # Errors
-    /// When the host is none, or there is no key.
-    pub fn new(flags: &SshFlags, env: &Env) -> Result<Self> {
+    /// When the host is none, or the engine needs to be told an address of this machine.
+    pub async fn new(flags: &SshFlags, env: &Env, location: &Location) -> Result<Self> {
         flags.check()?;
         let flags = flags.clone();
+        if let (None, Location::Elsewhere(engine)) = (&flags.host, location) {
+            return Err(address_needed(engine));
+        }
+        let host = flags.host.as_deref().unwrap_or(LOCALHOST);
+        let config = HostConfig::read(host, env).await?;
+        let (inside, outside) = hosts(flags.host, config.host_name, location)?;
+        let configured_key = config
+            .identity_files
+            .into_iter()
+            .find(|file| file.is_file());
         Ok(SshSettings {
-            key: flags.key.map_or_else(|| default_key(env), Ok)?,
+            key: flags
+                .key
+                .or(configured_key)
+                .or_else(|| default_key(env).ok()),
             passphrase_file: flags.passphrase_file,
-            user: flags.user.map_or_else(|| current_user(env), Ok)?,
-            host: flags.host,
-            port: flags.port,
+            user: match flags.user.or(config.user) {
+                Some(user) => user,
+                None => current_user(env)?,
+            },
+            inside,
+            outside,
+            port: flags.port.or(config.port).unwrap_or(DEFAULT_PORT),
+            known_hosts: KnownHosts::of_user(env)
+                .configured(config.known_hosts, config.host_key_alias),
         })
     }
 
-    /// Loads the key, asks for its passphrase if need be and `ask` allows, and logs in once.
+    /// Finds the key, lets its passphrase be asked for if need be and `ask` allows, and logs in once.
     ///
     /// # Errors
     /// When the key cannot be used, or the server does not answer or does not take it.
-    pub async fn access(&self, location: &Location, cx: &Context, ask: bool) -> Result<SshAccess> {
-        let (env, ui) = (&cx.env, &cx.ui);
-        let key = self.load_key(ui, ask)?;
-        let _waiting = ui.waiting("check the SSH server of the host");
-        let (inside, outside) = self.hosts(location)?;
+    pub async fn access(&self, cx: &Context, ask: bool) -> Result<SshAccess> {
+        program::check(&cx.env)?;
+        let mut identity = self.identity(cx, ask).await?;
+        if identity.is_token() {
+            if !ask {
+                let message = format!("cannot use the SSH key {identity}");
+                return Err(Error::failed(message).cause("it has to be touched for each login"));
+            }
+            let message = format!("touch the SSH key {identity} when it blinks, for each login");
+            cx.ui.message(&message);
+        }
+        let _waiting = cx.ui.waiting("check the SSH server of the host");
         let mut first = None;
-        for host in outside {
-            let account = self.account(&host);
-            match ssh_server::log_in(&account, &key, &policy(&host, env)).await {
+        for host in &self.outside {
+            let account = self.account(host);
+            match Login::new(&account, &mut identity, &self.policy(host)).await {
                 Ok(login) => {
-                    let host = inside.unwrap_or(host);
+                    let host = self.inside.as_ref().unwrap_or(host);
                     return Ok(SshAccess {
-                        known_hosts: known_hosts_line(&host, self.port, &login.host_key),
+                        known_hosts: self.lines(host, &login.host_keys),
                         user: self.user.clone(),
                         port: self.port,
-                        host,
-                        key,
+                        host: host.clone(),
+                        identity,
                         login,
                     });
                 }
                 Err(fault) => {
                     let unanswered = matches!(fault, ServerFault::NoAnswer { .. });
-                    first.get_or_insert(fault.into_error(&account, &self.key));
+                    first.get_or_insert(fault.into_error(&account, &identity.to_string()));
                     if !unanswered {
                         break;
                     }
@@ -178,37 +217,57 @@ impl SshSettings {
     /// passphrase. If the server does not answer, its host key stays unknown, and why is said.
     ///
     /// # Errors
-    /// When the server is another than the one that is known, or must be named.
-    pub async fn mounted(
-        &self,
-        location: &Location,
-        env: &Env,
-    ) -> Result<(Mounted, Option<Error>)> {
-        let (inside, outside) = self.hosts(location)?;
-        let mut mounted = Mounted {
-            key: self.key.clone(),
-            user: self.user.clone(),
-            host: inside.clone().unwrap_or_else(|| outside[0].clone()),
-            port: self.port,
-            known_hosts: None,
+    /// When there is no key in a file, or the server is another than the one that is known.
+    pub async fn mounted(&self, env: &Env) -> Result<(Mounted, Option<Error>)> {
+        let key = match &self.key {
+            Some(key) => key.clone(),
+            None => default_key(env)?,
         };
+        let (server, unanswered) = self.server(env).await?;
+        let mounted = Mounted {
+            key,
+            user: self.user.clone(),
+            host: server.host,
+            port: self.port,
+            known_hosts: server.known_hosts,
+        };
+        Ok((mounted, unanswered))
+    }
+
+    /// The server, without logging in. If it does not answer, why is said.
+    ///
+    /// # Errors
+    /// When the server is another than the one that is known.
+    pub async fn server(&self, env: &Env) -> Result<(Server, Option<Error>)> {
+        program::check(env)?;
         let mut unanswered = None;
-        for host in outside {
-            let account = self.account(&host);
-            match ssh_server::host_key(&account, &policy(&host, env)).await {
-                Ok(key) => {
-                    mounted.host = inside.unwrap_or(host);
-                    let line = known_hosts_line(&mounted.host, self.port, &key);
-                    mounted.known_hosts = Some(line);
-                    return Ok((mounted, None));
+        for host in &self.outside {
+            let account = self.account(host);
+            match login::host_keys(&account, &self.policy(host)).await {
+                Ok(keys) => {
+                    let host = self.inside.as_ref().unwrap_or(host);
+                    let server = Server {
+                        host: host.clone(),
+                        known_hosts: Some(self.lines(host, &keys)),
+                    };
+                    return Ok((server, None));
                 }
                 Err(fault @ ServerFault::NoAnswer { .. }) => {
-                    unanswered.get_or_insert(fault.into_error(&account, &self.key));
+                    unanswered.get_or_insert(fault.into_error(&account, ""));
                 }
-                Err(fault) => return Err(fault.into_error(&account, &self.key)),
+                Err(fault) => return Err(fault.into_error(&account, "")),
             }
         }
-        Ok((mounted, unanswered))
+        let server = Server {
+            host: self.inside.as_ref().unwrap_or(&self.outside[0]).clone(),
+            known_hosts: None,
+        };
+        Ok((server, unanswered))
+    }
+
+    /// The port of the server.
+    pub fn port(&self) -> u16 {
+        self.port
     }
 
     fn account(&self, host: &str) -> Account {
@@ -219,149 +278,63 @@ impl SshSettings {
         }
     }
 
-    /// How a build calls the host, if other than dkr does; and what dkr tries, in order.
-    fn hosts(&self, location: &Location) -> Result<(Option<String>, Vec<String>)> {
-        let loopback = || vec!["::1".to_owned(), "127.0.0.1".to_owned()];
-        match (&self.host, location) {
-            (Some(host), _) => Ok((None, vec![host.clone()])),
-            (None, Location::ThisMachine) => Ok((None, loopback())),
-            (None, Location::DockerDesktop) => Ok((Some(DESKTOP_HOST.to_owned()), loopback())),
-            (None, Location::Elsewhere(engine)) => Err(Error::usage(format!(
-                "the Docker Engine is on another machine (`{engine}`)"
-            ))
-            .cause("a build there needs an address under which it reaches this machine")
-            .hint("name it with `--ssh-host`")),
+    fn policy(&self, host: &str) -> HostKeyPolicy {
+        if is_this_machine(host) {
+            HostKeyPolicy::AcceptSeen
+        } else {
+            HostKeyPolicy::KnownHosts(self.known_hosts.clone())
         }
     }
 
-    fn load_key(&self, ui: &Ui, may_ask: bool) -> Result<PrivateKey> {
-        let mut failure = None;
-        let mut from_file = match &self.passphrase_file {
-            Some(path) => Some(read_passphrase(path)?),
-            None => None,
+    fn lines(&self, host: &str, keys: &[HostKey]) -> String {
+        let lines: Vec<String> = keys.iter().map(|key| key.line(host, self.port)).collect();
+        lines.join("\n")
+    }
+
+    /// The key in an agent. One in a file is used from there, but for one whose private half is only
+    /// in the user's agent, and one that is encrypted and that the user has unlocked there already.
+    ///
+    /// # Errors
+    /// When there is none that can be used.
+    pub async fn identity(&self, cx: &Context, ask: bool) -> Result<Identity> {
+        let env = &cx.env;
+        let Some(path) = &self.key else {
+            let found = Identity::in_users_agent(None, env).await;
+            return found.ok_or_else(|| no_key(env));
         };
-        let by_file = from_file.is_some();
-        let prompt = format!("Passphrase of `{}`", self.key.display());
-        let mut ask = |attempt| {
-            if by_file || !may_ask {
-                return from_file.take();
-            }
-            if attempt > 1 {
-                ui.message("That passphrase is wrong");
-            }
-            ui.password(&prompt, "--ssh-passphrase-file")
-                .map_err(|e| failure = Some(e))
-                .ok()
+        let is_public = key::is_public(path);
+        if (is_public || !path.exists())
+            && let Some(identity) = Identity::in_users_agent(Some(path), env).await
+        {
+            return Ok(identity);
+        }
+        let passphrase = self.passphrase_file.as_deref().map(read_passphrase);
+        let passphrase = passphrase.transpose()?;
+        let unlock = match &passphrase {
+            Some(passphrase) => Unlock::With(passphrase),
+            None => Unlock::Never,
         };
-        let loaded = PrivateKey::load(&self.key, &mut ask);
-        match failure {
-            Some(failure) => Err(failure),
-            None => loaded,
+        if let Some(identity) = Identity::load(path, unlock, env).await? {
+            return Ok(identity);
         }
-    }
-}
-
-fn read_passphrase(path: &Path) -> Result<String> {
-    let text = fs::read_to_string(path).map_err(|e| {
-        Error::failed(format!(
-            "cannot read the passphrase in `{}`",
-            path.display()
-        ))
-        .because(e)
-    })?;
-    Ok(text.lines().next().unwrap_or_default().to_owned())
-}
-
-/// The first of the keys that are tried when none is named.
-///
-/// # Errors
-/// `NotFound` when there is none.
-pub fn default_key(env: &Env) -> Result<PathBuf> {
-    let folder = env.home().unwrap_or_default().join(".ssh");
-    let mut keys = DEFAULT_KEYS.iter().map(|name| folder.join(name));
-    keys.find(|path| path.is_file()).ok_or_else(|| {
-        Error::new(Kind::NotFound, format!("there is no SSH key in `{}`", folder.display()))
-            .cause(format!("looked for {}", DEFAULT_KEYS.join(", ")))
-            .hint("make one with `ssh-keygen` and add it to `~/.ssh/authorized_keys`, or name one with `--ssh-key`")
-    })
-}
-
-/// The user that dkr runs as; the environment may lie or be empty.
-///
-/// # Errors
-/// When nothing says who that is.
-///
-/// # Errors
-/// When the system does not know the user.
-pub fn current_user(env: &Env) -> Result<String> {
-    let id = rustix::process::geteuid().as_raw().to_string();
-    let passwd = fs::read_to_string("/etc/passwd").unwrap_or_default();
-    let named = passwd.lines().find_map(|line| {
-        let mut fields = line.split(':');
-        let name = fields.next()?;
-        (fields.nth(1)? == id).then(|| name.to_owned())
-    });
-    named
-        .or_else(|| env.get("USER").map(str::to_owned))
-        .ok_or_else(|| {
-            Error::failed("cannot tell your user name").hint("name it with `--ssh-user`")
-        })
-}
-
-fn check_host(host: &str) -> Result<()> {
-    let fits = |c: char| c.is_ascii_alphanumeric() || ".-_:%".contains(c);
-    if host.chars().all(fits) && !host.starts_with('-') {
-        return Ok(());
-    }
-    Err(
-        Error::usage(format!("invalid value `{host}` for `--ssh-host`"))
-            .cause("expected a host name or an address, without brackets or a port")
-            .hint("the port goes into `--ssh-port`"),
-    )
-}
-
-fn policy(host: &str, env: &Env) -> HostKeyPolicy {
-    if is_this_machine(host) {
-        HostKeyPolicy::AcceptSeen
-    } else {
-        HostKeyPolicy::KnownHosts(default_files(env))
-    }
-}
-
-fn is_this_machine(host: &str) -> bool {
-    host == "localhost"
-        || host
-            .parse::<IpAddr>()
-            .is_ok_and(|address| address.is_loopback())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_loopback_is_this_machine() {
-        assert!(is_this_machine("::1") && is_this_machine("127.0.0.2"));
-        assert!(!is_this_machine("10.0.0.1") && !is_this_machine("example.com"));
-    }
-
-    #[test]
-    fn a_host_is_a_name_or_an_address() {
-        assert!(check_host("::1").is_ok() && check_host("my-host.example").is_ok());
-        for host in ["-oProxyCommand=x", "a b", "[::1]", "h/../x"] {
-            assert!(check_host(host).is_err(), "{host}");
+        if let Some(file) = &self.passphrase_file {
+            let cause = format!("the passphrase in `{}` is wrong", file.display());
+            return Err(key::unusable(path).cause(cause));
         }
-    }
-
-    #[test]
-    fn the_first_default_key_that_exists_is_taken() {
-        let home = tempfile::tempdir().unwrap();
-        let env = Env::from_iter([("HOME", home.path())]);
-        assert_eq!(default_key(&env).unwrap_err().kind, Kind::NotFound);
-        fs::create_dir(home.path().join(".ssh")).unwrap();
-        for name in ["id_ecdsa", "id_ed25519"] {
-            fs::write(home.path().join(".ssh").join(name), "").unwrap();
+        if let Some(identity) = Identity::in_users_agent(Some(path), env).await {
+            return Ok(identity);
         }
-        assert!(default_key(&env).unwrap().ends_with("id_ed25519"));
+        let locked = || {
+            key::unusable(path)
+                .cause("it is encrypted, and no passphrase was given")
+                .hint("set `DKR_SSH_PASSPHRASE_FILE` to a file that holds the passphrase")
+        };
+        if !ask {
+            return Err(locked());
+        }
+        let question = format!("Passphrase of `{}`", path.display());
+        let _left = cx.ui.leave_to_ask(&question, "--ssh-passphrase-file")?;
+        let unlocked = Identity::load(path, Unlock::OnTerminal, env).await?;
+        unlocked.ok_or_else(locked)
     }
 }

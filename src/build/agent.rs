@@ -1,17 +1,24 @@
-//! An SSH agent inside the dkr process, answered to by `RUN --mount=type=ssh`.
+//! What `RUN --mount=type=ssh` of dkr's own step reaches of an SSH agent: one key, to sign with, while
+//! the [`Gate`] is open.
 //!
-//! It lists one key and signs with it while its [`Gate`] is open; to every other request it answers
-//! `FAILURE`, so keys can be neither added nor removed. Its protocol:
+//! The agent itself is a process (`ssh::agent`), dkr's own or the user's. The step's bytes do not
+//! reach it as they come: whoever has an agent's socket can remove its keys, add others, lock it, and
+//! sign with all of them, and what a step runs comes from the base image. So dkr answers itself which
+//! key there is, passes on a request to sign with that key, and to all else says `FAILURE`; that is
+//! less than restricting an agent by other means would take, and holds for the user's own agent, of
+//! which no copy with one key can be made. The protocol:
 //! <https://datatracker.ietf.org/doc/draft-ietf-sshm-ssh-agent/>.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use russh::keys::HashAlg;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::UnixStream;
 
+use super::Gate;
 use super::ssh_mount::{MountService, Serving};
-use super::{Gate, Key};
 use crate::engine::Connection;
+use crate::ssh::Identity;
 
 /// The longest message of either side, in bytes, as OpenSSH's agent has it.
 const MAX_MESSAGE: usize = 256 * 1024;
@@ -21,123 +28,102 @@ const FAILURE: u8 = 5;
 const REQUEST_IDENTITIES: u8 = 11;
 const IDENTITIES_ANSWER: u8 = 12;
 const SIGN_REQUEST: u8 = 13;
-const SIGN_RESPONSE: u8 = 14;
 const RSA_SHA2_256: u32 = 2;
 const RSA_SHA2_512: u32 = 4;
 
-/// The agent: one key behind one gate.
+/// One key of an agent behind one gate.
 #[derive(Debug, Clone)]
-pub struct Agent {
-    key: Key,
+pub struct AgentMount {
+    socket: PathBuf,
+    /// The public key, and certificates for it, as SSH encodes them.
+    keys: Arc<[Vec<u8>]>,
     gate: Arc<Gate>,
 }
 
-impl Agent {
-    /// An agent that signs with `key` while `gate` is open.
-    pub fn new(key: Key, gate: Arc<Gate>) -> Self {
-        Agent { key, gate }
+impl AgentMount {
+    /// Lets steps sign with `identity` while `gate` is open. Its agent has to outlive the steps.
+    pub fn new(identity: &Identity, gate: Arc<Gate>) -> Self {
+        AgentMount {
+            socket: identity.socket().to_owned(),
+            keys: identity.blobs().into(),
+            gate,
+        }
     }
 
     /// Answers requests until the stream ends or breaks the protocol.
     async fn answer_all(self, mut stream: Connection) {
-        while let Ok(length) = stream.read_u32().await {
-            let length = length as usize;
-            if length > MAX_MESSAGE {
-                return;
-            }
-            let mut message = vec![0; length];
-            if stream.read_exact(&mut message).await.is_err() {
-                return;
-            }
-            let answer = self.answer(message).await;
-            let mut frame = Vec::new();
-            put_string(&mut frame, &answer);
-            if stream.write_all(&frame).await.is_err() || stream.flush().await.is_err() {
+        while let Some(message) = receive(&mut stream).await {
+            let answer = self.answer(&message).await;
+            let answer = answer.unwrap_or_else(|| vec![FAILURE]);
+            if send(&mut stream, &answer).await.is_none() {
                 return;
             }
         }
     }
 
-    async fn answer(&self, message: Vec<u8>) -> Vec<u8> {
-        let answer = match Question::parse(&message) {
-            Some(Question::List) => self.list(),
-            Some(Question::Sign { key, hash }) if self.holds(key) => {
-                if self.gate.passes().await {
-                    // An RSA signature takes long enough to be in the way of other tasks.
-                    let agent = self.clone();
-                    let signing = tokio::task::spawn_blocking(move || agent.sign(&message, hash));
-                    signing.await.ok().flatten()
-                } else {
-                    None
-                }
+    async fn answer(&self, message: &[u8]) -> Option<Vec<u8>> {
+        match message.split_first()? {
+            (&REQUEST_IDENTITIES, _) => Some(self.list()),
+            (&SIGN_REQUEST, fields) if self.may_sign(fields)? && self.gate.passes().await => {
+                self.pass_on(message).await
             }
             _ => None,
-        };
-        answer.unwrap_or_else(|| vec![FAILURE])
+        }
     }
 
-    fn holds(&self, blob: &[u8]) -> bool {
-        self.key.public_blob().is_ok_and(|own| own == blob)
-    }
-
-    fn list(&self) -> Option<Vec<u8>> {
+    fn list(&self) -> Vec<u8> {
+        let count = u32::try_from(self.keys.len()).expect("a key has a few certificates");
         let mut answer = vec![IDENTITIES_ANSWER];
-        answer.extend(1u32.to_be_bytes());
-        put_string(&mut answer, &self.key.public_blob().ok()?);
-        // A comment; the name of a file on the host is nobody else's business.
-        put_string(&mut answer, b"dkr");
-        Some(answer)
+        answer.extend(count.to_be_bytes());
+        for key in self.keys.iter() {
+            put_string(&mut answer, key);
+            // A comment; the name of a file on the host is nobody else's business.
+            put_string(&mut answer, b"dkr");
+        }
+        answer
     }
 
-    fn sign(&self, message: &[u8], hash: Option<HashAlg>) -> Option<Vec<u8>> {
-        let (_, data, _) = sign_fields(message.get(1..)?)?;
-        let mut answer = vec![SIGN_RESPONSE];
-        put_string(&mut answer, &self.key.sign(data, hash)?);
-        Some(answer)
+    /// Whether a request is for one of the keys. RSA with SHA-1 is refused: servers have not accepted
+    /// it since OpenSSH 8.8.
+    fn may_sign(&self, mut fields: &[u8]) -> Option<bool> {
+        let key = take_string(&mut fields)?;
+        let _data = take_string(&mut fields)?;
+        let flags = u32::from_be_bytes(*fields.first_chunk()?);
+        let kind = take_string(&mut &*key)?;
+        let is_safe = !kind.starts_with(b"ssh-rsa") || flags & (RSA_SHA2_256 | RSA_SHA2_512) != 0;
+        Some(is_safe && self.keys.iter().any(|own| own == key))
+    }
+
+    /// The agent's own answer.
+    async fn pass_on(&self, message: &[u8]) -> Option<Vec<u8>> {
+        let mut agent = UnixStream::connect(&self.socket).await.ok()?;
+        send(&mut agent, message).await?;
+        receive(&mut agent).await
     }
 }
 
-impl MountService for Agent {
+impl MountService for AgentMount {
     fn serve(&self, stream: Connection) -> Serving {
         Box::pin(self.clone().answer_all(stream))
     }
 }
 
-/// A request that is answered with more than `FAILURE`.
-enum Question<'a> {
-    List,
-    Sign {
-        key: &'a [u8],
-        hash: Option<HashAlg>,
-    },
-}
-
-impl<'a> Question<'a> {
-    fn parse(message: &'a [u8]) -> Option<Self> {
-        match message.split_first()? {
-            (&REQUEST_IDENTITIES, _) => Some(Question::List),
-            (&SIGN_REQUEST, fields) => {
-                let (key, _, flags) = sign_fields(fields)?;
-                let hash = if flags & RSA_SHA2_512 != 0 {
-                    Some(HashAlg::Sha512)
-                } else if flags & RSA_SHA2_256 != 0 {
-                    Some(HashAlg::Sha256)
-                } else {
-                    None
-                };
-                Some(Question::Sign { key, hash })
-            }
-            _ => None,
-        }
+/// The next message; none at the end, and if it is too long.
+async fn receive(stream: &mut (impl AsyncRead + Unpin)) -> Option<Vec<u8>> {
+    let length = stream.read_u32().await.ok()? as usize;
+    if length > MAX_MESSAGE {
+        return None;
     }
+    let mut message = vec![0; length];
+    stream.read_exact(&mut message).await.ok()?;
+    Some(message)
 }
 
-/// Key, data and flags of a sign request.
-fn sign_fields(mut fields: &[u8]) -> Option<(&[u8], &[u8], u32)> {
-    let key = take_string(&mut fields)?;
-    let data = take_string(&mut fields)?;
-    let flags = u32::from_be_bytes(*fields.first_chunk()?);
-    Some((key, data, flags))
+async fn send(stream: &mut (impl AsyncWrite + Unpin), message: &[u8]) -> Option<()> {
+    let mut frame = Vec::new();
+    put_string(&mut frame, message);
+    stream.write_all(&frame).await.ok()?;
+    stream.flush().await.ok()
 }
 
 fn take_string<'a>(bytes: &mut &'a [u8]) -> Option<&'a [u8]> {
@@ -155,26 +141,31 @@ fn put_string(to: &mut Vec<u8>, string: &[u8]) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::key::tests::generate;
     use super::*;
+    use crate::env::Env;
+    use crate::ssh::Unlock;
+    use crate::ssh::key::tests::generate;
     use proptest::prelude::*;
     use std::path::Path;
     use std::process::{Output, Stdio};
     use tokio::io::DuplexStream;
     use tokio::process::Command;
 
-    fn agent(folder: &Path, arguments: &[&str]) -> (Agent, Arc<Gate>) {
+    /// A new key in an agent of its own, and what a step reaches of it.
+    async fn mount(folder: &Path, arguments: &[&str]) -> (Identity, AgentMount, Arc<Gate>) {
         let file = generate(folder, arguments, "");
-        let key = Key::load(&file, &mut |_| None).unwrap();
+        let identity = Identity::load(&file, Unlock::Never, &Env::default()).await;
+        let identity = identity.unwrap().expect("it has no passphrase");
         let gate = Arc::new(Gate::new());
-        (Agent::new(key, gate.clone()), gate)
+        let mount = AgentMount::new(&identity, gate.clone());
+        (identity, mount, gate)
     }
 
-    fn listen(agent: Agent, socket: &Path) -> tokio::task::JoinHandle<()> {
+    fn listen(mount: AgentMount, socket: &Path) -> tokio::task::JoinHandle<()> {
         let listener = tokio::net::UnixListener::bind(socket).unwrap();
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(agent.serve(Box::new(stream)));
+                tokio::spawn(mount.serve(Box::new(stream)));
             }
         })
     }
@@ -211,16 +202,14 @@ mod tests {
         for kind in kinds {
             let folder = tempfile::tempdir().unwrap();
             let folder = folder.path();
-            let (agent, gate) = agent(folder, kind);
-            let fingerprint = agent.key.fingerprint();
+            let (_identity, mount, gate) = mount(folder, kind).await;
             // ssh-keygen signs with the agent only when the private file is not there.
             std::fs::remove_file(folder.join("key")).unwrap();
-            let listening = listen(agent, &folder.join("agent"));
-            let listed = run("ssh-add", &["-l"], folder).await;
-            assert!(
-                String::from_utf8_lossy(&listed.stdout).contains(&fingerprint),
-                "{listed:?}"
-            );
+            let listening = listen(mount, &folder.join("agent"));
+            let listed = run("ssh-add", &["-L"], folder).await;
+            let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
+            let public = std::fs::read_to_string(folder.join("key.pub")).unwrap();
+            assert_eq!(listed, public.replace(" comment", " dkr"));
             gate.open();
             let signed = sign(folder).await;
             assert!(signed.status.success(), "{kind:?}: {signed:?}");
@@ -240,81 +229,94 @@ mod tests {
     #[tokio::test]
     async fn keys_cannot_be_added_or_removed() {
         let folder = tempfile::tempdir().unwrap();
-        let (agent, gate) = agent(folder.path(), &["-t", "ed25519"]);
+        let (identity, mount, gate) = mount(folder.path(), &["-t", "ed25519"]).await;
         gate.open();
-        let listening = listen(agent, &folder.path().join("agent"));
+        let listening = listen(mount, &folder.path().join("agent"));
         for arguments in [&["key"][..], &["-D"], &["-d", "key"], &["-x"]] {
             let output = run("ssh-add", arguments, folder.path()).await;
             assert!(!output.status.success(), "{arguments:?}: {output:?}");
         }
+        let left = crate::ssh::agent::keys(identity.socket()).await.unwrap();
+        assert_eq!(left.len(), 1);
         listening.abort();
     }
 
     #[tokio::test]
     async fn an_rsa_signature_needs_sha2_and_the_flags_choose_it() {
         let folder = tempfile::tempdir().unwrap();
-        let (agent, gate) = agent(folder.path(), &["-t", "rsa", "-b", "2048"]);
+        let kind = ["-t", "rsa", "-b", "2048"];
+        let (identity, mount, gate) = mount(folder.path(), &kind).await;
         gate.open();
         let cases = [
             (0u32, None),
             (1, None),
             (2, Some("rsa-sha2-256")),
             (4, Some("rsa-sha2-512")),
-            (6, Some("rsa-sha2-512")),
         ];
         for (flags, algorithm) in cases {
             let mut message = vec![SIGN_REQUEST];
-            put_string(&mut message, &agent.key.public_blob().unwrap());
+            put_string(&mut message, &identity.blobs()[0]);
             put_string(&mut message, b"data");
             message.extend(flags.to_be_bytes());
-            let answer = agent.answer(message).await;
-            // SIGN_RESPONSE, the signature's length, then the algorithm's name.
-            let name = answer.get(5..).and_then(|mut rest| take_string(&mut rest));
+            let answer = mount.answer(&message).await;
+            // The kind of the answer, the signature's length, then the algorithm's name.
+            let name = answer
+                .as_ref()
+                .and_then(|answer| take_string(&mut &answer[5..]));
             assert_eq!(name, algorithm.map(str::as_bytes), "{flags}");
-            assert_eq!(
-                answer[0],
-                if algorithm.is_some() {
-                    SIGN_RESPONSE
-                } else {
-                    FAILURE
-                }
-            );
         }
     }
 
     #[tokio::test]
     async fn another_key_is_not_signed_with_and_a_huge_message_ends_the_connection() {
         let folder = tempfile::tempdir().unwrap();
-        let (agent, gate) = agent(folder.path(), &["-t", "ed25519"]);
+        let (identity, mount, gate) = mount(folder.path(), &["-t", "ed25519"]).await;
         gate.open();
-        let mut message = vec![SIGN_REQUEST];
-        put_string(&mut message, b"another");
-        put_string(&mut message, b"data");
-        message.extend(0u32.to_be_bytes());
-        assert_eq!(agent.answer(message).await, [FAILURE]);
-        let (mut client, serving) = connect(&agent);
+        // The agent holds it, and would sign.
+        let second = folder.path().join("second");
+        std::fs::create_dir(&second).unwrap();
+        let key = generate(&second, &["-t", "ed25519"], "");
+        let mut add = Command::new("ssh-add");
+        let add = add
+            .arg("-q")
+            .arg(key)
+            .env("SSH_AUTH_SOCK", identity.socket());
+        assert!(add.status().await.unwrap().success());
+        let keys = crate::ssh::agent::keys(identity.socket()).await.unwrap();
+        let own = &identity.blobs()[0];
+        let other = keys.iter().map(|key| &key.blob).find(|blob| *blob != own);
+        for (blob, is_signed) in [(own, true), (other.unwrap(), false)] {
+            let mut message = vec![SIGN_REQUEST];
+            put_string(&mut message, blob);
+            put_string(&mut message, b"data");
+            message.extend(0u32.to_be_bytes());
+            assert_eq!(mount.answer(&message).await.is_some(), is_signed);
+        }
+        let (mut client, serving) = connect(&mount);
         client.write_u32(MAX_MESSAGE as u32 + 1).await.unwrap();
         serving.await.unwrap();
     }
 
-    fn connect(agent: &Agent) -> (DuplexStream, tokio::task::JoinHandle<()>) {
+    fn connect(mount: &AgentMount) -> (DuplexStream, tokio::task::JoinHandle<()>) {
         let (client, server) = tokio::io::duplex(1024);
-        (client, tokio::spawn(agent.serve(Box::new(server))))
+        (client, tokio::spawn(mount.serve(Box::new(server))))
     }
 
     #[test]
     fn no_bytes_panic_and_every_frame_is_answered() {
         let folder = tempfile::tempdir().unwrap();
-        let (agent, gate) = agent(folder.path(), &["-t", "ed25519"]);
-        gate.open();
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
+            .enable_all()
             .build()
             .unwrap();
+        let made = mount(folder.path(), &["-t", "ed25519"]);
+        let (_identity, mount, gate) = runtime.block_on(made);
+        gate.open();
         proptest!(ProptestConfig::with_cases(2000), |(mut message: Vec<u8>, kind in prop::option::of(11u8..14))| {
             message.splice(0..0, kind);
             runtime.block_on(async {
-                let (mut client, serving) = connect(&agent);
+                let (mut client, serving) = connect(&mount);
                 let mut frame = Vec::new();
                 put_string(&mut frame, &message);
                 client.write_all(&frame).await.unwrap();

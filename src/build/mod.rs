@@ -2,7 +2,7 @@
 //!
 //! [`build`] sends a [`BuildRequest`] and reports [`event::Event`]s while BuildKit works. During the
 //! build dkr is a gRPC server towards the engine ([`session`]): it answers the engine's health
-//! checks, `RUN --mount=type=ssh` ([`ssh_mount`], of which the SSH [`agent`] is one service) and
+//! checks, `RUN --mount=type=ssh` ([`ssh_mount`], of which a key of an SSH [`agent`] is one service) and
 //! questions for registry credentials ([`registry_auth`]). What a step may sign with the user's key
 //! is decided by a [`Gate`]. Nothing here prints or reads the process environment.
 
@@ -13,17 +13,12 @@ pub mod event;
 pub mod failure;
 mod gate;
 pub mod git_progress;
-pub mod key;
-pub mod known_hosts;
-mod legacy_pem;
 mod log_lines;
 pub mod package_progress;
 pub mod registry_auth;
 pub mod request;
-pub mod server_fault;
 pub mod session;
 pub mod ssh_mount;
-pub mod ssh_server;
 pub mod step_name;
 pub mod trace;
 
@@ -34,15 +29,12 @@ mod protocol_tests;
 #[cfg(test)]
 mod ssh_mount_tests;
 #[cfg(test)]
-mod ssh_server_tests;
-#[cfg(test)]
 mod trace_tests;
 
-pub use agent::Agent;
+pub use agent::AgentMount;
 pub use context::BuildContext;
 pub use failure::{BuildFailure, FailedStep};
 pub use gate::Gate;
-pub use key::Key;
 pub use registry_auth::RegistryAuth;
 pub use request::{BuildRequest, GateMarker, build};
 pub use ssh_mount::MountService;

@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::json::to_json;
 use crate::bake::Context;
 use crate::bake::access::TransportMode;
-use crate::bake::ssh::{current_user, default_key};
+use crate::bake::ssh::{DEFAULT_PORT, current_user, default_key};
 use crate::cli::{BuildArgs, Settings, ShowConfigArgs, Source, variable};
 use crate::error::Result;
 use crate::ui::table::{Column, Table};
@@ -100,6 +100,7 @@ fn implied(cx: &Context, key: &str, from: &Settings) -> Option<String> {
             .ok()
             .map(|path| path.display().to_string()),
         "ssh_user" => current_user(&cx.env).ok(),
+        "ssh_port" => Some(DEFAULT_PORT.to_string()),
         "network" => {
             let build: BuildArgs = from.without_flags().ok()?;
             let by_ssh = build.transport == TransportMode::Ssh;

@@ -209,8 +209,8 @@ async fn go(
 
 /// The user's key for the container, which was asked for.
 async fn mounted(cx: &Context, args: &StartImageArgs, location: &Location) -> Result<Mounted> {
-    let ssh = SshSettings::new(&ssh_flags(&args.ssh), &cx.env)?;
-    let (mounted, unanswered) = ssh.mounted(location, &cx.env).await?;
+    let ssh = SshSettings::new(&ssh_flags(&args.ssh), &cx.env, location).await?;
+    let (mounted, unanswered) = ssh.mounted(&cx.env).await?;
     cx.ui.message(&format!(
         "the key `{}` is in the container (read-only), for {}@{}",
         mounted.key.display(),

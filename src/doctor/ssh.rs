@@ -6,6 +6,8 @@ use crate::bake::Context;
 use crate::bake::access::TransportMode;
 use crate::bake::ssh::{SshFlags, SshSettings};
 use crate::engine::Location;
+use crate::error::Kind;
+use crate::ssh::program;
 
 /// All checks, in the order in which a build would meet them.
 pub async fn checks(
@@ -48,31 +50,33 @@ async fn reach(
         checks.push(Check::error(name, status, &error));
         None
     };
-    let ssh = match SshSettings::new(flags, &cx.env) {
+    let ssh = SshSettings::new(flags, &cx.env, location).await;
+    let ssh = match ssh.and_then(|ssh| program::check(&cx.env).map(|()| ssh)) {
         Ok(ssh) => ssh,
         Err(error) => return ended("ssh key", error),
     };
+    // Questions are asked only where a build would ask them.
+    let ask = needed && cx.ui.terminal().can_ask();
     let _waiting = cx.ui.waiting("check the SSH server of the host");
-    let mounted = match ssh.mounted(location, &cx.env).await {
-        Ok((mounted, None)) => mounted,
+    let server = match ssh.server(&cx.env).await {
+        Ok((server, None)) => server,
         Ok((_, Some(error))) => return ended("ssh server", error),
         Err(error) => return ended("ssh host key", error),
     };
-    // Questions are asked only where a build would ask them.
-    let access = match ssh
-        .access(location, cx, needed && cx.ui.terminal().can_ask())
-        .await
-    {
+    let access = match ssh.access(cx, ask).await {
         Ok(access) => access,
+        Err(error) if error.kind == Kind::NotFound => return ended("ssh key", error),
         Err(error) => return ended("ssh login", error),
     };
-    let key = mounted.key.display();
-    let line = mounted.known_hosts.unwrap_or_default();
-    let kind = line.split(' ').nth(1).unwrap_or_default();
-    checks.push(Check::ok("ssh key", format!("`{key}`")));
+    let lines = server.known_hosts.unwrap_or_default();
+    let mut words = lines
+        .split_whitespace()
+        .filter(|word| !word.starts_with('@'));
+    let kind = words.nth(1).unwrap_or_default();
+    checks.push(Check::ok("ssh key", access.identity.to_string()));
     checks.push(Check::ok(
         "ssh server",
-        format!("answers on `{}` port {}", mounted.host, mounted.port),
+        format!("answers on `{}` port {}", server.host, access.port),
     ));
     checks.push(Check::ok(
         "ssh host key",

@@ -5,10 +5,10 @@ use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
 use crate::bake::Context;
-use crate::build::known_hosts;
 use crate::engine::{Engine, Location};
 use crate::error::{Error, Result, quoted};
 use crate::git::Repository;
+use crate::ssh::known_hosts;
 
 /// Where the agent's socket is in the container.
 pub const MOUNT_POINT: &str = "/run/ssh-agent.sock";
@@ -46,7 +46,7 @@ impl ForwardedAgent {
                 String::new()
             }
             Some(server) => {
-                let lines = known_hosts::lines_of(&server.host, server.port, &cx.env)?;
+                let lines = known_hosts::lines_of(&server.host, server.port, &cx.env).await?;
                 if lines.is_empty() {
                     let (host, port) = (&server.host, server.port);
                     return Err(refused()

@@ -7,7 +7,6 @@
 //! prints.
 
 pub mod pager;
-mod password;
 pub mod progress;
 mod prompt;
 mod screen;

@@ -12,7 +12,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::error::{Error, Kind, Result};
 use crate::text::{columns, cut, sanitize, sanitize_line};
-use crate::ui::{Ui, password, terminal};
+use crate::ui::{Suspended, Ui, terminal};
 
 impl Ui {
     /// Asks for one of `choices` and returns its index; `default` is the one marked at first.
@@ -72,17 +72,14 @@ impl Ui {
         answer
     }
 
-    /// Asks for a secret, without echo. `flag` is what answers the question otherwise.
+    /// Leaves the terminal to a program that asks `question` itself, until the result is dropped.
+    /// `flag` is what answers the question otherwise.
     ///
     /// # Errors
     /// As [`Ui::choose`].
-    pub fn password(&self, prompt: &str, flag: &str) -> Result<String> {
-        self.can_ask(prompt, flag)?;
-        let _suspended = self.suspend();
-        let ask = || self.print(&format!("{}: ", sanitize_line(prompt)));
-        let answer = password::read_line(std::io::stdin(), ask);
-        self.print("\n");
-        answer
+    pub fn leave_to_ask(&self, question: &str, flag: &str) -> Result<Suspended> {
+        self.can_ask(question, flag)?;
+        Ok(self.suspend())
     }
 
     fn can_ask(&self, question: &str, flag: &str) -> Result<()> {
@@ -141,7 +138,7 @@ mod tests {
         let errors = [
             ui.choose("bake anew?", &choices, 0, "--drift").unwrap_err(),
             ui.confirm("bake anew?", true, "--drift").unwrap_err(),
-            ui.password("bake anew?", "--drift").unwrap_err(),
+            ui.leave_to_ask("bake anew?", "--drift").err().unwrap(),
         ];
         for error in errors {
             assert_eq!(error.kind, Kind::Unanswered);

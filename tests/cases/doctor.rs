@@ -6,7 +6,7 @@ use super::create_image::two_commits;
 use crate::support::{Api, Output, Sandbox};
 
 /// The checks that were made, by their names.
-fn checks(output: &Output) -> Vec<(String, Value)> {
+pub fn checks(output: &Output) -> Vec<(String, Value)> {
     let report: Value = serde_json::from_str(&output.stdout).unwrap();
     let keys: Vec<&String> = report.as_object().unwrap().keys().collect();
     assert_eq!(keys, ["checks", "ok"]);
@@ -20,14 +20,14 @@ fn checks(output: &Output) -> Vec<(String, Value)> {
     checks.collect()
 }
 
-fn find<'a>(checks: &'a [(String, Value)], name: &str) -> &'a Value {
+pub fn find<'a>(checks: &'a [(String, Value)], name: &str) -> &'a Value {
     let found = checks.iter().find(|(other, _)| other == name);
     &found
         .unwrap_or_else(|| panic!("no check `{name}` in {checks:?}"))
         .1
 }
 
-fn status<'a>(checks: &'a [(String, Value)], name: &str) -> &'a str {
+pub fn status<'a>(checks: &'a [(String, Value)], name: &str) -> &'a str {
     find(checks, name)["status"].as_str().unwrap()
 }
 

@@ -11,13 +11,15 @@ use super::create_image::two_commits;
 use crate::support::{Invocation, Repo, Running, Sandbox, wait_until};
 
 /// An agent with the user's key; ended with the test.
-struct UserAgent {
-    socket: PathBuf,
+pub struct UserAgent {
+    /// Its socket.
+    pub socket: PathBuf,
     running: Option<Running>,
 }
 
 impl UserAgent {
-    fn start(t: &Sandbox) -> Self {
+    /// Starts it; it holds `~/.ssh/id_ed25519`.
+    pub fn start(t: &Sandbox) -> Self {
         let socket = t.path().join("agent");
         let agent = ["-D", "-a", socket.to_str().unwrap()];
         let running = Some(t.command("ssh-agent", agent).spawn());

@@ -36,6 +36,7 @@ mod saving;
 mod signals;
 mod silent;
 mod snapshots;
+mod ssh;
 mod staleness;
 mod start_image;
 mod status;

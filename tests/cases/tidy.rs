@@ -17,7 +17,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("dockerfile", &["error", "text"]),
     ("image", &["error", "text"]),
     ("ui", &["error", "env", "text"]),
-    ("build", &["error", "env", "text", "engine", "git"]),
+    ("ssh", &["error", "env", "text"]),
+    ("build", &["error", "env", "text", "engine", "git", "ssh"]),
     ("channel", &["error", "env", "text", "engine", "git"]),
 ];
 

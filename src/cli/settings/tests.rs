@@ -50,13 +50,19 @@ fn a_flag_is_above_a_variable_above_the_file_above_the_default() {
         (args.ssh.ssh_port, given, listed.source)
     };
     let flag = ["--ssh-port", "1"];
-    assert_eq!(port(&variable, file, &flag), (1, true, Source::Variable));
-    assert_eq!(port(&variable, file, &[]), (2, false, Source::Variable));
+    assert_eq!(
+        port(&variable, file, &flag),
+        (Some(1), true, Source::Variable)
+    );
+    assert_eq!(
+        port(&variable, file, &[]),
+        (Some(2), false, Source::Variable)
+    );
     assert_eq!(
         port(&[("DKR_SSH_PORT", "")], file, &[]),
-        (3, false, Source::Line(2))
+        (Some(3), false, Source::Line(2))
     );
-    assert_eq!(port(&[], "", &[]), (22, false, Source::Default));
+    assert_eq!(port(&[], "", &[]), (None, false, Source::Default));
     assert_eq!(start(&settings(&[], ""), &[]).unwrap().ssh.ssh_user, None);
 }
 

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use rustix::process::Signal;
+
 use crate::keys::{self, KeyKind};
 use crate::{processes, wait_until};
 
@@ -78,6 +80,21 @@ impl Sshd {
     /// Lets no key in any more.
     pub fn authorize_nobody(&self) {
         File::create(self.folder.join("authorized_keys")).expect("the file is ours");
+    }
+
+    /// Adds a line to its configuration and lets it start again with that.
+    pub fn configure(&self, line: &str) {
+        let config = OpenOptions::new()
+            .append(true)
+            .open(self.folder.join("config"));
+        let written = config.and_then(|mut file| writeln!(file, "{line}"));
+        written.expect("the file is ours");
+        let listens = format!("Server listening on 127.0.0.1 port {}.", self.port);
+        let starts = || log(&self.folder).matches(&listens).count();
+        let before = starts();
+        processes::send(self.process.id(), Signal::HUP);
+        let again = wait_until(Duration::from_secs(30), || starts() > before);
+        assert!(again, "sshd does not start again: {}", self.log());
     }
 
     /// What the server wrote, for messages of failing tests.

@@ -1,0 +1,23 @@
+//! SSH as the user's own OpenSSH does it: `ssh-agent` holds the key, `ssh-add` reads it, `ssh` logs in,
+//! `ssh-keygen` knows the host keys.
+//!
+//! [`config`] reads `~/.ssh/config`, [`key`] makes an [`Identity`] of a key file or of a key in the
+//! user's agent, [`login`] shows that a server takes it, [`known_hosts`] pins the server's key, and
+//! [`fault`] words what went wrong. `bake` puts them together; a build reaches the agent through
+//! `build::agent` alone. Nothing here prints, and only `ssh-add` asks, where the caller allows it.
+//!
+//! What OpenSSH writes for people is read in [`fault`] alone, and `-v` is what makes it complete.
+
+pub mod agent;
+pub mod askpass;
+pub mod config;
+pub mod fault;
+pub mod key;
+pub mod known_hosts;
+pub mod login;
+pub mod program;
+
+pub use agent::Agent;
+pub use fault::ServerFault;
+pub use key::{Identity, Unlock};
+pub use login::{Account, HostKeyPolicy, Login};
