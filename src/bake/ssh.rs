@@ -265,11 +265,6 @@ impl SshSettings {
         Ok((server, unanswered))
     }
 
-    /// The port of the server.
-    pub fn port(&self) -> u16 {
-        self.port
-    }
-
     fn account(&self, host: &str) -> Account {
         Account {
             host: host.to_owned(),
@@ -296,7 +291,7 @@ impl SshSettings {
     ///
     /// # Errors
     /// When there is none that can be used.
-    pub async fn identity(&self, cx: &Context, ask: bool) -> Result<Identity> {
+    async fn identity(&self, cx: &Context, ask: bool) -> Result<Identity> {
         let env = &cx.env;
         let Some(path) = &self.key else {
             let found = Identity::in_users_agent(None, env).await;

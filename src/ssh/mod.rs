@@ -17,7 +17,6 @@ pub mod known_hosts;
 pub mod login;
 pub mod program;
 
-pub use agent::Agent;
 pub use fault::ServerFault;
 pub use key::{Identity, Unlock};
 pub use login::{Account, HostKeyPolicy, Login};
