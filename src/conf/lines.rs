@@ -111,7 +111,7 @@ pub(super) fn unknown(what: &str, name: &str, place: &str, known: &[&str]) -> Er
     }
 }
 
-/// The error for a key or section header that stands in `file` a second time.
+/// The error for a key or section header that stands in the file a second time.
 pub(super) fn repeated(name: &str, line: usize, first: usize) -> Error {
     Error::usage(format!(
         "`{name}` stands twice in `.dkr.conf`, line {line}: the first is in line {first}"
