@@ -273,7 +273,7 @@ impl Settings {
             }
             Some((_, Source::Line(line))) => whose_line(&key, line),
             // That there is no value at all is said by clap.
-            _ if value.is_empty() && !words.is_empty() => return None,
+            _ if value.is_empty() && error.kind() == Fault::InvalidValue => return None,
             _ => format!("`{flag}`"),
         };
         let error = invalid(&value, &whose, &expected);

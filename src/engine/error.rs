@@ -54,8 +54,10 @@ fn message(body: &[u8]) -> String {
 }
 
 fn refused(attempt: impl Into<String>, status: u16, message: &str) -> Error {
+    // An image that is just being removed is answered with 500 (moby, `image/store.go`).
     let kind = match status {
         404 => Kind::NotFound,
+        500 if message.starts_with("unrecognized image ID") => Kind::NotFound,
         _ => Kind::Failed,
     };
     let cause = match message.trim() {
@@ -96,6 +98,8 @@ mod tests {
         }
         assert_eq!(refused(500, "").kind, Kind::Failed);
         assert_eq!(refused(404, "gone").kind, Kind::NotFound);
+        let removed = "{\"message\":\"unrecognized image ID sha256:28de\"}";
+        assert_eq!(refused(500, removed).kind, Kind::NotFound);
     }
 
     #[test]
