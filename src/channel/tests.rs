@@ -334,7 +334,12 @@ async fn sweeping_takes_only_what_no_container_of_this_engine_needs() {
             .all(|folder| folder.root().exists())
     );
     drop(lock);
-    assert_eq!(sweep(&env, &names, exists).await.unwrap(), 1);
+    // A program that another test is just starting may have a copy of the lock for a moment.
+    let began = Instant::now();
+    while sweep(&env, &names, exists).await.unwrap() != 1 {
+        assert!(began.elapsed() < Duration::from_secs(30));
+        sleep(Duration::from_millis(20)).await;
+    }
 }
 
 const NOISE_BYTES: usize = 24 << 20;
