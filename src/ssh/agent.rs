@@ -22,8 +22,10 @@ use super::program;
 use crate::env::Env;
 use crate::error::{Error, Result};
 
-/// Says that the agent is there, and ends it with the standard input. Its one argument is the folder.
-const KEEPER: &str = r#"echo; read -r _; kill "$SSH_AGENT_PID"; rm -rf -- "$1""#;
+/// Says that the agent is there, and ends it with the standard input. Its one argument is the folder. A
+/// dkr that was killed before that was said must not end the shell with SIGPIPE.
+const KEEPER: &str =
+    r#"trap '' PIPE; echo 2>/dev/null; read -r _; kill "$SSH_AGENT_PID"; rm -rf -- "$1""#;
 /// How long it may take to start.
 const START: Duration = Duration::from_secs(10);
 /// The longest folder for the socket, whose whole path holds 107 bytes.
@@ -163,8 +165,11 @@ fn parse(print: &str, key: &str) -> Option<AgentKey> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use std::os::unix::fs::MetadataExt;
+    use std::os::unix::process::ExitStatusExt;
+    use std::process::Command;
+
+    use super::*;
 
     #[tokio::test]
     async fn it_is_private_and_ends_with_its_owner() {
@@ -184,6 +189,26 @@ mod tests {
         let end = closed.await.expect("it still runs");
         assert!(matches!(end, Ok(0) | Err(_)), "{end:?}");
         assert!(keys(&socket).await.is_err());
+    }
+
+    #[test]
+    fn a_dkr_that_is_gone_before_the_agent_is_there_leaves_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let private = folder.path().join("private");
+        std::fs::create_dir(&private).unwrap();
+        let mut agent = Command::new("sleep").arg("20").spawn().unwrap();
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let keeper = Command::new("sh")
+            .args(["-c", KEEPER, "dkr"])
+            .arg(&private)
+            .env("SSH_AGENT_PID", agent.id().to_string())
+            .stdin(Stdio::null())
+            .stdout(writer)
+            .status();
+        assert!(keeper.is_ok());
+        assert_eq!(agent.wait().unwrap().signal(), Some(15));
+        assert!(!private.exists());
     }
 
     #[tokio::test]
