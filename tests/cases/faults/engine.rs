@@ -118,9 +118,10 @@ fn an_engine_behind_tls_is_checked_and_reached_through_a_context() {
         .route("GET /images/json", empty_list())
         .route("GET /containers/json", empty_list());
     let certs = t.path().join("certs");
-    certificates(&certs);
-    let (server, port) = tls_server(&t, &certs);
-    let host = format!("tcp://127.0.0.1:{port}");
+    let address = own_loopback();
+    certificates(&certs, address);
+    let (server, port) = tls_server(&t, &certs, address);
+    let host = format!("tcp://{address}:{port}");
 
     let list = || t.dkr(["list-images", "--json"]);
     let by_variables = list().env("DOCKER_HOST", &host);
@@ -150,7 +151,7 @@ fn an_engine_behind_tls_is_checked_and_reached_through_a_context() {
 
     // An engine that another authority vouches for is not the one that was named.
     let others = t.path().join("others");
-    certificates(&others);
+    certificates(&others, address);
     let unknown = list()
         .env("DOCKER_HOST", &host)
         .env("DOCKER_TLS_VERIFY", "1");
@@ -266,8 +267,15 @@ fn empty_list() -> Answer {
     Answer::Json(200, "[]".into())
 }
 
-/// An authority, and a certificate of it for `127.0.0.1` that serves both sides.
-fn certificates(folder: &Path) {
+/// An address of this machine where no other test listens: between the choice of a port and its use
+/// nobody takes it.
+fn own_loopback() -> Ipv4Addr {
+    let [a, b, c] = rand::random();
+    Ipv4Addr::new(127, a | 1, b, c | 1)
+}
+
+/// An authority, and a certificate of it for `address` that serves both sides.
+fn certificates(folder: &Path, address: Ipv4Addr) {
     fs::create_dir(folder).unwrap();
     let openssl = |arguments: &str| {
         let output = Command::new("openssl")
@@ -282,9 +290,10 @@ fn certificates(folder: &Path) {
         "req -x509 {key} -keyout ca-key.pem -out ca.pem -days 30 -subj /CN=authority"
     ));
     openssl(&format!(
-        "req {key} -keyout key.pem -out request.pem -subj /CN=127.0.0.1"
+        "req {key} -keyout key.pem -out request.pem -subj /CN=engine"
     ));
-    fs::write(folder.join("names"), "subjectAltName=IP:127.0.0.1\n").unwrap();
+    let names = format!("subjectAltName=IP:{address}\n");
+    fs::write(folder.join("names"), names).unwrap();
     openssl(
         "x509 -req -in request.pem -CA ca.pem -CAkey ca-key.pem -CAcreateserial -out cert.pem \
          -days 30 -extfile names",
@@ -292,17 +301,17 @@ fn certificates(folder: &Path) {
 }
 
 /// TLS in front of the fake engine of the sandbox, for clients with a certificate.
-fn tls_server(t: &Sandbox, certs: &Path) -> (Running, u16) {
-    let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+fn tls_server(t: &Sandbox, certs: &Path, address: Ipv4Addr) -> (Running, u16) {
+    let port = TcpListener::bind((address, 0)).unwrap();
     let port = port.local_addr().unwrap().port();
     let folder = certs.display();
     let listen = format!(
-        "OPENSSL-LISTEN:{port},bind=127.0.0.1,reuseaddr,fork,cert={folder}/cert.pem,\
+        "OPENSSL-LISTEN:{port},bind={address},reuseaddr,fork,cert={folder}/cert.pem,\
          key={folder}/key.pem,cafile={folder}/ca.pem,verify=1"
     );
     let server = t.command("socat", [&*listen, "UNIX-CONNECT:fake-engine.sock"]);
     let server = server.in_dir(t.path()).spawn();
-    let up = || TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok();
+    let up = || TcpStream::connect((address, port)).is_ok();
     assert!(
         wait_until(Duration::from_secs(30), up),
         "socat does not listen"
