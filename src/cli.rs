@@ -24,12 +24,12 @@ pub use look::*;
 pub use settings::{Settings, Source, variable};
 pub use start::*;
 
-use crate::bake::access::{BuildNetwork, TransportMode};
 use crate::bake::create::CloneMode;
-use crate::bake::refresh::DriftAnswer;
-use crate::conf::Allow;
+use crate::bake::transport::{BuildNetwork, TransportMode};
+use crate::bake::update::DriftAnswer;
 use crate::env::Env;
 use crate::error::Error;
+use crate::image::dkr_conf::Allow;
 use crate::ui::progress::ProgressMode;
 use values::{HostPaths, host_paths, number, switch, text};
 

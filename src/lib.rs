@@ -38,30 +38,27 @@
 //! # Deliberately absent
 //! A docker client, buildx, a daemon of dkr's own, and any change to the user's configuration.
 
+pub mod app;
 pub mod bake;
-pub mod build;
-pub mod channel;
+pub mod buildkit;
+pub mod catalog;
 pub mod cli;
 mod commands;
-pub mod conf;
-pub mod dockerfile;
+pub mod container;
 pub mod doctor;
 pub mod engine;
 pub mod env;
 pub mod error;
 pub mod git;
 pub mod image;
-pub mod inventory;
 pub mod ssh;
-pub mod start;
 mod text;
 pub mod ui;
-pub mod work;
 
 use std::ffi::OsString;
 use std::time::Duration;
 
-use crate::bake::Context;
+use crate::app::Context;
 use crate::cli::{Cli, Instead, Settings};
 use crate::engine::signals::Router;
 use crate::env::Env;

@@ -5,10 +5,12 @@ use std::io::{self, BufWriter, Write};
 use std::path::Path;
 use std::sync::Arc;
 
-use dkr::bake::url::ssh_url;
-use dkr::build::{AgentMount, BuildContext, BuildFailure, BuildRequest, Gate, MountService, build};
+use dkr::buildkit::{
+    AgentMount, BuildContext, BuildFailure, BuildRequest, Gate, MountService, build,
+};
 use dkr::env::Env;
 use dkr::ssh::known_hosts::known_hosts_line;
+use dkr::ssh::ssh_url;
 use dkr::ssh::{Identity, Unlock};
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::{Bytes, Frame};

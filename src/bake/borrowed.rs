@@ -4,17 +4,17 @@
 
 use std::path::Path;
 
-use super::Context;
 use super::create::Create;
-use super::room;
-use super::site::Site;
-use super::ssh::current_user;
-use crate::build::git_progress;
+use super::disk_space;
+use super::job::Site;
+use crate::app::Context;
+use crate::buildkit::git_progress;
 use crate::engine::Engine;
 use crate::error::Result;
 use crate::git::exported::ids;
 use crate::git::packs::Packs;
 use crate::git::reachable_pack::{self, ReachablePack, Wanted};
+use crate::ssh::settings::current_user;
 use crate::text::size;
 use crate::ui::progress::Stage;
 
@@ -73,7 +73,7 @@ fn fits(
     packs: &Packs,
     needed: impl FnOnce() -> Option<u64>,
 ) -> std::result::Result<(), String> {
-    let Some(free) = room::free_above(folder).filter(|free| *free < packs.bytes()) else {
+    let Some(free) = disk_space::free_above(folder).filter(|free| *free < packs.bytes()) else {
         return Ok(());
     };
     match needed().map(|bytes| bytes + bytes / INDEX_SHARE) {
@@ -91,13 +91,13 @@ fn fits(
 /// takes time to find out where that is not all that the packs hold.
 ///
 /// # Errors
-/// As [`room::check`].
+/// As [`disk_space::check`].
 pub async fn check_clone(create: &Create<'_>, engine: &Engine) -> Result<()> {
     let packs = create.repo.packs().unwrap_or_default();
-    match room::check(create, packs.bytes(), engine).await {
+    match disk_space::check(create, packs.bytes(), engine).await {
         Err(_) if !packs.borrowed.is_empty() => {
             let tips = ids(&create.repo.shared_refs(&create.target.commit)?);
-            room::check(create, create.repo.reached_bytes(&tips), engine).await
+            disk_space::check(create, create.repo.reached_bytes(&tips), engine).await
         }
         checked => checked,
     }

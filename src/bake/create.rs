@@ -5,19 +5,19 @@ use std::collections::HashMap;
 use chrono::Utc;
 use rand::RngExt;
 
-use super::Context;
-use super::access::Reach;
 use super::borrowed;
 use super::images::{holders, list};
+use super::job::Site;
 use super::objects::{Objects, object_image, provide};
 use super::run::{Build, Ended};
-use super::site::Site;
 use super::spec::{branch_files, build_arguments, build_spec, runtime};
-use crate::conf::{DkrConf, SectionName};
-use crate::dockerfile::{BuildSpec, Dockerfile};
+use super::transport::Reach;
+use crate::app::Context;
 use crate::engine::Engine;
 use crate::error::Result;
 use crate::git::{Repository, Target};
+use crate::image::dkr_conf::{DkrConf, SectionName};
+use crate::image::dockerfile::{BuildSpec, Dockerfile};
 use crate::image::reference::{choose_moving_tag, objects_tag, own_tag};
 use crate::image::{ImageType, Images, Labels};
 

@@ -8,21 +8,21 @@ use std::collections::{BTreeSet, HashMap};
 
 use chrono::Utc;
 
-use super::Context;
 use super::borrowed;
 use super::create::{Create, random_hex};
-use super::freshness::{Held, Verdict};
-use super::room;
+use super::disk_space;
+use super::job::Site;
+use super::object_state::{Held, Verdict};
 use super::run::{Build, Ended};
 use super::session_host::HostStream;
-use super::site::Site;
-use crate::conf::ConfLabel;
-use crate::dockerfile::Dockerfile;
+use crate::app::Context;
 use crate::engine::Engine;
 use crate::error::{Error, Kind, Result};
 use crate::git::exported::{ids, packed_refs};
 use crate::git::packs::Packs;
 use crate::git::reachable_pack::{ReachablePack, Wanted, clear_leftovers};
+use crate::image::dkr_conf::ConfLabel;
+use crate::image::dockerfile::Dockerfile;
 use crate::image::reference::{objects_tag, own_tag};
 use crate::image::search::object_images;
 use crate::image::{BakedImage, ImageType, Images, Labels};
@@ -61,7 +61,7 @@ pub async fn provide(create: &Create<'_>, site: &Site<'_>, cx: &Context) -> Resu
             let (verdict, held) = found.judge(create, site, &listing).await;
             match verdict {
                 Verdict::Fresh => {
-                    room::check(create, 0, site.engine).await?;
+                    disk_space::check(create, 0, site.engine).await?;
                     return Ok(Objects::Image(found.tag.clone()));
                 }
                 Verdict::AddLayer => below = Some((found.tag.as_str(), held)),
@@ -85,7 +85,7 @@ pub async fn provide(create: &Create<'_>, site: &Site<'_>, cx: &Context) -> Resu
                 false => Ok(Objects::Clone(reason)),
             };
         }
-        room::check(create, listing.packs.bytes(), site.engine).await?;
+        disk_space::check(create, listing.packs.bytes(), site.engine).await?;
         let below = below.map(|(tag, _)| tag);
         match make(create, site, &listing, below, cx).await? {
             (Ended::Built(_), tag) => {

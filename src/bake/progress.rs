@@ -5,10 +5,10 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use crate::build::event::{Event, StepId};
-use crate::build::git_progress;
-use crate::build::package_progress::PackageCount;
-use crate::build::step_name::{Label, shorten, unknown_label};
+use crate::buildkit::event::{Event, StepId};
+use crate::buildkit::git_progress;
+use crate::buildkit::package_progress::PackageCount;
+use crate::buildkit::step_name::{Label, shorten, unknown_label};
 use crate::ui::Ui;
 use crate::ui::progress::{Outcome, PhaseId, Progress, Stage};
 
@@ -161,7 +161,7 @@ fn layer(counter: &str) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::build::event::Stream;
+    use crate::buildkit::event::Stream;
     use crate::ui::Options;
     use crate::ui::testing::{Captured, pipe};
     use std::time::Duration;

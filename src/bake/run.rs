@@ -7,15 +7,15 @@ use std::time::Duration;
 
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
-use super::Context;
-use super::access::Access;
 use super::progress::BuildProgress;
 use super::session_host::HostStream;
-use crate::build::step_name::Label;
-use crate::build::{BuildContext, BuildFailure, BuildRequest, FailedStep, Gate, GateMarker};
-use crate::dockerfile::{Dockerfile, Origin, SSH_MOUNT};
+use super::transport::Access;
+use crate::app::Context;
+use crate::buildkit::step_name::Label;
+use crate::buildkit::{BuildContext, BuildFailure, BuildRequest, FailedStep, Gate, GateMarker};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
+use crate::image::dockerfile::{Dockerfile, Origin, SSH_MOUNT};
 
 /// One build, ready to run.
 pub struct Build<'a> {
@@ -134,7 +134,7 @@ impl Build<'_> {
             progress.show(&event);
         };
         let cancel = context.signals.interrupt().cancelled();
-        match crate::build::build(engine, &context.env, request, &mut show, cancel).await {
+        match crate::buildkit::build(engine, &context.env, request, &mut show, cancel).await {
             Ok(image) => Ok(image.to_string()),
             Err(BuildFailure::Step(mut step)) => {
                 step.log.extend(all_of(complaints).await);

@@ -20,12 +20,12 @@ use tokio::io::{AsyncRead, AsyncReadExt, join, split};
 use tokio::process::Command;
 use tokio::sync::mpsc::UnboundedSender;
 
-use crate::build::ssh_mount::Serving;
-use crate::build::{Gate, MountService};
+use crate::buildkit::ssh_mount::Serving;
+use crate::buildkit::{Gate, MountService};
 use crate::engine::Connection;
 use crate::env::Env;
 use crate::error::Result;
-use crate::git::service::{Limits, Outcome, Program, Service, bridge};
+use crate::git::serve::{Limits, Outcome, Program, Service, bridge};
 
 /// The longest name of a service.
 const NAME: usize = 64;

@@ -3,11 +3,11 @@
 use std::fs;
 use std::path::Path;
 
-use crate::build::git_progress;
-use crate::conf::{self, Allow, DkrConf};
+use crate::buildkit::git_progress;
 use crate::env::Env;
 use crate::error::{Error, Kind, Result};
 use crate::git::{CommitId, FetchOutcome, FileAt, Repository, Target};
+use crate::image::dkr_conf::{self, Allow, DkrConf};
 use crate::ui::Ui;
 use crate::ui::progress::Stage;
 
@@ -107,7 +107,7 @@ pub fn read_conf(repo: &Repository, commit: &CommitId, allow: &Allow) -> Result<
     };
     match repo.read_file_at(commit, CONF_FILE, CONF_LIMIT)? {
         FileAt::Missing => Ok(DkrConf::default()),
-        FileAt::Regular(bytes) => conf::parse(&bytes, allow),
+        FileAt::Regular(bytes) => dkr_conf::parse(&bytes, allow),
         FileAt::TooLarge(size) => Err(refused(&format!("{size} bytes long"))
             .hint(format!("keep it below {CONF_LIMIT} bytes"))),
         FileAt::Symlink => Err(refused("a symbolic link")),

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use crate::build::BuildContext;
-use crate::conf::{DkrConf, RawSection, SectionName};
-use crate::dockerfile::{BuildSpec, RUNTIME, Section, TOOLS};
+use crate::buildkit::BuildContext;
 use crate::git::Target;
 use crate::git::exported::{ExportedRef, packed_refs};
+use crate::image::dkr_conf::{DkrConf, RawSection, SectionName};
+use crate::image::dockerfile::{BuildSpec, RUNTIME, Section, TOOLS};
 use crate::image::runtime::RUNTIME_FILES;
 
 /// The build arguments that raw sections may use.

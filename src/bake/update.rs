@@ -1,100 +1,140 @@
-//! A newer image of a branch: one layer on one that exists, with what changed.
+//! Bringing a branch's newest image up to date: as an update layer, or baked anew where a layer
+//! cannot carry what changed.
 
-use super::Context;
-use super::access::Reach;
 use super::create::{Baked, Create};
-use super::site::Site;
-use super::spec::build_spec;
-use crate::conf::{ConfLabel, Drift, drift};
-use crate::dockerfile::{BuildSpec, Dockerfile};
+use super::missing::no_image;
+use super::squash;
+use super::transport::Reach;
+use super::update_layer::Update;
+use crate::app::Context;
 use crate::engine::Engine;
-use crate::error::Result;
-use crate::image::{BakedImage, ImageType, Labels};
+use crate::error::{Error, Kind, Result, quoted};
+use crate::image::dockerfile::Dockerfile;
+use crate::image::search::newest_of_exact_ref;
+use crate::image::{BakedImage, Images};
 
-/// What an update starts from.
-pub struct Update<'a> {
-    /// What is to be in the image.
-    pub create: &'a Create<'a>,
-    /// The image to build on.
-    pub image: &'a BakedImage,
-    /// How `.dkr.conf` differs from what that image was built with.
-    pub drift: Drift,
+/// What to do when `.dkr.conf` changed so that only a new bake helps (`--drift`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DriftAnswer {
+    /// Ask on a terminal; bake anew without one.
+    Ask,
+    /// Bake anew.
+    Bake,
+    /// Update all the same.
+    Ignore,
+    /// Fail.
+    Fail,
 }
 
-impl<'a> Update<'a> {
-    /// Compares what is wanted with `image`. One whose label cannot be read counts as built with
-    /// the configuration of today.
-    pub fn new(create: &'a Create<'a>, image: &'a BakedImage) -> Self {
-        let baked = image.labels.config.as_deref();
-        let baked = baked.and_then(|text| ConfLabel::parse(text).ok());
-        let now = create.conf.label();
-        Update {
-            create,
-            image,
-            drift: baked.map(|baked| drift(&baked, &now)).unwrap_or_default(),
+/// How a refresh ended.
+pub enum Refreshed {
+    /// There was nothing to do; the tag of the image.
+    Current(String),
+    /// A new image was made.
+    Baked(Baked),
+}
+
+/// Brings the newest of `images` of exactly this branch up to date. With `force` even if it is.
+///
+/// # Errors
+/// `NotFound` if there is no image yet; `Stale` if the configuration drifted and that is to fail;
+/// as [`Create::run`].
+pub async fn refresh(
+    create: &Create<'_>,
+    images: &Images,
+    answer: DriftAnswer,
+    force: bool,
+    engine: &Engine,
+    reach: &Reach,
+    cx: &Context,
+) -> Result<Refreshed> {
+    let waiting = cx.ui.waiting("look into the images");
+    let update = newest_update(create, images)?;
+    let image = update.image;
+    if update.is_current() && !force {
+        return Ok(Refreshed::Current(shown(image)));
+    }
+    let chosen = choose(update, images, answer, engine, cx).await?;
+    drop(waiting);
+    let baked = match chosen {
+        Some((update, dockerfile)) => update.run(&dockerfile, engine, reach, cx).await?,
+        None => create.run(engine, reach, cx).await?,
+    };
+    Ok(Refreshed::Baked(baked))
+}
+
+/// The layer to build for `update`, and its Dockerfile: the same, or one that folds the chain. `None`
+/// if the branch is to be baked anew; a message then has said why.
+///
+/// # Errors
+/// `Stale` if the configuration drifted and that is to fail; when the engine does not answer.
+pub async fn choose<'a>(
+    update: Update<'a>,
+    images: &'a Images,
+    answer: DriftAnswer,
+    engine: &Engine,
+    cx: &Context,
+) -> Result<Option<(Update<'a>, Dockerfile)>> {
+    if bakes_anew(&update, answer, cx)? {
+        return Ok(None);
+    }
+    squash::choose(update, images, engine, cx).await
+}
+
+/// The update of the newest image of exactly this branch.
+///
+/// # Errors
+/// `NotFound` if there is none.
+pub fn newest_update<'a>(create: &'a Create<'a>, images: &'a Images) -> Result<Update<'a>> {
+    let (path, reference) = (create.repo.root(), &create.target.ref_name);
+    let image = newest_of_exact_ref(images, path, reference).ok_or_else(|| {
+        let typed = &create.target.branch_from;
+        no_image(images, Some(create.repo), Some(typed))
+    })?;
+    Ok(Update::new(create, image))
+}
+
+fn shown(image: &BakedImage) -> String {
+    image.shown_tag().unwrap_or(&image.id).to_owned()
+}
+
+/// Whether to bake anew because of a drift that no layer can carry.
+fn bakes_anew(update: &Update<'_>, answer: DriftAnswer, cx: &Context) -> Result<bool> {
+    if update.drift.is_empty() {
+        return Ok(false);
+    }
+    let carried = update.drift.within_a_layer().join("; ");
+    if !carried.is_empty() {
+        cx.ui.message(&format!("`.dkr.conf` changed: {carried}"));
+    }
+    let changes = update.drift.beyond_a_layer().join("; ");
+    if changes.is_empty() {
+        return Ok(false);
+    }
+    cx.ui.warning(&format!(
+        "`.dkr.conf` changed in a way that an update layer cannot carry: {changes}"
+    ));
+    let stale = || Error::new(Kind::Stale, "the image was built with another `.dkr.conf`");
+    match answer {
+        DriftAnswer::Bake => Ok(true),
+        DriftAnswer::Ignore => Ok(false),
+        DriftAnswer::Fail => {
+            let repo = quoted(update.create.repo.root());
+            let typed = quoted(&update.create.target.branch_from);
+            let hint = format!("run `dkr create-image {repo} {typed}`");
+            Err(stale().cause(changes).hint(hint))
         }
-    }
-
-    /// Whether the image holds the commit and was built with the configuration of today.
-    pub fn is_current(&self) -> bool {
-        self.image.labels.commit == self.create.target.commit.to_string() && self.drift.is_empty()
-    }
-
-    /// The Dockerfile of the layer; `None` if the image has no tag to build on.
-    pub fn dockerfile(&self) -> Option<Dockerfile> {
-        let spec = BuildSpec {
-            packages: self.drift.added_packages.clone(),
-            pre_packages: None,
-            pre_clone: None,
-            ..build_spec(self.create.conf, self.image.own_tag()?)
-        };
-        Some(Dockerfile::update(&spec))
-    }
-
-    /// Builds the layer.
-    ///
-    /// # Errors
-    /// As [`Create::run`].
-    pub async fn run(
-        &self,
-        dockerfile: &Dockerfile,
-        engine: &Engine,
-        reach: &Reach,
-        cx: &Context,
-    ) -> Result<Baked> {
-        let site = Site::open(engine, self.create.repo, self.create.target, reach, cx).await?;
-        self.create
-            .build(&site, cx, dockerfile, self.labels())
-            .await
-    }
-
-    /// The labels of the updated image.
-    pub fn labels(&self) -> Labels {
-        Labels {
-            image_type: ImageType::Update,
-            parent: self.image.own_tag().map(str::to_owned),
-            config: Some(self.config().to_json()),
-            ..self.create.labels()
+        DriftAnswer::Ask if !cx.ui.terminal().can_ask() => {
+            cx.ui.message("baking anew (`--drift` chooses)");
+            Ok(true)
         }
-    }
-
-    /// What is in force in the updated image: a layer cannot undo what came before the repository,
-    /// so a drift that was ignored stays one.
-    fn config(&self) -> ConfLabel {
-        let now = self.create.conf.label();
-        let baked = self.image.labels.config.as_deref();
-        let Some(baked) = baked.and_then(|text| ConfLabel::parse(text).ok()) else {
-            return now;
-        };
-        let mut packages = [baked.packages, now.packages].concat();
-        packages.sort_unstable();
-        packages.dedup();
-        ConfLabel {
-            packages,
-            base_image: baked.base_image,
-            pre_packages: baked.pre_packages,
-            pre_clone: baked.pre_clone,
-            ..now
+        DriftAnswer::Ask => {
+            let choices = ["bake a new image", "update all the same", "quit"];
+            match cx.ui.choose("What now?", &choices, 0, "--drift")? {
+                0 => Ok(true),
+                1 => Ok(false),
+                _ => Err(stale()),
+            }
         }
     }
 }

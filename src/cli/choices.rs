@@ -4,12 +4,12 @@
 use clap::ValueEnum;
 use clap::builder::PossibleValue;
 
-use crate::bake::access::{BuildNetwork, TransportMode};
 use crate::bake::create::CloneMode;
-use crate::bake::refresh::DriftAnswer;
-use crate::start::stale::StaleAnswer;
+use crate::bake::transport::{BuildNetwork, TransportMode};
+use crate::bake::update::DriftAnswer;
+use crate::container::Keep;
+use crate::container::staleness::StaleAnswer;
 use crate::ui::progress::ProgressMode;
-use crate::work::Keep;
 
 macro_rules! choices {
     ($($type:ident { $($variant:ident = $word:literal),+ })+) => {$(

@@ -7,10 +7,10 @@ use clap::Args;
 use super::completion::Offer;
 use super::values::{expecting, number, own_network};
 use super::{Given, HostVolumesArg, SearchArgs, SshArgs};
-use crate::bake::access::TransportMode;
+use crate::bake::transport::TransportMode;
+use crate::container::Keep;
+use crate::container::staleness::StaleAnswer;
 use crate::engine::limits::{self, Gpus};
-use crate::start::stale::StaleAnswer;
-use crate::work::Keep;
 
 pub(super) const START_EXAMPLES: &str = "Examples:
   dkr start-image                        a tmux session in the newest image of all

@@ -1,15 +1,16 @@
 //! `dkr attach`: comes back to a container.
 
 use super::containers::choose;
-use crate::bake::Context;
+use crate::app::Context;
 use crate::cli::AttachArgs;
+use crate::container::Containers;
+use crate::container::labels::working_branch;
+use crate::container::own::inspect;
+use crate::container::start::{Target, keep_of, reattach};
+use crate::container::watch;
+use crate::container::work::Probe;
 use crate::engine::Engine;
 use crate::error::Result;
-use crate::start::channel;
-use crate::start::labels::working_branch;
-use crate::start::run::{Target, come_back, keep_of};
-use crate::work::own::inspect;
-use crate::work::{Containers, Probe};
 
 /// Runs the command; its result is the status of what ran in the container, 0 if that goes on.
 ///
@@ -22,7 +23,7 @@ pub async fn run(cx: &Context, args: &AttachArgs) -> Result<u8> {
     let container = choose(&containers, &args.container.name)?;
     let probe = Probe::new(&engine, cx);
     probe.until_left_alone(&container.id).await?;
-    let _hold = channel::bring_back(&container.id, cx).await?;
+    let _hold = watch::bring_back(&container.id, cx).await?;
     let state = inspect(&engine, container).await?;
     drop(waiting);
     let target = Target {
@@ -32,7 +33,7 @@ pub async fn run(cx: &Context, args: &AttachArgs) -> Result<u8> {
         keep: keep_of(&state),
     };
     let terminal = cx.ui.terminal().stdin && cx.ui.terminal().stdout;
-    let status = come_back(&target, &state, terminal, cx).await;
-    channel::sweep(&engine, cx).await;
+    let status = reattach(&target, &state, terminal, cx).await;
+    watch::sweep(&engine, cx).await;
     status
 }

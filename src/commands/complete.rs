@@ -16,9 +16,11 @@ use clap_complete::engine::{
 use tokio::runtime::Handle;
 use tokio::task::block_in_place;
 
-use crate::bake::Context;
+use crate::app::Context;
 use crate::bake::images::list;
 use crate::cli::{CompleteArgs, Offer, Shell, description};
+use crate::container::Containers;
+use crate::container::labels::working_branch;
 use crate::engine::Engine;
 use crate::engine::context::named_engine;
 use crate::engine::endpoint::Endpoint;
@@ -26,8 +28,6 @@ use crate::env::Env;
 use crate::error::{Error, Result};
 use crate::git::{CommitId, Repository};
 use crate::image::labels::REPO_NAME;
-use crate::start::labels::working_branch;
-use crate::work::Containers;
 
 /// How long an engine may take; a user waits at the prompt.
 const PATIENCE: Duration = Duration::from_millis(800);

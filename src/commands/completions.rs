@@ -1,6 +1,6 @@
 //! `dkr completions`: what a shell needs to complete dkr's command line.
 
-use crate::bake::Context;
+use crate::app::Context;
 use crate::cli::{CompletionsArgs, Shell};
 use crate::error::Result;
 

@@ -1,10 +1,10 @@
 //! What the commands on containers share: which container a name means.
 
+use crate::container::Containers;
+use crate::container::lookup::find;
 use crate::engine::ListedContainer;
 use crate::error::{Error, Kind, Result};
 use crate::image::labels::REPO_PATH;
-use crate::work::Containers;
-use crate::work::names::find;
 
 /// The container that a name means.
 ///

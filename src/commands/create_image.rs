@@ -3,18 +3,19 @@
 use std::fmt::Write as _;
 use std::time::Instant;
 
-use crate::bake::access::{Reach, TransportMode};
+use crate::app::Context;
 use crate::bake::create::{Baked, Create};
 use crate::bake::images::list;
-use crate::bake::refresh::{DriftAnswer, choose, newest_update};
-use crate::bake::ssh::SshFlags;
-use crate::bake::{Context, source};
+use crate::bake::source;
+use crate::bake::transport::{Reach, TransportMode};
+use crate::bake::update::{DriftAnswer, choose, newest_update};
 use crate::cli::{BuildArgs, CreateImageArgs, Given, SshArgs};
-use crate::dockerfile::Dockerfile;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::git::Target;
+use crate::image::dockerfile::Dockerfile;
 use crate::image::{Images, Labels};
+use crate::ssh::settings::SshFlags;
 use crate::text::{duration, size};
 
 /// Runs the command.

@@ -3,19 +3,20 @@
 use tokio::io::AsyncWrite;
 
 use super::containers::choose;
-use crate::bake::Context;
+use crate::app::Context;
 use crate::cli::DiffArgs;
+use crate::container::Containers;
+use crate::container::watch;
+use crate::container::work::Probe;
+use crate::container::work::probe::{SCRIPT, script_failed};
 use crate::engine::Engine;
 use crate::engine::containers::{ContainerId, ExitStatus};
 use crate::engine::question::{Tail, UNREAD};
 use crate::engine::streams::Streams;
 use crate::error::{Error, Result};
 use crate::git::pager;
-use crate::start::channel;
 use crate::ui::Ui;
 use crate::ui::pager::Pager;
-use crate::work::ask::{SCRIPT, script_failed};
-use crate::work::{Containers, Probe};
 
 /// Runs the command.
 ///
@@ -26,7 +27,7 @@ pub async fn run(cx: &Context, args: &DiffArgs) -> Result<()> {
     let engine = Engine::connect(&cx.env).await?;
     let containers = Containers::read(&engine, &cx.env).await?;
     let container = choose(&containers, &args.container.name)?;
-    let _hold = channel::hold(&container.id, cx).await?;
+    let _hold = watch::hold(&container.id, cx).await?;
     let terminal = cx.ui.terminal().stdout;
     let colour = match terminal && !cx.ui.terminal().no_color {
         true => "--color=always",

@@ -6,13 +6,13 @@ use serde::Serialize;
 
 use super::create_image::{ssh_flags, transport};
 use super::json::to_json;
-use crate::bake::Context;
+use crate::app::Context;
+use crate::catalog::Stock;
+use crate::catalog::lookup::find;
 use crate::cli::{BuildArgs, DoctorArgs, Settings};
 use crate::doctor::{Check, Status, engine, git, git_status, ssh};
 use crate::engine::{Engine, Location};
 use crate::error::Result;
-use crate::inventory::Stock;
-use crate::inventory::names::find;
 use crate::text::{count, sanitize, wrap};
 
 /// Columns before the names of the checks.

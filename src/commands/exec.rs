@@ -3,18 +3,19 @@
 use tokio::io::{stderr, stdout};
 
 use super::containers::choose;
-use crate::bake::Context;
+use crate::app::Context;
 use crate::cli::ExecArgs;
+use crate::container::Containers;
+use crate::container::labels::working_branch;
+use crate::container::spec::environment;
+use crate::container::start::terminal_variables;
+use crate::container::watch;
+use crate::container::work::Probe;
+use crate::container::work::probe::until_prepared;
 use crate::engine::stdin::Stdin;
 use crate::engine::streams::Streams;
 use crate::engine::{Engine, containers, exec};
 use crate::error::{Error, Result, quoted};
-use crate::start::channel;
-use crate::start::container::environment;
-use crate::start::labels::working_branch;
-use crate::start::run::terminal_variables;
-use crate::work::ask::until_prepared;
-use crate::work::{Containers, Probe};
 
 /// Runs the command; its result is the status of the command in the container.
 ///
@@ -37,7 +38,7 @@ pub async fn run(cx: &Context, args: &ExecArgs) -> Result<u8> {
                 .hint(format!("`dkr attach {}` starts it", quoted(name))),
         );
     }
-    let _hold = channel::bring_back(id, cx).await?;
+    let _hold = watch::bring_back(id, cx).await?;
     if let Some(began) = &state.started_at {
         until_prepared(&engine, id, began).await;
     }

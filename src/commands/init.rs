@@ -4,12 +4,12 @@ use std::fs::OpenOptions;
 use std::io::{ErrorKind, Write};
 use std::path::Path;
 
-use crate::bake::Context;
+use crate::app::Context;
 use crate::bake::source::CONF_FILE;
 use crate::cli::InitArgs;
-use crate::conf::TEMPLATE;
 use crate::error::{Error, Result};
 use crate::git::Repository;
+use crate::image::dkr_conf::TEMPLATE;
 
 /// Runs the command.
 ///

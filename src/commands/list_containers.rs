@@ -3,18 +3,19 @@
 use chrono::Utc;
 
 use super::json::to_json;
-use crate::bake::Context;
+use crate::app::Context;
+use crate::catalog::rows::WorkRow;
 use crate::cli::ListContainersArgs;
+use crate::container::Containers;
+use crate::container::labels::working_branch;
+use crate::container::work::list::held_by;
+use crate::container::work::{Held, Probe};
 use crate::engine::{Engine, ListedContainer};
 use crate::error::Result;
 use crate::git::{Repository, short};
 use crate::image::labels::{BRANCH_FROM, COMMIT, REPO_NAME, REPO_PATH};
-use crate::inventory::rows::WorkRow;
-use crate::start::labels::working_branch;
 use crate::text::ago;
 use crate::ui::table::{Column, Table};
-use crate::work::look::held_by;
-use crate::work::{Containers, Held, Probe};
 
 /// Runs the command.
 ///

@@ -5,19 +5,20 @@ use std::collections::HashMap;
 use chrono::Utc;
 
 use super::json::to_json;
+use crate::app::Context;
 use crate::bake::images::warn_of;
 use crate::bake::missing::none_of;
 use crate::bake::moving_tags::list_mended;
-use crate::bake::{Context, source};
+use crate::bake::source;
+use crate::catalog::rows::ImageRow;
+use crate::catalog::staleness::in_short;
+use crate::catalog::{Freshness, Stock, Stocked};
 use crate::cli::ListImagesArgs;
 use crate::engine::Engine;
 use crate::error::Result;
 use crate::git::{Repository, short};
 use crate::image::search::find;
 use crate::image::{Images, Query, Staleness};
-use crate::inventory::freshness::in_short;
-use crate::inventory::rows::ImageRow;
-use crate::inventory::{Freshness, Stock, Stocked};
 use crate::text::{ago, size};
 use crate::ui::table::{Column, Table};
 

@@ -1,7 +1,6 @@
 //! The commands: one thin file each, and the one match that calls them.
 
 mod attach;
-mod come_back;
 mod complete;
 mod completions;
 mod containers;
@@ -15,6 +14,7 @@ mod json;
 mod list_containers;
 mod list_images;
 mod prune;
+mod reattach;
 mod remove_container;
 mod remove_image;
 mod show_config;
@@ -24,10 +24,10 @@ mod stop;
 mod take;
 mod update_image;
 
-use crate::bake::Context;
+use crate::app::Context;
 use crate::cli::{Command, Settings};
+use crate::container::watch;
 use crate::error::Result;
-use crate::start::channel;
 
 /// Runs the command that the user gave; its result is the exit status.
 ///
@@ -38,7 +38,7 @@ pub async fn run(command: &Command, settings: &Settings, context: &Context) -> R
         Command::CreateImage(args) => create_image::run(context, args).await.map(|()| 0),
         Command::UpdateImage(args) => update_image::run(context, args).await.map(|()| 0),
         Command::StartImage(args) => start_image::run(context, args, settings).await,
-        Command::ChannelServer { folder } => channel::serve(folder, context).await.map(|()| 0),
+        Command::ChannelServer { folder } => watch::serve(folder, context).await.map(|()| 0),
         Command::ListContainers(args) => list_containers::run(context, args).await.map(|()| 0),
         Command::Attach(args) => attach::run(context, args).await,
         Command::Exec(args) => exec::run(context, args).await,

@@ -6,25 +6,26 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{TimeDelta, Utc};
 
 use super::remove_image::remove_and_say;
-use crate::bake::Context;
+use crate::app::Context;
 use crate::bake::images::warn_of;
 use crate::bake::lock::BakeLock;
+use crate::catalog::idle::{Idle, Staying, idle};
+use crate::catalog::plan::{Leave, prunable};
+use crate::catalog::removal::freed_bytes;
+use crate::catalog::{Stock, Stocked};
 use crate::cli::PruneArgs;
+use crate::container::Containers;
+use crate::container::finish::remove;
+use crate::container::labels::working_branch;
+use crate::container::watch;
+use crate::container::work::Probe;
 use crate::engine::Engine;
 use crate::error::{Result, quoted};
 use crate::git::{Repository, short};
 use crate::image::Query;
 use crate::image::labels::REPO_NAME;
-use crate::inventory::idle::{Idle, Staying, idle};
-use crate::inventory::plan::{Leave, prunable};
-use crate::inventory::removal::freed_bytes;
-use crate::inventory::{Stock, Stocked};
-use crate::start::channel;
-use crate::start::end::remove;
-use crate::start::labels::working_branch;
 use crate::text::{ago, count, size};
 use crate::ui::table::{Column, Table};
-use crate::work::{Containers, Probe};
 
 /// Runs the command.
 ///
@@ -112,7 +113,7 @@ pub async fn run(cx: &Context, args: &PruneArgs) -> Result<()> {
         let name = working_branch(container);
         cx.ui.message(&format!("removed container `{name}`"));
     }
-    channel::sweep(&engine, cx).await;
+    watch::sweep(&engine, cx).await;
     if images.is_empty() {
         return Ok(());
     }

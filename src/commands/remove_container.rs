@@ -5,16 +5,17 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use super::containers::choose_all;
-use crate::bake::Context;
+use crate::app::Context;
 use crate::cli::RemoveContainerArgs;
+use crate::container::Containers;
+use crate::container::finish::remove;
+use crate::container::labels::working_branch;
+use crate::container::watch;
+use crate::container::work::Probe;
+use crate::container::work::list::held_by_one;
 use crate::engine::containers::{self, force_remove};
 use crate::engine::{Engine, ListedContainer};
 use crate::error::{Error, Kind, Result, quoted};
-use crate::start::channel;
-use crate::start::end::remove;
-use crate::start::labels::working_branch;
-use crate::work::look::held_by_one;
-use crate::work::{Containers, Probe};
 
 /// How long a removal by force waits for another dkr that sees to the container's end.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -31,7 +32,7 @@ pub async fn run(cx: &Context, args: &RemoveContainerArgs) -> Result<()> {
     let chosen = choose_all(&containers, &args.containers.names)?;
     let mut holds = Vec::new();
     for container in &chosen {
-        let hold = channel::hold(&container.id, cx);
+        let hold = watch::hold(&container.id, cx);
         match args.force {
             // Whoever has it for long is waiting for the container.
             true => holds.extend(timeout(PATIENCE, hold).await),
@@ -58,7 +59,7 @@ pub async fn run(cx: &Context, args: &RemoveContainerArgs) -> Result<()> {
             working_branch(container)
         ));
     }
-    channel::sweep(&engine, cx).await;
+    watch::sweep(&engine, cx).await;
     Ok(())
 }
 

@@ -1,13 +1,13 @@
 //! `dkr remove-image`: removes images with all their tags.
 
-use crate::bake::Context;
+use crate::app::Context;
+use crate::catalog::lookup::find;
+use crate::catalog::plan::check_removal;
+use crate::catalog::removal::{freed_bytes, remove};
+use crate::catalog::{Stock, Stocked};
 use crate::cli::RemoveImageArgs;
 use crate::engine::Engine;
 use crate::error::Result;
-use crate::inventory::names::find;
-use crate::inventory::plan::check_removal;
-use crate::inventory::removal::{freed_bytes, remove};
-use crate::inventory::{Stock, Stocked};
 use crate::text::{count, size};
 
 /// Runs the command.

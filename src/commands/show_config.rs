@@ -3,11 +3,11 @@
 use serde::Serialize;
 
 use super::json::to_json;
-use crate::bake::Context;
-use crate::bake::access::TransportMode;
-use crate::bake::ssh::{DEFAULT_PORT, current_user, default_key};
+use crate::app::Context;
+use crate::bake::transport::TransportMode;
 use crate::cli::{BuildArgs, Settings, ShowConfigArgs, Source, variable};
 use crate::error::Result;
+use crate::ssh::settings::{DEFAULT_PORT, current_user, default_key};
 use crate::ui::table::{Column, Table};
 
 /// What is shown where nothing sets a value and none is known beforehand.

@@ -1,37 +1,39 @@
 //! `dkr start-image`: starts a container on its own working branch.
 
-use super::come_back::{existing, go_back};
 use super::create_image::{ssh_flags, transport};
-use crate::bake::access::{Reach, TransportMode};
+use super::reattach::{existing, go_back};
+use crate::app::Context;
 use crate::bake::create::Create;
 use crate::bake::images::{list, warn_of};
 use crate::bake::missing::no_image;
 use crate::bake::moving_tags::list_mended;
-use crate::bake::refresh::{DriftAnswer, refresh};
-use crate::bake::ssh::{Mounted, SshSettings};
-use crate::bake::{Context, source};
-use crate::channel::{Folder, Hold};
+use crate::bake::source;
+use crate::bake::transport::{Reach, TransportMode};
+use crate::bake::update::{DriftAnswer, refresh};
 use crate::cli::{BuildArgs, LimitArgs, Settings, StartImageArgs};
+use crate::container::Containers;
+use crate::container::Keep;
+use crate::container::channel::{Folder, Hold};
+use crate::container::forward_agent::ForwardedAgent;
+use crate::container::labels::RECORD;
+use crate::container::lookup::branches_of;
+use crate::container::spec::{Surroundings, Way, Wishes, specify};
+use crate::container::staleness::{Decision, compare, decide};
+use crate::container::start::{Target, run as run_container, run_detached, terminal_variables};
+use crate::container::watch;
+use crate::container::work::host::prefix_of_this_machine;
 use crate::engine::containers;
 use crate::engine::containers::{ContainerId, ContainerSpec};
 use crate::engine::limits::Limits;
 use crate::engine::{Engine, ListedContainer, Location};
 use crate::error::{Error, Kind, Result, quoted};
-use crate::git::service::PushPrefix;
+use crate::git::serve::PushPrefix;
 use crate::git::working_branch::{check_beside, check_working_branch};
 use crate::git::{Repository, TargetKind, short};
 use crate::image::names::random_name;
 use crate::image::search::{best, newest_of_exact_ref};
 use crate::image::{BakedImage, Images, Query};
-use crate::start::agent::ForwardedAgent;
-use crate::start::channel;
-use crate::start::container::{Surroundings, Way, Wishes, specify};
-use crate::start::labels::RECORD;
-use crate::start::run::{Target, run as run_container, run_detached, terminal_variables};
-use crate::start::stale::{Decision, compare, decide};
-use crate::work::host::prefix_of_this_machine;
-use crate::work::names::branches_of;
-use crate::work::{Containers, Keep};
+use crate::ssh::settings::{Mounted, SshSettings};
 
 /// Runs the command; its result is the exit status of the container's command.
 ///
@@ -122,8 +124,8 @@ pub async fn run(cx: &Context, args: &StartImageArgs, settings: &Settings) -> Re
     // The one that the channel serves.
     let served = repo.as_ref().ok().filter(|_| !by_ssh);
     let folder = match served {
-        Some(_) => Some(channel::prepare(&location, cx)?),
-        None => channel::prepare_watch(cx),
+        Some(_) => Some(watch::prepare(&location, cx)?),
+        None => watch::prepare_watch(cx),
     };
     let source = folder.as_ref().map(Folder::mount_source);
     around.way = match (&mounted, served, &source) {
@@ -142,7 +144,7 @@ pub async fn run(cx: &Context, args: &StartImageArgs, settings: &Settings) -> Re
     let (id, spec, _hold) = made?;
     drop(waiting);
     let status = go(cx, args, &wishes, &engine, &id, &spec, &branch).await;
-    channel::sweep(&engine, cx).await;
+    watch::sweep(&engine, cx).await;
     status
 }
 
@@ -171,11 +173,11 @@ async fn make(
     let Some(folder) = folder else {
         return Ok((containers::create(engine, &spec).await?, spec, None));
     };
-    let hold = channel::plan(folder, engine, served, &around.image.labels, prefix).await?;
+    let hold = watch::plan(folder, engine, served, &around.image.labels, prefix).await?;
     let name = folder.name().into_owned();
     spec.labels.insert(RECORD.to_owned(), name);
     let id = containers::create(engine, &spec).await?;
-    match channel::open(folder, engine, &id).await {
+    match watch::open(folder, engine, &id).await {
         Ok(()) => Ok((id, spec, Some(hold))),
         Err(error) => {
             // It never ran, and so holds nothing.

@@ -6,24 +6,25 @@ use chrono::Utc;
 
 use super::json::to_json;
 use super::list_containers::is_of;
+use crate::app::Context;
 use crate::bake::images::warn_of;
-use crate::bake::{Context, source};
+use crate::bake::source;
+use crate::catalog::rows::{FreshRow, ImageRow, RepositoryReport, RepositoryRow, WorkRow};
+use crate::catalog::staleness::in_short;
+use crate::catalog::{Freshness, Stock, Stocked};
 use crate::cli::StatusArgs;
-use crate::conf::Drift;
+use crate::container::labels::working_branch;
+use crate::container::work::Held;
+use crate::container::work::Probe;
+use crate::container::work::list::held_by;
 use crate::engine::{Engine, ListedContainer};
 use crate::error::Result;
 use crate::git::{Repository, short};
+use crate::image::dkr_conf::Drift;
 use crate::image::search::find;
 use crate::image::{Query, Staleness};
-use crate::inventory::freshness::in_short;
-use crate::inventory::rows::{FreshRow, ImageRow, RepositoryReport, RepositoryRow, WorkRow};
-use crate::inventory::{Freshness, Stock, Stocked};
-use crate::start::labels::working_branch;
 use crate::text::{ago, count, size};
 use crate::ui::table::{Column, Table};
-use crate::work::Held;
-use crate::work::Probe;
-use crate::work::look::held_by;
 
 /// An image, how it stands to its branch and to the `.dkr.conf` of today.
 type Compared<'a> = (&'a Stocked, Staleness, Option<Drift>);

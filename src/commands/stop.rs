@@ -1,14 +1,15 @@
 //! `dkr stop`: ends what runs in containers, which stay.
 
 use super::containers::choose_all;
-use crate::bake::Context;
+use crate::app::Context;
 use crate::cli::StopArgs;
+use crate::container::Containers;
+use crate::container::labels::working_branch;
+use crate::container::work::Probe;
+use crate::container::work::list::held_by;
 use crate::engine::{Engine, ListedContainer, containers};
 use crate::error::{Kind, Result, quoted};
-use crate::start::labels::working_branch;
 use crate::text::count;
-use crate::work::look::held_by;
-use crate::work::{Containers, Probe};
 
 /// Runs the command.
 ///

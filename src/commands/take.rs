@@ -1,17 +1,18 @@
 //! `dkr take`: brings the work of a container to the host's repository.
 
 use super::containers::choose;
-use crate::bake::Context;
+use crate::app::Context;
 use crate::cli::TakeArgs;
+use crate::container::Containers;
+use crate::container::labels::working_branch;
+use crate::container::watch;
+use crate::container::work::Probe;
+use crate::container::work::take::{Outcome, Taken, take};
 use crate::engine::{Engine, ListedContainer};
 use crate::error::{Error, Result, quoted};
 use crate::git::{Repository, short};
 use crate::image::labels::REPO_PATH;
-use crate::start::channel;
-use crate::start::labels::working_branch;
 use crate::text::count;
-use crate::work::take::{Outcome, Taken, take};
-use crate::work::{Containers, Probe};
 
 /// How many files are named.
 const NAMED: usize = 5;
@@ -33,7 +34,7 @@ pub async fn run(cx: &Context, args: &TakeArgs) -> Result<()> {
     if let Some(notice) = repo.broken_refs() {
         cx.ui.warning(&notice);
     }
-    let _hold = channel::hold(&container.id, cx).await?;
+    let _hold = watch::hold(&container.id, cx).await?;
     let probe = Probe::new(&engine, cx);
     let outcome = take(&probe, container, &repo, args.force, &cx.env).await?;
     drop(waiting);

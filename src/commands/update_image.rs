@@ -3,11 +3,12 @@
 use std::time::Instant;
 
 use super::create_image::{announce, reach};
+use crate::app::Context;
 use crate::bake::create::Create;
 use crate::bake::images::warn_of;
 use crate::bake::moving_tags::list_mended;
-use crate::bake::refresh::{Refreshed, refresh};
-use crate::bake::{Context, source};
+use crate::bake::source;
+use crate::bake::update::{Refreshed, refresh};
 use crate::cli::UpdateImageArgs;
 use crate::engine::Engine;
 use crate::error::Result;

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use super::{Check, Status, escapes};
-use crate::build::RegistryAuth;
-use crate::build::session::Session;
+use crate::buildkit::RegistryAuth;
+use crate::buildkit::session::Session;
 use crate::engine::{Engine, EngineInfo, Location};
 use crate::env::Env;
 use crate::error::{Error, Result};

@@ -7,15 +7,15 @@ use tokio::io::{Empty, sink};
 use tokio::time::timeout;
 
 use super::{Check, Status};
+use crate::catalog::Stocked;
 use crate::engine::Engine;
 use crate::engine::attach::{Outcome, run_attached};
 use crate::engine::containers::{self, ContainerSpec, ExitStatus};
 use crate::engine::signals::Signals;
 use crate::engine::streams::Streams;
+use crate::engine::temporary;
 use crate::error::{Error, Result};
-use crate::inventory::Stocked;
 use crate::text::duration;
-use crate::work::forgotten::temporary;
 
 /// What runs. git itself says on stderr how long it took (git, `technical/api-trace2`).
 const SCRIPT: &str =
@@ -55,7 +55,7 @@ async fn time(
         image: image.image.id.clone(),
         command: ["sh", "-c", SCRIPT].map(str::to_owned).to_vec(),
         network: Some("none".to_owned()),
-        labels: temporary(&image.image.id),
+        labels: temporary::labels(&image.image.id),
         ..ContainerSpec::default()
     };
     let id = containers::create(engine, &spec).await?;

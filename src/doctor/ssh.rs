@@ -2,12 +2,12 @@
 //! transport follows from that.
 
 use super::{Check, Status};
-use crate::bake::Context;
-use crate::bake::access::TransportMode;
-use crate::bake::ssh::{SshFlags, SshSettings};
+use crate::app::Context;
+use crate::bake::transport::TransportMode;
 use crate::engine::Location;
 use crate::error::Kind;
 use crate::ssh::program;
+use crate::ssh::settings::{SshFlags, SshSettings};
 
 /// All checks, in the order in which a build would meet them.
 pub async fn checks(

@@ -29,6 +29,7 @@ mod ssh;
 pub mod stdin;
 pub mod storage;
 pub mod streams;
+pub mod temporary;
 pub mod terminal;
 mod tls;
 pub mod tmux;

@@ -42,7 +42,7 @@ pub(super) const LIST: &str = "git --git-dir=\"$1\" for-each-ref --format=\"%(ob
 /// Lists the tips of every alternate repository, as git does by itself, in place of a program that
 /// the repository configures. A fetch of the user's own repository needs them, or it gets once more
 /// what the alternate has. Their ids go to the remote that the user fetches from, as with `git
-/// fetch`; to a container they never go: see [`super::service`].
+/// fetch`; to a container they never go: see [`super::serve`].
 fn list_tips() -> String {
     format!("tips() {{ {LIST}; }}; tips")
 }

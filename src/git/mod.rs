@@ -7,7 +7,6 @@
 
 mod command;
 mod commit_id;
-mod credentials;
 pub mod exported;
 mod fetch;
 mod history;
@@ -19,15 +18,16 @@ pub mod packs;
 mod pager;
 mod reachable;
 pub mod reachable_pack;
+mod redact;
 mod ref_list;
 mod refs;
 mod refspec;
 mod refusal;
+mod remote_url;
 mod repository;
 mod rev_list;
 mod scratch;
-pub mod service;
-mod ssh_server;
+pub mod serve;
 #[cfg(test)]
 pub(crate) mod testing;
 mod tree;
@@ -35,12 +35,12 @@ pub mod working_branch;
 
 pub use command::{GitVersion, git_version};
 pub use commit_id::{CommitId, short};
-pub use credentials::without_credentials;
 pub use fetch::FetchOutcome;
 pub use history::COMPARE_LIMIT;
 pub use pager::pager;
 pub use reachable::CommitAt;
+pub use redact::without_credentials;
 pub use refs::{Located, RemoteBranch, Target, TargetKind};
+pub use remote_url::SshServer;
 pub use repository::Repository;
-pub use ssh_server::SshServer;
 pub use tree::FileAt;

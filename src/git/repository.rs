@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use git2::{RepositoryOpenFlags, RepositoryState};
 
 use super::CommitId;
-use super::credentials::publishable;
+use super::redact::publishable;
 use super::refusal;
 use crate::error::{Error, Result, quoted};
 

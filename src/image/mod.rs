@@ -2,6 +2,8 @@
 //!
 //! Pure: the engine lists them, `commands` brings both together.
 
+pub mod dkr_conf;
+pub mod dockerfile;
 pub mod labels;
 pub mod names;
 pub mod own;

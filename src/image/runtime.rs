@@ -5,6 +5,22 @@ use super::names::{ADJECTIVES, NOUNS};
 /// The image's entrypoint.
 pub const ENTRYPOINT: &str = "/usr/local/lib/dkr/entrypoint.sh";
 
+/// Where the folder with the channel's sockets is mounted into a container, read-only.
+pub const CHANNEL_MOUNT_POINT: &str = "/run/dkr";
+
+/// The configuration that `/workspace/.git/config` needs for the remote `host`, and no other file:
+/// `ext::` URLs of other repositories, such as a submodule's, stay forbidden.
+///
+/// - `%S` is the name of the service, which is the name of the socket (git-remote-ext).
+/// - `user` allows `ext::` when a person names the remote, not when `git submodule` does.
+/// - Without negotiation a push sends the whole history, because all the branches of the host
+///   are hidden from it.
+pub const REMOTE_CONFIG: [(&str, &str); 3] = [
+    ("remote.host.url", "ext::/usr/local/lib/dkr/connect %S"),
+    ("protocol.ext.allow", "user"),
+    ("push.negotiate", "true"),
+];
+
 /// The configuration of git for what dkr itself does with it, in a build as in a container.
 pub const GIT_CONFIG: &str = include_str!("../../assets/gitconfig");
 
@@ -70,6 +86,17 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[test]
+    fn the_url_names_the_script_and_the_script_the_folder() {
+        let (_, url) = REMOTE_CONFIG[0];
+        let name = url.strip_prefix("ext::/usr/local/lib/dkr/").unwrap();
+        let script = name.strip_suffix(" %S").unwrap();
+        let script = RUNTIME_FILES.iter().find(|file| file.name == script);
+        let script = script.filter(|file| file.executable).unwrap();
+        let folder = format!("{CHANNEL_MOUNT_POINT}}}");
+        assert!(script.contents.contains(&folder));
     }
 
     #[test]

@@ -16,7 +16,10 @@ pub mod key;
 pub mod known_hosts;
 pub mod login;
 pub mod program;
+pub mod settings;
+mod url;
 
 pub use fault::ServerFault;
 pub use key::{Identity, Unlock};
 pub use login::{Account, HostKeyPolicy, Login};
+pub use url::ssh_url;

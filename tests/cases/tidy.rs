@@ -5,35 +5,123 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// A layer (a folder or file of `src`) and the only modules of the crate that it may use beside
-/// itself. Those that are not named here may use all.
-const LAYERS: &[(&str, &[&str])] = &[
+/// The rooms (a folder or file of `src`, or a folder within a room) from the bottom, each with the
+/// rooms that it may use. `ARCHITECTURE.md` has a picture of them.
+const ROOMS: &[(&str, &[&str])] = &[
     ("error", &[]),
     ("env", &[]),
     ("text", &[]),
+    ("ui", &["error", "env", "text"]),
+    ("image", &["error", "text"]),
     ("git", &["error", "env", "text", "image"]),
     ("engine", &["error", "env", "text"]),
-    ("conf", &["error", "env", "text"]),
-    ("dockerfile", &["error", "text"]),
-    ("image", &["error", "text"]),
-    ("ui", &["error", "env", "text"]),
-    ("ssh", &["error", "env", "text"]),
-    ("build", &["error", "env", "text", "engine", "git", "ssh"]),
-    ("channel", &["error", "env", "text", "engine", "git"]),
+    ("app", &["env", "ui", "engine"]),
+    ("ssh", &["error", "env", "text", "app", "engine"]),
+    (
+        "buildkit",
+        &["error", "env", "text", "engine", "git", "ssh"],
+    ),
+    (
+        "bake",
+        &[
+            "error", "env", "text", "ui", "app", "image", "git", "engine", "ssh", "buildkit",
+        ],
+    ),
+    (
+        "container/channel",
+        &["error", "env", "text", "git", "image"],
+    ),
+    (
+        "container",
+        &[
+            "error", "env", "text", "ui", "app", "image", "git", "engine", "ssh", "bake",
+        ],
+    ),
+    (
+        "catalog",
+        &[
+            "error",
+            "env",
+            "text",
+            "app",
+            "image",
+            "git",
+            "engine",
+            "bake",
+            "container",
+        ],
+    ),
+    (
+        "doctor",
+        &[
+            "error",
+            "env",
+            "text",
+            "app",
+            "image",
+            "git",
+            "engine",
+            "ssh",
+            "buildkit",
+            "bake",
+            "container",
+            "catalog",
+        ],
+    ),
+    (
+        "cli",
+        &[
+            "error",
+            "env",
+            "text",
+            "ui",
+            "image",
+            "engine",
+            "ssh",
+            "bake",
+            "container",
+        ],
+    ),
+    (
+        "commands",
+        &[
+            "error",
+            "env",
+            "text",
+            "ui",
+            "app",
+            "image",
+            "git",
+            "engine",
+            "ssh",
+            "bake",
+            "container",
+            "catalog",
+            "doctor",
+            "cli",
+        ],
+    ),
+    (
+        "lib",
+        &[
+            "error", "env", "ui", "app", "engine", "ssh", "cli", "commands",
+        ],
+    ),
+    ("main", &[]),
 ];
 
-/// A word that may stand only in the code of some layers.
+/// A word that may stand only in the code of some rooms.
 const WORDS: &[(&str, &[&str])] = &[
     ("print!", &["ui"]),
     ("println!", &["ui"]),
     ("eprint!", &["ui"]),
     ("eprintln!", &["ui"]),
     ("git2", &["git"]),
-    ("bollard", &["engine", "build"]),
-    ("bollard_buildkit_proto", &["engine", "build"]),
-    ("hyper", &["engine", "build"]),
-    ("hyper_util", &["engine", "build"]),
-    ("tonic", &["engine", "build"]),
+    ("bollard", &["engine", "buildkit"]),
+    ("bollard_buildkit_proto", &["engine", "buildkit"]),
+    ("hyper", &["engine", "buildkit"]),
+    ("hyper_util", &["engine", "buildkit"]),
+    ("tonic", &["engine", "buildkit"]),
     ("clap", &["cli", "commands"]),
     ("clap_complete", &["cli", "commands"]),
 ];
@@ -42,27 +130,47 @@ const WORDS: &[(&str, &[&str])] = &[
 const LONGEST: usize = 400;
 
 #[test]
-fn layers_use_only_what_is_below_them() {
+fn rooms_use_only_what_is_below_them() {
     let broken = check(|file| {
-        let Some((_, allowed)) = LAYERS.iter().find(|(layer, _)| *layer == file.layer) else {
-            return Vec::new();
-        };
+        let (name, allowed) = room_of(&file.path);
+        let is_own = |used: &str| name == used || name.starts_with(&format!("{used}/"));
         let used = used_modules(&file.code).into_iter();
-        used.filter(|module| *module != file.layer && !allowed.contains(module))
-            .map(|module| format!("`{}` may not use `{module}`", file.layer))
+        used.filter(|used| !is_own(used) && !allowed.contains(used))
+            .map(|used| format!("`{name}` may not use `{used}`"))
             .collect()
     });
     assert!(broken.is_empty(), "{}", broken.join("\n"));
 }
 
+/// The smallest room that a file of `src` belongs to.
+fn room_of(path: &str) -> (&'static str, &'static [&'static str]) {
+    let rooms = ROOMS.iter().filter(|(name, _)| {
+        let rest = path.strip_prefix(name);
+        rest.is_some_and(|rest| rest.starts_with(['/', '.']))
+    });
+    let smallest = rooms.max_by_key(|(name, _)| name.len());
+    *smallest.unwrap_or_else(|| panic!("src/{path} belongs to no room: add it to `ROOMS`"))
+}
+
 #[test]
-fn some_words_belong_to_one_layer() {
+fn no_room_uses_one_above_it() {
+    for (position, (name, allowed)) in ROOMS.iter().enumerate() {
+        let below = &ROOMS[..position];
+        let above = allowed
+            .iter()
+            .filter(|used| !below.iter().any(|(room, _)| room == *used));
+        assert_eq!(above.collect::<Vec<_>>(), [] as [&&str; 0], "`{name}`");
+    }
+}
+
+#[test]
+fn some_words_belong_to_one_room() {
     let broken = check(|file| {
-        let misplaced = WORDS.iter().filter(|(word, layers)| {
-            has_word(&file.code, word) && !layers.contains(&file.layer.as_str())
-        });
+        let misplaced = WORDS
+            .iter()
+            .filter(|(word, rooms)| has_word(&file.code, word) && !rooms.contains(&file.room()));
         misplaced
-            .map(|(word, layers)| format!("`{word}` belongs to {layers:?}"))
+            .map(|(word, rooms)| format!("`{word}` belongs to {rooms:?}"))
             .collect()
     });
     assert!(broken.is_empty(), "{}", broken.join("\n"));
@@ -72,7 +180,7 @@ fn some_words_belong_to_one_layer() {
 fn files_say_what_they_are_for_and_are_short() {
     let broken = check(|file| {
         let mut broken = Vec::new();
-        if file.layer != "main" && !file.text.starts_with("//! ") {
+        if file.path != "main.rs" && !file.text.starts_with("//! ") {
             broken.push("does not begin with `//!`".to_owned());
         }
         let lines = file.text.lines().count();
@@ -162,11 +270,19 @@ fn the_rules_see_what_they_forbid() {
 
 /// A file of `src`.
 struct File {
-    /// The first part of its path: `git` of `src/git/refs.rs`, `cli` of `src/cli.rs`.
-    layer: String,
+    /// Its path below `src`.
+    path: String,
     text: String,
     /// The text without comments.
     code: String,
+}
+
+impl File {
+    /// The first part of its path: `git` of `git/refs.rs`, `cli` of `cli.rs`.
+    fn room(&self) -> &str {
+        let first = self.path.split(['/', '.']).next();
+        first.unwrap_or_default()
+    }
 }
 
 /// What `rule` says against each file of `src`.
@@ -179,9 +295,8 @@ fn check(rule: impl Fn(&File) -> Vec<String>) -> Vec<String> {
     for path in paths {
         let text = fs::read_to_string(&path).unwrap();
         let name = path.strip_prefix(&source).unwrap();
-        let layer = name.iter().next().unwrap().to_str().unwrap();
         let file = File {
-            layer: layer.trim_end_matches(".rs").to_owned(),
+            path: name.display().to_string(),
             code: without_comments(&text),
             text,
         };

@@ -1,6 +1,6 @@
 //! How long it takes until a command in a new container is reached: it writes the clock.
 
-use dkr::channel::REMOTE_CONFIG;
+use dkr::image::runtime::REMOTE_CONFIG;
 
 use crate::Result;
 use crate::container::Run;

@@ -7,8 +7,8 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
 use super::*;
-use crate::conf::{Allow, parse};
-use crate::dockerfile::Dockerfile;
+use crate::image::dkr_conf::{Allow, parse};
+use crate::image::dockerfile::Dockerfile;
 
 /// The instructions that BuildKit reads, each on one line, by its own rules told once more
 /// (frontend/dockerfile/parser): comments and empty lines are dropped, a line that ends in an odd

@@ -1,10 +1,10 @@
 //! Tests of the user's settings.
 
 use super::*;
-use crate::bake::access::TransportMode;
+use crate::bake::transport::TransportMode;
 use crate::cli::values::HostPaths;
 use crate::cli::{BuildArgs, Cli, Command as Chosen, Instead, SshArgs, StartImageArgs, parse_with};
-use crate::work::Keep;
+use crate::container::Keep;
 
 const PATH: &str = "/home/u/.config/dkr/dkr.conf";
 

@@ -7,7 +7,7 @@ use std::path::Path;
 use schemars::{JsonSchema, Schema, generate::SchemaSettings};
 
 use super::super::{doctor, show_config};
-use crate::inventory::rows::{ImageReport, ImageRow, RepositoryReport, WorkRow};
+use crate::catalog::rows::{ImageReport, ImageRow, RepositoryReport, WorkRow};
 
 /// Set to rewrite the schemas, instead of failing where one is out of date.
 const UPDATE: &str = "DKR_UPDATE_DOCS";

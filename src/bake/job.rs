@@ -1,0 +1,95 @@
+//! Where a bake takes place: the engine with its images, the way from there to the repository, and
+//! the lock that keeps other bakes of the repository out.
+
+use std::fmt::Display;
+
+use super::images::list;
+use super::lock::BakeLock;
+use super::spec::{Origin, tools};
+use super::transport::{Access, Reach};
+use crate::app::Context;
+use crate::buildkit::BuildContext;
+use crate::engine::Engine;
+use crate::error::Result;
+use crate::git::{Repository, Target};
+use crate::image::Images;
+use crate::image::dockerfile::{Dockerfile, SOURCE};
+use crate::image::runtime::GIT_CONFIG;
+
+/// What the scripts of all steps read, whichever way the repository is reached.
+const OWN: [(&str, &str); 2] = [
+    ("step.sh", include_str!("../../assets/step.sh")),
+    ("gitconfig", GIT_CONFIG),
+];
+
+/// Where a bake takes place.
+pub struct Site<'a> {
+    /// The engine.
+    pub engine: &'a Engine,
+    /// The images that were there when the lock was taken.
+    pub images: Images,
+    /// The way to the repository.
+    pub access: Access,
+    /// How the repository is reached through it.
+    pub origin: Origin,
+    _lock: BakeLock,
+}
+
+impl<'a> Site<'a> {
+    /// Checks the way to the repository, and waits until nobody else bakes it.
+    ///
+    /// # Errors
+    /// When the engine does not answer, or the SSH server cannot be used.
+    pub async fn open(
+        engine: &'a Engine,
+        repo: &Repository,
+        target: &Target,
+        reach: &Reach,
+        cx: &Context,
+    ) -> Result<Self> {
+        let _waiting = cx.ui.waiting("look for the way to the repository");
+        let access = Access::choose(engine, repo, target, reach, cx).await?;
+        let origin = access.origin(repo.root());
+        let on_wait = || {
+            cx.ui
+                .message("waiting for another dkr that bakes this repository")
+        };
+        let name = engine.describe();
+        let lock = BakeLock::acquire(&cx.env, &name, repo.root(), on_wait).await?;
+        Ok(Site {
+            engine,
+            images: list(engine).await?,
+            access,
+            origin,
+            _lock: lock,
+        })
+    }
+
+    /// The context of a build: the Dockerfile, what installs packages, what reaches the
+    /// repository, and `files` beside that.
+    pub fn context<F: Into<Vec<u8>>>(
+        &self,
+        dockerfile: &Dockerfile,
+        files: impl IntoIterator<Item = (impl Display, F)>,
+    ) -> BuildContext {
+        let port = self.origin.port.to_string();
+        let reach = [
+            ("url", &self.origin.url),
+            ("user", &self.origin.user),
+            ("host", &self.origin.host),
+            ("port", &port),
+            ("known_hosts", &self.origin.known_hosts),
+        ];
+        let mut context = tools().file("Dockerfile", 0o644, dockerfile.text());
+        for (name, content) in OWN.into_iter().chain(self.access.scripts()) {
+            context = context.file(format!("{SOURCE}/{name}"), 0o644, content);
+        }
+        for (name, content) in reach {
+            context = context.file(format!("{SOURCE}/{name}"), 0o644, content.as_str());
+        }
+        for (name, content) in files {
+            context = context.file(format!("{SOURCE}/{name}"), 0o644, content);
+        }
+        context
+    }
+}

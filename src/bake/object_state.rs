@@ -1,0 +1,202 @@
+//! How much of the host's repository an object image lacks, and whether that is so much that it
+//! has to be brought up to date before a branch image is built on it.
+
+use std::collections::BTreeSet;
+
+use crate::engine::Engine;
+use crate::engine::archive::read_file;
+use crate::engine::containers::{self, ContainerSpec};
+use crate::engine::temporary;
+use crate::error::Result;
+use crate::git::Repository;
+use crate::git::packs::Packs;
+
+/// The refs of the repository in an object image.
+const REFS: &str = "/var/lib/dkr/packed-refs";
+/// The names of its packs, as `objects.sh` writes them.
+const PACKS: &str = "/var/lib/dkr/packs";
+/// Neither file is larger (bytes): a million refs.
+const LIMIT: u64 = 256 << 20;
+
+/// What is less than this share of the repository, in percent, is left to each branch image.
+const SHARE: u64 = 20;
+/// What is less than this is, too: fetching it is quick (bytes).
+const LITTLE: u64 = 16 << 20;
+/// A layer of new packs may be this share of the repository, in percent; above it, an image made
+/// anew is not much larger.
+const LAYER: u64 = 60;
+/// The most layers that are added to an object image.
+pub const CHAIN: usize = 5;
+
+/// What to do with an object image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// Build on it.
+    Fresh,
+    /// Add a layer with the new packs.
+    AddLayer,
+    /// Make another one.
+    MakeAnew,
+}
+
+/// What an object image holds.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Held {
+    /// The ids of its refs.
+    pub tips: BTreeSet<String>,
+    /// The names of its packs.
+    pub packs: BTreeSet<String>,
+}
+
+impl Held {
+    /// Reads it from the image `id`, which takes a container that never runs.
+    ///
+    /// # Errors
+    /// When the engine cannot make it, or the files cannot be read.
+    pub async fn read(engine: &Engine, id: &str) -> Result<Self> {
+        let spec = ContainerSpec {
+            image: id.to_owned(),
+            command: vec!["true".to_owned()],
+            labels: temporary::labels(id),
+            ..ContainerSpec::default()
+        };
+        let container = containers::create(engine, &spec).await?;
+        let refs = read_file(engine, &container, REFS, LIMIT).await;
+        let packs = read_file(engine, &container, PACKS, LIMIT).await;
+        containers::remove(engine, &container).await?;
+        let text = |bytes: Option<Vec<u8>>| {
+            String::from_utf8_lossy(&bytes.unwrap_or_default()).into_owned()
+        };
+        Ok(Held::parse(&text(refs?), &text(packs?)))
+    }
+
+    fn parse(refs: &str, packs: &str) -> Self {
+        let is_id = |id: &&str| id.len() == 40 && id.bytes().all(|b| b.is_ascii_hexdigit());
+        let ids = refs.lines().filter_map(|line| line.split(' ').next());
+        Held {
+            tips: ids.filter(is_id).map(str::to_owned).collect(),
+            packs: packs.lines().map(str::to_owned).collect(),
+        }
+    }
+
+    /// Judges the image, which has `chain` layers of new packs already, against the repository as
+    /// it is now, with the tips `tips` and the packs `packs`.
+    pub fn judge(
+        &self,
+        repo: &Repository,
+        tips: &BTreeSet<String>,
+        packs: &Packs,
+        chain: usize,
+    ) -> Verdict {
+        if packs.borrowed_files().any(|name| self.packs.contains(name)) {
+            // An older dkr copied all that the other repository has.
+            return Verdict::MakeAnew;
+        }
+        let new: BTreeSet<&String> = tips.difference(&self.tips).collect();
+        if new.is_empty() {
+            return Verdict::Fresh;
+        }
+        // What cannot be weighed is fetched.
+        let lacking = repo.disk_usage(&new, &self.tips).unwrap_or(0);
+        if lacking < LITTLE {
+            return Verdict::Fresh;
+        }
+        match packs.borrowed.is_empty() {
+            true => weigh(lacking, self.copied(packs), packs.bytes(), chain),
+            // Just that is packed, and how much there is in all the packs do not say.
+            false => weigh(lacking, lacking, repo.reached_bytes(tips), chain),
+        }
+    }
+
+    /// The bytes of the packs that the image does not hold.
+    fn copied(&self, packs: &Packs) -> u64 {
+        let files = packs.files();
+        let copied = files.filter(|file| !self.packs.contains(&file.name));
+        copied.map(|file| file.size).sum()
+    }
+}
+
+/// Judges by bytes: those that an image lacks, those that a layer would bring, and those of the whole
+/// repository.
+fn weigh(lacking: u64, copied: u64, whole: u64, chain: usize) -> Verdict {
+    if lacking * 100 < whole * SHARE {
+        return Verdict::Fresh;
+    }
+    if chain >= CHAIN || copied * 100 > whole * LAYER {
+        return Verdict::MakeAnew;
+    }
+    Verdict::AddLayer
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::git::packs::{PackFile, PackFolder};
+    use crate::git::testing::TestRepo;
+
+    fn packs(files: &[(&str, u64)]) -> Packs {
+        let files = files.iter().map(|(name, size)| PackFile {
+            name: (*name).to_owned(),
+            size: *size,
+        });
+        Packs {
+            folders: vec![PackFolder {
+                path: "/p".into(),
+                files: files.collect(),
+            }],
+            ..Packs::default()
+        }
+    }
+
+    #[test]
+    fn what_an_image_holds_is_read_back() {
+        let id = "0".repeat(40);
+        let refs = format!("# pack-refs with: peeled sorted \n{id} refs/heads/a\n^{id}\n");
+        let held = Held::parse(&refs, "pack-1.idx\npack-1.pack\n");
+        assert_eq!(Vec::from_iter(&held.tips), [&id]);
+        assert!(held.packs.contains("pack-1.pack"));
+        assert_eq!(Held::parse("", ""), Held::default());
+    }
+
+    #[test]
+    fn much_that_is_new_makes_a_layer_and_too_much_an_image() {
+        const MIB: u64 = 1 << 20;
+        let old = packs(&[("pack-1.pack", 100 * MIB)]);
+        let grown = packs(&[("pack-1.pack", 100 * MIB), ("pack-2.pack", 30 * MIB)]);
+        let repacked = packs(&[("pack-3.pack", 130 * MIB)]);
+        let held = Held {
+            packs: BTreeSet::from(["pack-1.pack".to_owned()]),
+            ..Held::default()
+        };
+        let verdict = |lacking, packs: &Packs, chain| {
+            weigh(lacking, held.copied(packs), packs.bytes(), chain)
+        };
+        assert_eq!(verdict(19 * MIB, &old, 0), Verdict::Fresh);
+        assert_eq!(verdict(30 * MIB, &grown, 0), Verdict::AddLayer);
+        assert_eq!(verdict(30 * MIB, &grown, CHAIN), Verdict::MakeAnew);
+        assert_eq!(verdict(30 * MIB, &repacked, 0), Verdict::MakeAnew);
+    }
+
+    #[test]
+    fn an_image_with_packs_of_another_repository_is_made_anew() {
+        let repo = TestRepo::new();
+        let tips = BTreeSet::from([repo.commit("a", "1")]);
+        repo.git(&["repack", "-adq"]);
+        let path = repo.path().with_file_name("shared");
+        repo.git(&["clone", "-q", "--shared", ".", path.to_str().unwrap()]);
+        let shared = Repository::discover(&path).unwrap();
+        let listed = shared.packs().unwrap();
+        let names = listed.files().map(|file| file.name.clone());
+        let mut held = Held {
+            packs: names.collect(),
+            tips: tips.clone(),
+        };
+        let judge = |held: &Held| held.judge(&shared, &tips, &listed, 0);
+        assert_eq!(judge(&held), Verdict::MakeAnew);
+        held.packs = BTreeSet::from(["reached-1.pack".to_owned()]);
+        assert_eq!(judge(&held), Verdict::Fresh);
+        held.tips.clear();
+        // Little is new.
+        assert_eq!(judge(&held), Verdict::Fresh);
+    }
+}

@@ -1,0 +1,184 @@
+//! Keeps chains of update layers short and light: what a branch image and its updates amount to,
+//! and when the next update is built on the branch image itself, as one layer in place of all.
+
+use super::update_layer::Update;
+use crate::app::Context;
+use crate::engine::Engine;
+use crate::error::{Kind, Result};
+use crate::image::dockerfile::Dockerfile;
+use crate::image::{BakedImage, ImageType, Images};
+
+/// The most layers that an image may have: engines run at most 127 (moby, `layer/layer_store.go`).
+pub const MOST_LAYERS: usize = 100;
+/// The most layers of updates: each costs about a millisecond at every start.
+const LONG: usize = 50;
+/// Fewer layers of updates than this are never too heavy.
+const FEW: usize = 16;
+/// Layers of updates that are this share of the branch image, in percent, are heavy.
+const SHARE: u64 = 20;
+
+/// A branch image and what updates added to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Chain {
+    /// Layers of the newest image.
+    layers: usize,
+    /// Layers of the branch image; `None` if it is gone.
+    below: Option<usize>,
+    /// Bytes of each layer of updates; not asked for while they are few.
+    sizes: Vec<u64>,
+    /// Bytes of the branch image.
+    bytes_below: u64,
+}
+
+impl Chain {
+    /// Why `more` layers are not to be added, as what follows the image's name.
+    fn reason(&self, more: usize) -> Option<String> {
+        if self.layers + more > MOST_LAYERS {
+            let layers = self.layers;
+            return Some(format!(
+                "has {layers} layers, and engines take some {MOST_LAYERS}"
+            ));
+        }
+        let above = self.layers.saturating_sub(self.below?);
+        if above + more > LONG {
+            return Some(format!("has {above} layers of updates"));
+        }
+        // One layer is as heavy as the heaviest at least: folding has to be worth more than that.
+        let sum: u64 = self.sizes.iter().sum();
+        let heaviest = self.sizes.iter().max().copied().unwrap_or_default();
+        let share = sum.saturating_mul(100);
+        let heavy = sum > 2 * heaviest && share > self.bytes_below.saturating_mul(SHARE);
+        heavy.then(|| {
+            let share = share / self.bytes_below.max(1);
+            format!("has layers of updates that are {share} % of what they are built on")
+        })
+    }
+}
+
+/// The update to build in place of `update`, and its Dockerfile: the same, or one on the chain's
+/// branch image. `None` if only a new bake helps; a message then has said why.
+///
+/// # Errors
+/// When the engine does not answer.
+pub async fn choose<'a>(
+    update: Update<'a>,
+    images: &'a Images,
+    engine: &Engine,
+    cx: &Context,
+) -> Result<Option<(Update<'a>, Dockerfile)>> {
+    let Some(dockerfile) = update.dockerfile() else {
+        return Ok(None);
+    };
+    let newest = engine.image(&update.image.id).await?.layer_digests;
+    let below = branch_image(&update, &newest, images, engine).await?;
+    let mut chain = Chain {
+        layers: newest.len(),
+        below: below.map(|(_, layers)| layers),
+        sizes: Vec::new(),
+        bytes_below: below.map_or(0, |(image, _)| image.size.try_into().unwrap_or(0)),
+    };
+    if let Some((image, layers)) = below
+        && newest.len() - layers >= FEW
+    {
+        chain.sizes = sizes_above(&update.image.id, &image.id, engine).await?;
+    }
+    let Some(reason) = chain.reason(dockerfile.layers()) else {
+        return Ok(Some((update, dockerfile)));
+    };
+    let name = update.image.shown_tag().unwrap_or(&update.image.id);
+    let folded = below.and_then(|(image, layers)| {
+        let folded = Update::new(update.create, image);
+        let dockerfile = folded.dockerfile()?;
+        let fits = layers + dockerfile.layers() <= MOST_LAYERS;
+        fits.then_some((folded, dockerfile))
+    });
+    let instead = match (&folded, update.image.labels.image_type) {
+        (Some((folded, _)), _) => {
+            let tag = folded.image.own_tag().unwrap_or_default();
+            format!("folding its updates into one on `{tag}`")
+        }
+        (None, ImageType::Update) if below.is_none() => {
+            "baking anew, as the image that its first update was built on is gone".to_owned()
+        }
+        _ => "baking anew".to_owned(),
+    };
+    cx.ui.message(&format!("`{name}` {reason}: {instead}"));
+    Ok(folded)
+}
+
+/// The branch image that the chain of `update` begins with, and how many layers it has. It is known
+/// by its layers, as images between the two may be gone.
+async fn branch_image<'a>(
+    update: &Update<'a>,
+    newest: &[String],
+    images: &'a Images,
+    engine: &Engine,
+) -> Result<Option<(&'a BakedImage, usize)>> {
+    let labels = &update.image.labels;
+    if labels.image_type != ImageType::Update {
+        return Ok(None);
+    }
+    let of_branch = images.own.iter().filter(|image| {
+        image.labels.image_type == ImageType::Base
+            && image.labels.repo_path == labels.repo_path
+            && image.labels.ref_name == labels.ref_name
+            && image.own_tag().is_some()
+    });
+    for image in of_branch {
+        let layers = match engine.image(&image.id).await {
+            Ok(details) => details.layer_digests,
+            Err(error) if error.kind == Kind::NotFound => continue,
+            Err(error) => return Err(error),
+        };
+        if newest.starts_with(&layers) {
+            return Ok(Some((image, layers.len())));
+        }
+    }
+    Ok(None)
+}
+
+/// Bytes of each step that `image` has above `below`.
+async fn sizes_above(image: &str, below: &str, engine: &Engine) -> Result<Vec<u64>> {
+    let (steps, below) = tokio::try_join!(engine.history(image), engine.history(below))?;
+    let above = steps.iter().skip(below.len());
+    Ok(above.map(|step| step.size).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn chain(below: Option<usize>, updates: usize, bytes: u64) -> Chain {
+        Chain {
+            layers: 10 + updates,
+            below,
+            sizes: vec![bytes; updates],
+            bytes_below: 1000,
+        }
+    }
+
+    #[test]
+    fn a_long_chain_is_folded() {
+        assert_eq!(chain(Some(10), 48, 1).reason(2), None);
+        let reason = chain(Some(10), 49, 1).reason(2).unwrap();
+        assert_eq!(reason, "has 49 layers of updates");
+        // Nothing is known of what the engine takes but the sum.
+        assert_eq!(chain(None, 88, 1).reason(2), None);
+        let reason = chain(None, 89, 1).reason(2).unwrap();
+        assert_eq!(reason, "has 99 layers, and engines take some 100");
+    }
+
+    #[test]
+    fn a_heavy_chain_is_folded_if_that_makes_it_lighter() {
+        assert_eq!(chain(Some(10), 20, 10).reason(2), None);
+        let reason = chain(Some(10), 21, 10).reason(2).unwrap();
+        let share = "has layers of updates that are 21 % of what they are built on";
+        assert_eq!(reason, share);
+        // What was folded before and is heavy by itself is not folded again for a little more.
+        let mut folded = chain(Some(10), 20, 10);
+        folded.sizes[0] = 600;
+        assert_eq!(folded.reason(2), None);
+        folded.sizes[1] = 500;
+        assert!(folded.reason(2).is_some());
+    }
+}

@@ -1,0 +1,256 @@
+//! How a build reaches the host's repository: over SSH with the user's key, or through the build
+//! session, which needs neither server nor key nor network.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc::UnboundedSender;
+
+use super::session_host::{HostStream, SessionHost};
+use super::spec::Origin;
+use crate::app::Context;
+use crate::buildkit::{AgentMount, Gate, MountService};
+use crate::engine::{Engine, Location};
+use crate::error::{Error, Result};
+use crate::git::{Repository, Target, TargetKind};
+use crate::image::runtime::REMOTE_CONFIG;
+use crate::ssh::settings::{SshAccess, SshFlags, SshSettings, current_user};
+
+/// How long the SSH server has to show that it takes the user's key, if that was not asked for.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// What the user wants of the way to the repository.
+#[derive(Debug, Clone)]
+pub struct Reach {
+    /// The SSH settings.
+    pub ssh: SshFlags,
+    /// `--transport`
+    pub transport: TransportMode,
+    /// `--build-network`
+    pub build_network: Option<BuildNetwork>,
+}
+
+/// Which way to the repository is taken (`--transport`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TransportMode {
+    /// SSH if that works at once, else the session.
+    Auto,
+    /// SSH with the user's key.
+    Ssh,
+    /// dkr itself: through the build session, or a container's channel.
+    Session,
+}
+
+/// The network of a build's steps (`--build-network`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BuildNetwork {
+    /// The engine's default.
+    Default,
+    /// The host's.
+    Host,
+    /// None.
+    None,
+}
+
+impl BuildNetwork {
+    /// Its name, as the engine takes it.
+    fn as_str(self) -> &'static str {
+        match self {
+            BuildNetwork::Default => "default",
+            BuildNetwork::Host => "host",
+            BuildNetwork::None => "none",
+        }
+    }
+}
+
+/// The way to the repository that was found.
+pub enum Access {
+    /// An SSH server that takes the user's key.
+    Ssh(Box<SshAccess>),
+    /// dkr itself, through the build session.
+    Session {
+        /// The shared git directory of the repository.
+        git_dir: PathBuf,
+        /// The remotes whose tracking branches are offered.
+        remotes: Vec<String>,
+        /// The user on the host.
+        user: String,
+        /// The network of the build's steps, if not the engine's default.
+        network: Option<String>,
+    },
+}
+
+impl Access {
+    /// Chooses the way, checks it, and says which it is and why.
+    ///
+    /// # Errors
+    /// When a setting cannot be used, or SSH was asked for and does not work.
+    pub async fn choose(
+        engine: &Engine,
+        repo: &Repository,
+        target: &Target,
+        reach: &Reach,
+        cx: &Context,
+    ) -> Result<Self> {
+        let network = reach.build_network;
+        let session = || -> Result<Self> {
+            Ok(Access::Session {
+                git_dir: repo.git_dir().to_owned(),
+                remotes: followed(target),
+                user: current_user(&cx.env)?,
+                network: network.map(|network| network.as_str().to_owned()),
+            })
+        };
+        if reach.transport == TransportMode::Session {
+            return session();
+        }
+        let asked = reach.transport == TransportMode::Ssh;
+        // A build without the host's network does not reach an SSH server of the host.
+        if let Some(network) = network.filter(|network| *network != BuildNetwork::Host) {
+            let cause = format!(
+                "the network `{}` was asked for, and SSH needs `host`",
+                network.as_str()
+            );
+            if asked {
+                return Err(Error::usage("cannot reach the repository over SSH")
+                    .cause(cause)
+                    .hint("use `--transport session`, or leave out `--build-network`"));
+            }
+            cx.ui.message(&format!(
+                "reaching the repository through the build session: {cause}"
+            ));
+            return session();
+        }
+        let location = engine.location().await?;
+        if asked {
+            let ssh = SshSettings::new(&reach.ssh, &cx.env, &location).await?;
+            let access = ssh.access(cx, true).await?;
+            return Ok(Access::Ssh(Box::new(access)));
+        }
+        match quick(reach, &location, cx).await {
+            Ok(access) => {
+                cx.ui.message(&format!(
+                    "reaching the repository over SSH: `{}` takes {}",
+                    access.account(),
+                    access.identity
+                ));
+                Ok(Access::Ssh(Box::new(access)))
+            }
+            Err(reason) => {
+                cx.ui.message(&format!(
+                    "reaching the repository through the build session: {reason}"
+                ));
+                session()
+            }
+        }
+    }
+
+    /// What the scripts inside have to know.
+    pub fn origin(&self, path: &str) -> Origin {
+        match self {
+            Access::Ssh(access) => Origin {
+                url: access.url(path),
+                known_hosts: format!("{}\n", access.known_hosts),
+                user: access.user.clone(),
+                host: access.host.clone(),
+                port: access.port,
+            },
+            Access::Session { user, .. } => Origin {
+                url: REMOTE_CONFIG[0].1.to_owned(),
+                known_hosts: String::new(),
+                user: user.clone(),
+                host: String::new(),
+                port: 0,
+            },
+        }
+    }
+
+    /// The script by which a step reaches the repository, and what that needs beside it.
+    pub fn scripts(&self) -> Vec<(&'static str, &'static str)> {
+        match self {
+            Access::Ssh(_) => vec![("reach.sh", include_str!("../../assets/ssh.sh"))],
+            Access::Session { .. } => vec![
+                ("reach.sh", include_str!("../../assets/session.sh")),
+                (
+                    "connect.sh",
+                    include_str!("../../assets/session-connect.sh"),
+                ),
+            ],
+        }
+    }
+
+    /// What answers the ssh mount of dkr's own step while the gate is open; `streams` are the
+    /// commands whose output the step may ask for. What fails on the host without the step seeing
+    /// why goes to `complaints`.
+    ///
+    /// # Errors
+    /// When the repository cannot be served.
+    pub fn service(
+        &self,
+        gate: Arc<Gate>,
+        streams: &HashMap<String, HostStream>,
+        complaints: UnboundedSender<String>,
+        cx: &Context,
+    ) -> Result<Arc<dyn MountService>> {
+        Ok(match self {
+            Access::Ssh(access) => Arc::new(AgentMount::new(&access.identity, gate)),
+            Access::Session {
+                git_dir, remotes, ..
+            } => {
+                let (env, remotes, streams) = (&cx.env, remotes.clone(), streams.clone());
+                let host = SessionHost::new(gate, env, git_dir, remotes, streams, complaints);
+                Arc::new(host?)
+            }
+        })
+    }
+
+    /// The network of the build's steps; SSH needs the host's.
+    pub fn network(&self) -> Option<String> {
+        match self {
+            Access::Ssh(_) => Some("host".to_owned()),
+            Access::Session { network, .. } => network.clone(),
+        }
+    }
+
+    /// Why packs cannot be copied this way, if it looks so.
+    pub async fn unusable(&self) -> Option<String> {
+        match self {
+            Access::Ssh(access) => access.unusable().await,
+            Access::Session { .. } => None,
+        }
+    }
+}
+
+/// Logs in with the default key, if that works at once and without a question; else why not.
+async fn quick(
+    reach: &Reach,
+    location: &Location,
+    cx: &Context,
+) -> std::result::Result<SshAccess, String> {
+    let access = async {
+        let ssh = SshSettings::new(&reach.ssh, &cx.env, location).await?;
+        ssh.access(cx, false).await
+    };
+    match tokio::time::timeout(PATIENCE, access).await {
+        Ok(Ok(access)) => Ok(access),
+        Ok(Err(error)) => Err(in_one_line(&error)),
+        Err(_) => Err("no SSH server took a key within a second".to_owned()),
+    }
+}
+
+/// What was tried and why that failed: `there is no SSH key in …: looked for …`.
+fn in_one_line(error: &Error) -> String {
+    match error.causes.last() {
+        Some(cause) => format!("{}: {cause}", error.message),
+        None => error.message.clone(),
+    }
+}
+
+fn followed(target: &Target) -> Vec<String> {
+    match &target.kind {
+        TargetKind::RemoteBranch(branch) => vec![branch.remote.clone()],
+        _ => Vec::new(),
+    }
+}

@@ -1,0 +1,19 @@
+//! The catalog: dkr's images with their layers, parents and containers, how stale they are, and
+//! which of them can be removed.
+//!
+//! [`images`] asks the engine, [`staleness`] the repositories, [`idle`] the containers; [`layers`],
+//! [`lookup`], [`plan`] and [`rows`] are pure. Nothing here asks the user or prints.
+
+pub mod idle;
+pub mod images;
+pub mod layers;
+pub mod lookup;
+pub mod plan;
+pub mod removal;
+pub mod rows;
+pub mod staleness;
+#[cfg(test)]
+mod testing;
+
+pub use images::{Stock, Stocked};
+pub use staleness::Freshness;

@@ -1,0 +1,136 @@
+//! `dkr start-image --name BRANCH` where a container works on that branch already: comes back to it.
+
+use crate::app::Context;
+use crate::bake::source;
+use crate::cli::StartImageArgs;
+use crate::container::Containers;
+use crate::container::labels::WORK_BRANCH;
+use crate::container::lookup::working_on;
+use crate::container::own::inspect;
+use crate::container::spec::container_name;
+use crate::container::start::{Target, keep_of, reattach, reattach_detached};
+use crate::container::watch;
+use crate::container::work::Probe;
+use crate::engine::Engine;
+use crate::engine::containers::{self, ContainerState};
+use crate::error::{Error, Result, quoted};
+use crate::git::Repository;
+use crate::image::labels;
+
+/// The container of the working branch that was asked for, if it exists and can be come back to.
+///
+/// # Errors
+/// When it exists, but is not what was asked for.
+pub async fn existing(
+    args: &StartImageArgs,
+    engine: &Engine,
+    containers: &Containers,
+) -> Result<Option<ContainerState>> {
+    let Some(name) = &args.name else {
+        return Ok(None);
+    };
+    let repo = args.target.repo.as_deref();
+    let repo = repo.map(Repository::discover).transpose()?;
+    let repo_path = repo.as_ref().map(Repository::root);
+    let taken = |of: &str| Error::failed(format!("there is a container `{of}` already"));
+    let other_name = "choose another name with `--name`";
+    let on_engine = container_name(name);
+    let Some(found) = working_on(&containers.own, name, &on_engine, repo_path) else {
+        if containers.foreign.iter().any(|one| one.name == on_engine) {
+            let error = taken(&on_engine).cause("dkr did not make it");
+            return Err(error.hint(other_name));
+        }
+        return Ok(None);
+    };
+    let state = inspect(engine, found).await?;
+    let taken = || taken(&state.name);
+    let of_repo = state.labels.get(labels::REPO_PATH).map(String::as_str);
+    let is_other = repo_path.is_some_and(|path| Some(path) != of_repo);
+    let branch = state.labels.get(WORK_BRANCH);
+    if branch != Some(name) || is_other {
+        let whose = match (branch, of_repo) {
+            (Some(branch), Some(path)) => format!("it works on branch `{branch}` of `{path}`"),
+            _ => "dkr did not make it".to_owned(),
+        };
+        return Err(taken().cause(whose).hint(other_name));
+    }
+    let typed = quoted(name);
+    let back = format!("`dkr attach {typed}` comes back to it");
+    let remove = format!("`dkr remove-container {typed}` removes it");
+    if !args.command.is_empty() {
+        return Err(taken()
+            .hint(back)
+            .hint(format!("`dkr exec {typed} -- CMD` runs a command in it"))
+            .hint(remove));
+    }
+    if let Some(why) = unlike(args, repo.as_ref(), &state) {
+        return Err(taken().cause(why).hint(back).hint(remove));
+    }
+    Ok(Some(state))
+}
+
+/// How a container that exists differs from the one that was asked for, as far as that can be told
+/// without looking into it.
+fn unlike(
+    args: &StartImageArgs,
+    repo: Option<&Repository>,
+    state: &ContainerState,
+) -> Option<String> {
+    let given = OF_NEW_ONES.iter().filter(|flag| args.given.has(flag));
+    let flags: Vec<String> = given.map(|flag| format!("`--{flag}`")).collect();
+    if !flags.is_empty() {
+        return Some(format!("{} would change nothing in it", flags.join(", ")));
+    }
+    let wanted = source::full_name(repo, args.target.reference.as_deref())?;
+    let branch = state.labels.get(labels::BRANCH)?;
+    let is_other = state.labels.get(labels::REF) != Some(&wanted);
+    is_other.then(|| format!("it was started from an image of `{branch}`"))
+}
+
+/// The flags that decide what a container is like when it is made.
+const OF_NEW_ONES: [&str; 14] = [
+    "keep",
+    "rm",
+    "volume",
+    "env",
+    "publish",
+    "network",
+    "cpus",
+    "memory",
+    "pids-limit",
+    "gpus",
+    "anthropic-key",
+    "transport",
+    "ssh-key",
+    "forward-agent",
+];
+
+/// Comes back to a container that exists.
+///
+/// # Errors
+/// When it cannot be started or attached to.
+pub async fn go_back(
+    cx: &Context,
+    args: &StartImageArgs,
+    terminal: bool,
+    engine: &Engine,
+    state: &ContainerState,
+) -> Result<u8> {
+    cx.ui
+        .message(&format!("coming back to container `{}`", state.name));
+    Probe::new(engine, cx).until_left_alone(&state.id).await?;
+    let _hold = watch::bring_back(&state.id, cx).await?;
+    let labels = state.labels.clone();
+    let now = containers::inspect(engine, &state.id.0).await?;
+    let state = &ContainerState { labels, ..now };
+    let target = Target {
+        engine,
+        id: &state.id,
+        name: args.name.as_deref().unwrap_or(&state.name),
+        keep: keep_of(state),
+    };
+    match args.detach {
+        true => reattach_detached(&target, state, cx).await,
+        false => reattach(&target, state, terminal, cx).await,
+    }
+}

@@ -1,0 +1,108 @@
+//! The end of a container: it is removed, unless it holds work that is nowhere else.
+
+use crate::app::Context;
+use crate::container::Keep;
+use crate::container::work::Probe;
+use crate::container::work::list::held_in;
+use crate::container::work::probe::ended_by_itself;
+use crate::engine::Engine;
+use crate::engine::containers::{self, ContainerId};
+use crate::error::{Kind, Result, quoted};
+
+use super::labels::WORK_BRANCH;
+use super::start::keep_of;
+
+/// Looks into a container that has ended, and removes it if `keep` lets it go.
+///
+/// # Errors
+/// When the engine refuses to remove it.
+pub async fn end(
+    engine: &Engine,
+    id: &ContainerId,
+    name: &str,
+    keep: Keep,
+    cx: &Context,
+) -> Result<()> {
+    let mut ways = ways_on(name).to_vec();
+    match keep {
+        Keep::Never => {
+            let _waiting = cx.ui.waiting("remove the container");
+            return remove(engine, id).await;
+        }
+        Keep::Always => {
+            cx.ui.message(&format!("container `{name}` is kept"));
+        }
+        Keep::Auto => {
+            let waiting = cx.ui.waiting("look for work in the container");
+            let held = held_in(&Probe::new(engine, cx), id).await;
+            if let Ok(held) = &held
+                && held.only_there.is_empty()
+            {
+                return remove(engine, id).await;
+            }
+            drop(waiting);
+            match held {
+                Ok(held) => {
+                    let what = held.only_there.describe();
+                    ways[1] = held.only_there.way_out(&quoted(name));
+                    cx.ui
+                        .warning(&format!("container `{name}` is kept: only there is {what}"));
+                }
+                Err(error) if error.kind == Kind::NotFound => return Ok(()),
+                Err(error) => {
+                    let why = error.causes.first().unwrap_or(&error.message);
+                    cx.ui.warning(&format!(
+                        "container `{name}` is kept, as it cannot be told what is only there: {why}"
+                    ));
+                    if !error.hints.is_empty() {
+                        // Whatever looks into it fails for the same reason.
+                        ways.splice(..2, error.hints.clone());
+                    }
+                }
+            }
+        }
+    }
+    for line in ways {
+        cx.ui.hint(&line);
+    }
+    Ok(())
+}
+
+/// The same for a container that ended while nobody was attached to it. One that was told to end or
+/// was killed stays: whoever did that may want to go on with it.
+///
+/// # Errors
+/// When the engine cannot be asked, or refuses to remove it.
+pub async fn end_unattended(engine: &Engine, id: &ContainerId, cx: &Context) -> Result<()> {
+    let state = match containers::inspect(engine, &id.0).await {
+        Ok(state) if state.running => return Ok(()),
+        Err(error) if error.kind == Kind::NotFound => return Ok(()),
+        state => state?,
+    };
+    if !ended_by_itself(engine, id).await? {
+        return Ok(());
+    }
+    let name = state.labels.get(WORK_BRANCH).unwrap_or(&state.name);
+    end(engine, id, name, keep_of(&state), cx).await
+}
+
+/// What can be done with a container that was kept.
+fn ways_on(name: &str) -> [String; 3] {
+    let name = quoted(name);
+    [
+        format!("`dkr attach {name}` goes on with it"),
+        format!("`dkr take {name}` brings its work to your repository"),
+        format!("`dkr remove-container {name}` removes it, with `--force` whatever it holds"),
+    ]
+}
+
+/// Removes a container that has ended; somebody else may have been faster.
+///
+/// # Errors
+/// When the engine refuses.
+pub async fn remove(engine: &Engine, id: &ContainerId) -> Result<()> {
+    match containers::remove(engine, id).await {
+        Err(error) if error.kind == Kind::NotFound => Ok(()),
+        other => other,
+    }
+}

@@ -1,0 +1,307 @@
+//! Runs a container: connects it with dkr's terminal or pipes, and sees to its end.
+
+use tokio::io::{stderr, stdout};
+
+use super::finish::end;
+use super::labels::{COMMAND, KEEP, RUNS};
+use crate::app::Context;
+use crate::container::Keep;
+use crate::container::work::Probe;
+use crate::container::work::probe::{Purpose, set_purpose};
+use crate::engine::Engine;
+use crate::engine::attach::{Outcome, Start, attach_to_running, run_attached, start_until_ready};
+use crate::engine::containers::{self, ContainerId, ContainerSpec, ContainerState, ExitStatus};
+use crate::engine::signals::Signals;
+use crate::engine::stdin::Stdin;
+use crate::engine::streams::Streams;
+use crate::engine::tmux::{TmuxEnd, attach_tmux};
+use crate::env::Env;
+use crate::error::{Error, Result, quoted};
+use crate::ui::progress::hide_on_output::HideOnOutput;
+
+/// What is waited for until a container speaks.
+const STARTING: &str = "start the container";
+
+/// A container that is run or come back to.
+#[derive(Debug, Clone)]
+pub struct Target<'a> {
+    /// The engine.
+    pub engine: &'a Engine,
+    /// The container.
+    pub id: &'a ContainerId,
+    /// Its working branch.
+    pub name: &'a str,
+    /// Whether it is kept when it has ended.
+    pub keep: Keep,
+}
+
+/// Runs a container that was made to its end. Gives its exit status; 0 if the user detached from
+/// its session, which goes on.
+///
+/// # Errors
+/// When it cannot be started, or the engine is gone before its end.
+pub async fn run(target: &Target<'_>, spec: &ContainerSpec, cx: &Context) -> Result<u8> {
+    let attended = async {
+        let mut signals = cx.signals.hand_over()?;
+        match spec.command.is_empty() {
+            true => run_session(target, &mut signals, cx).await,
+            false => run_command(target, spec.tty, &mut signals, cx).await,
+        }
+    };
+    match attended.await {
+        Ok(status) => settle(target, status, cx).await,
+        Err(error) => {
+            forget_unused(target).await?;
+            Err(error)
+        }
+    }
+}
+
+/// Starts a container and leaves it.
+///
+/// # Errors
+/// When it cannot be started.
+pub async fn run_detached(target: &Target<'_>, session: bool, cx: &Context) -> Result<u8> {
+    let (engine, id, name) = (target.engine, target.id, target.name);
+    let waiting = starting(cx);
+    let started = async {
+        let mut signals = cx.signals.hand_over()?;
+        match session {
+            true => start_until_ready(engine, id, waiting.stream(stderr()), &mut signals).await,
+            false => containers::start(engine, id).await.map(|()| Start::Ready),
+        }
+    };
+    let started = started.await;
+    drop(waiting);
+    match started {
+        Ok(Start::Ready) => {
+            cx.ui.data(&format!("{name}\n"))?;
+            cx.ui.message(&format!("container `{name}` runs"));
+            let typed = quoted(name);
+            cx.ui.hint(&format!("come to it with `dkr attach {typed}`"));
+            Ok(0)
+        }
+        Ok(Start::Failed(outcome)) => {
+            let status = status_of(outcome, target, cx);
+            settle(target, status, cx).await
+        }
+        Err(error) => {
+            forget_unused(target).await?;
+            Err(error)
+        }
+    }
+}
+
+/// Comes back to a container: to its session or its command if it runs; otherwise it is started
+/// again, for a session.
+///
+/// # Errors
+/// As [`run`]; `Usage` for a session without a terminal.
+pub async fn reattach(
+    target: &Target<'_>,
+    state: &ContainerState,
+    terminal: bool,
+    cx: &Context,
+) -> Result<u8> {
+    let (engine, id) = (target.engine, target.id);
+    let is_command = state.labels.get(RUNS).is_some_and(|runs| runs == COMMAND);
+    let probe = Probe::new(engine, cx);
+    let has_session = async || {
+        // One of a command that was come back to has a session, too.
+        let asked = probe.output(id, &["tmux", "has-session"]).await;
+        asked.is_ok_and(|answer| answer.status == ExitStatus(0))
+    };
+    let waiting = cx.ui.waiting("look into the container");
+    let to_command = state.running && is_command && !has_session().await;
+    drop(waiting);
+    if to_command {
+        if state.tty && !terminal {
+            return Err(without_terminal("the command in it has a terminal"));
+        }
+        let mut signals = cx.signals.hand_over()?;
+        let ended = attach_command(target, state, &mut signals, cx).await?;
+        drop(signals);
+        return settle(target, ended, cx).await;
+    }
+    if !terminal {
+        return Err(without_terminal("its session is tmux"));
+    }
+    let mut signals = cx.signals.hand_over()?;
+    let ended = if state.running {
+        attach(target, &mut signals, cx).await?
+    } else {
+        let waiting = cx.ui.waiting(STARTING);
+        if is_command {
+            set_purpose(engine, id, Purpose::Session).await?;
+        }
+        if state.tty {
+            containers::start(engine, id).await?;
+            drop(waiting);
+            attach(target, &mut signals, cx).await?
+        } else {
+            drop(waiting);
+            run_session(target, &mut signals, cx).await?
+        }
+    };
+    drop(signals);
+    settle(target, ended, cx).await
+}
+
+/// Starts a container again, for a session, and leaves it.
+///
+/// # Errors
+/// When it cannot be started.
+pub async fn reattach_detached(
+    target: &Target<'_>,
+    state: &ContainerState,
+    cx: &Context,
+) -> Result<u8> {
+    if state.running {
+        cx.ui.data(&format!("{}\n", target.name))?;
+        cx.ui
+            .message(&format!("container `{}` runs already", target.name));
+        return Ok(0);
+    }
+    let is_command = state.labels.get(RUNS).is_some_and(|runs| runs == COMMAND);
+    if is_command {
+        set_purpose(target.engine, target.id, Purpose::Session).await?;
+    }
+    run_detached(target, !state.tty, cx).await
+}
+
+fn without_terminal(why: &str) -> Error {
+    Error::usage("cannot attach without a terminal")
+        .cause(why)
+        .hint("run a command in it: `dkr exec NAME -- CMD`")
+}
+
+/// How a container of these labels is kept.
+pub fn keep_of(state: &ContainerState) -> Keep {
+    let word = state.labels.get(KEEP);
+    word.map_or(Keep::Auto, |word| Keep::of_label(word))
+}
+
+async fn settle(target: &Target<'_>, ended: Option<ExitStatus>, cx: &Context) -> Result<u8> {
+    let Some(status) = ended else {
+        return Ok(0);
+    };
+    end(target.engine, target.id, target.name, target.keep, cx).await?;
+    Ok(status.0)
+}
+
+/// One that never ran holds nothing; one that did may hold work.
+async fn forget_unused(target: &Target<'_>) -> Result<()> {
+    let state = containers::inspect(target.engine, &target.id.0).await;
+    if state.is_ok_and(|state| state.started_at.is_none()) {
+        containers::remove(target.engine, target.id).await?;
+    }
+    Ok(())
+}
+
+/// The wait for a container that is started, until it speaks.
+fn starting(cx: &Context) -> HideOnOutput {
+    HideOnOutput::new(cx.ui.waiting(STARTING))
+}
+
+async fn run_command(
+    target: &Target<'_>,
+    tty: bool,
+    signals: &mut Signals,
+    cx: &Context,
+) -> Result<Option<ExitStatus>> {
+    let waiting = starting(cx);
+    let streams = Streams {
+        stdin: Some(stdin()?),
+        stdout: waiting.stream(stdout()),
+        stderr: waiting.stream(stderr()),
+    };
+    drop(waiting);
+    let outcome = run_attached(target.engine, target.id, tty, streams, signals).await?;
+    Ok(status_of(outcome, target, cx))
+}
+
+async fn attach_command(
+    target: &Target<'_>,
+    state: &ContainerState,
+    signals: &mut Signals,
+    cx: &Context,
+) -> Result<Option<ExitStatus>> {
+    let streams = Streams {
+        stdin: state.stdin.then(stdin).transpose()?,
+        stdout: stdout(),
+        stderr: stderr(),
+    };
+    let outcome = attach_to_running(target.engine, target.id, state.tty, streams, signals).await?;
+    if !state.stdin && matches!(outcome, Outcome::LeftRunning(_)) {
+        say_that_it_goes_on(target, cx);
+        return Ok(None);
+    }
+    Ok(status_of(outcome, target, cx))
+}
+
+async fn run_session(
+    target: &Target<'_>,
+    signals: &mut Signals,
+    cx: &Context,
+) -> Result<Option<ExitStatus>> {
+    let stderr = starting(cx).stream(stderr());
+    match start_until_ready(target.engine, target.id, stderr, signals).await? {
+        Start::Ready => attach(target, signals, cx).await,
+        Start::Failed(outcome) => Ok(status_of(outcome, target, cx)),
+    }
+}
+
+async fn attach(
+    target: &Target<'_>,
+    signals: &mut Signals,
+    cx: &Context,
+) -> Result<Option<ExitStatus>> {
+    let variables = terminal_variables(&cx.env);
+    let (engine, id) = (target.engine, target.id);
+    let end = attach_tmux(engine, id, variables, stdin()?, stdout(), signals).await;
+    match end? {
+        TmuxEnd::Ended(status) => Ok(Some(status)),
+        TmuxEnd::Detached | TmuxEnd::HungUp(_) => {
+            say_that_it_goes_on(target, cx);
+            Ok(None)
+        }
+    }
+}
+
+fn say_that_it_goes_on(target: &Target<'_>, cx: &Context) {
+    let name = target.name;
+    cx.ui.message(&format!("container `{name}` goes on"));
+    let typed = quoted(name);
+    cx.ui.hint(&format!("come back with `dkr attach {typed}`"));
+}
+
+fn stdin() -> Result<Stdin> {
+    Stdin::open().map_err(|e| Error::failed("cannot read stdin").because(e))
+}
+
+fn status_of(outcome: Outcome, target: &Target<'_>, cx: &Context) -> Option<ExitStatus> {
+    match outcome {
+        Outcome::Exited(status) => Some(status),
+        Outcome::LeftRunning(signal) => {
+            let name = target.name;
+            cx.ui.warning(&format!(
+                "container `{name}` goes on: its command ignores {}",
+                signal.name()
+            ));
+            let typed = quoted(name);
+            cx.ui.hint(&format!("end it with `dkr stop {typed}`"));
+            None
+        }
+    }
+}
+
+/// What tmux or a command has to know of the user's terminal.
+pub fn terminal_variables(env: &Env) -> Vec<String> {
+    let term = env.get("TERM").unwrap_or("xterm-256color");
+    let mut variables = vec![format!("TERM={term}")];
+    variables.extend(
+        env.get("COLORTERM")
+            .map(|value| format!("COLORTERM={value}")),
+    );
+    variables
+}

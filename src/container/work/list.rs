@@ -1,0 +1,111 @@
+//! The work in one container or many, as it stands to the host's repository.
+
+use std::collections::HashMap;
+
+use futures_util::future::join_all;
+
+use super::host::{Places, needs_tree, on_host, repository};
+use super::probe::{Probe, has_run};
+use super::report::Report;
+use super::unsaved::OnlyThere;
+use crate::container::Containers;
+use crate::engine::ListedContainer;
+use crate::engine::containers::ContainerId;
+use crate::error::Result;
+use crate::git::{COMPARE_LIMIT, Repository};
+use crate::image::labels::{REF, REPO_PATH};
+
+/// What a container holds.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Held {
+    /// All of it.
+    pub report: Report,
+    /// What is nowhere else.
+    pub only_there: OnlyThere,
+    /// How many commits the image's branch has by now that the work is not based on; none if that
+    /// cannot be told.
+    pub behind: Option<usize>,
+}
+
+/// What each of the containers holds, without starting any; nothing for one that does not say.
+pub async fn held_by(probe: &Probe<'_>, containers: &[&ListedContainer]) -> Vec<Option<Held>> {
+    let reports = containers.iter().map(|container| async {
+        match probe.look(container).await {
+            Ok(None) if container.state == "created" => Some(None),
+            Ok(report) => report.map(Some),
+            Err(_) => None,
+        }
+    });
+    let mut repos: HashMap<&str, Option<Repository>> = HashMap::new();
+    let mut held = Vec::new();
+    for (container, report) in containers.iter().zip(join_all(reports).await) {
+        let path = container.labels.get(REPO_PATH).map_or("", String::as_str);
+        let repo = repos.entry(path).or_insert_with(|| repository(container));
+        held.push(match report {
+            None => None,
+            Some(None) => Some(Held::default()),
+            Some(Some(report)) => Some(weigh(probe, container, report, repo.as_ref()).await),
+        });
+    }
+    held
+}
+
+/// What one container holds; it is started if it does not say so by itself.
+///
+/// # Errors
+/// When it cannot be asked.
+pub async fn held_by_one(probe: &Probe<'_>, container: &ListedContainer) -> Result<Held> {
+    if !has_run(probe.engine, &container.id).await? {
+        return Ok(Held::default());
+    }
+    let repo = repository(container);
+    let places = Places::of(container);
+    let mut report = probe.ask(&container.id, false).await?;
+    if needs_tree(repo.as_ref(), &places, &report) {
+        report = probe.ask(&container.id, true).await?;
+    }
+    Ok(hold(container, report, repo.as_ref()))
+}
+
+/// What the container of this id holds.
+///
+/// # Errors
+/// As [`held_by_one`]; `NotFound` if it is gone.
+pub async fn held_in(probe: &Probe<'_>, id: &ContainerId) -> Result<Held> {
+    let containers = Containers::read(probe.engine, probe.env()).await?;
+    match containers.any(id) {
+        Some(container) => held_by_one(probe, &container).await,
+        None => Ok(Held::default()),
+    }
+}
+
+/// The same for a listing: a container that does not run is not started for it.
+async fn weigh(
+    probe: &Probe<'_>,
+    container: &ListedContainer,
+    mut report: Report,
+    repo: Option<&Repository>,
+) -> Held {
+    if container.state == "running"
+        && needs_tree(repo, &Places::of(container), &report)
+        && let Ok(weighed) = probe.ask(&container.id, true).await
+    {
+        report = weighed;
+    }
+    hold(container, report, repo)
+}
+
+fn hold(container: &ListedContainer, report: Report, repo: Option<&Repository>) -> Held {
+    let host = on_host(repo, &Places::of(container), &report);
+    let only_there = OnlyThere::of(&report, &host);
+    let behind = repo.and_then(|repo| {
+        let reference = container.labels.get(REF)?;
+        let fork = report.fork.as_ref()?;
+        repo.compare(fork, reference, COMPARE_LIMIT).behind()
+    });
+    Held {
+        report,
+        only_there,
+        behind,
+    }
+}
