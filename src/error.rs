@@ -114,7 +114,7 @@ impl Error {
 
     /// Adds a cause and the chain of its own sources.
     #[must_use]
-    pub fn because(mut self, cause: impl std::error::Error) -> Self {
+    pub fn source(mut self, cause: impl std::error::Error) -> Self {
         self.causes.push(cause.to_string());
         let mut source = cause.source();
         while let Some(inner) = source {

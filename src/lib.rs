@@ -144,7 +144,7 @@ fn start_runtime() -> Result<tokio::runtime::Runtime> {
     let built = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build();
-    built.map_err(|e| Error::failed("cannot start the runtime").because(e))
+    built.map_err(|e| Error::failed("cannot start the runtime").source(e))
 }
 
 /// The first Ctrl-C (or request to terminate) lets the command end what it began; a second one

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::create::Create;
 use super::disk_space;
-use super::job::Site;
+use super::job::BakeJob;
 use crate::app::Context;
 use crate::buildkit::git_progress;
 use crate::engine::Engine;
@@ -27,7 +27,7 @@ const INDEX_SHARE: u64 = 16;
 /// The reason why that cannot be, as the end of a sentence.
 pub async fn pack(
     create: &Create<'_>,
-    site: &Site<'_>,
+    job: &BakeJob<'_>,
     packs: &Packs,
     wanted: Wanted,
     cx: &Context,
@@ -43,7 +43,7 @@ pub async fn pack(
         repo.root(),
         lenders.join(", ")
     ));
-    let account = &site.origin.user;
+    let account = &job.remote.user;
     if current_user(&cx.env).is_ok_and(|user| user != *account) {
         return Err(format!(
             "what its refs reach would have to be packed where `{account}` cannot read it"

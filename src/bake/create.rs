@@ -7,11 +7,11 @@ use rand::RngExt;
 
 use super::borrowed;
 use super::images::{holders, list};
-use super::job::Site;
+use super::job::BakeJob;
 use super::objects::{Objects, object_image, provide};
-use super::run::{Build, Ended};
+use super::run::{Build, BuildEnd};
 use super::spec::{branch_files, build_arguments, build_spec, runtime};
-use super::transport::Reach;
+use super::transport::TransportOptions;
 use crate::app::Context;
 use crate::engine::Engine;
 use crate::error::Result;
@@ -125,11 +125,16 @@ impl Create<'_> {
     ///
     /// # Errors
     /// When the SSH server cannot be used, or the build fails.
-    pub async fn run(&self, engine: &Engine, reach: &Reach, cx: &Context) -> Result<Baked> {
-        let site = Site::open(engine, self.repo, self.target, reach, cx).await?;
+    pub async fn run(
+        &self,
+        engine: &Engine,
+        options: &TransportOptions,
+        cx: &Context,
+    ) -> Result<Baked> {
+        let job = BakeJob::open(engine, self.repo, self.target, options, cx).await?;
         if self.clone == CloneMode::Packs {
-            let reason = match provide(self, &site, cx).await? {
-                Objects::Image(tag) => match self.on_objects(&tag, &site, cx).await? {
+            let reason = match provide(self, &job, cx).await? {
+                Objects::Image(tag) => match self.on_objects(&tag, &job, cx).await? {
                     Ok(baked) => return Ok(baked),
                     Err(reason) => reason,
                 },
@@ -139,7 +144,7 @@ impl Create<'_> {
                 .message(&format!("cloning, as the packs cannot be copied: {reason}"));
         }
         borrowed::check_clone(self, engine).await?;
-        self.build(&site, cx, &self.dockerfile(), self.labels())
+        self.build(&job, cx, &self.dockerfile(), self.labels())
             .await
     }
 
@@ -147,7 +152,7 @@ impl Create<'_> {
     async fn on_objects(
         &self,
         tag: &str,
-        site: &Site<'_>,
+        job: &BakeJob<'_>,
         cx: &Context,
     ) -> Result<std::result::Result<Baked, String>> {
         let dockerfile = self.dockerfile_on(tag);
@@ -155,24 +160,24 @@ impl Create<'_> {
             parent: Some(tag.to_owned()),
             ..self.labels()
         };
-        let build = self.prepare(site, &dockerfile, labels)?;
-        Ok(match build.run_or_give_way(site.engine, cx).await? {
-            Ended::Built(id) => Ok(self.tagged(id, site.engine, cx).await?),
-            Ended::Changed(reason) | Ended::Unusable(reason) => Err(reason),
+        let build = self.prepare(job, &dockerfile, labels)?;
+        Ok(match build.run_or_give_way(job.engine, cx).await? {
+            BuildEnd::Built(id) => Ok(self.tagged(id, job.engine, cx).await?),
+            BuildEnd::Changed(reason) | BuildEnd::Unusable(reason) => Err(reason),
         })
     }
 
     /// Builds `dockerfile` into an image of this branch.
     pub(super) async fn build(
         &self,
-        site: &Site<'_>,
+        job: &BakeJob<'_>,
         cx: &Context,
         dockerfile: &Dockerfile,
         labels: Labels,
     ) -> Result<Baked> {
-        let build = self.prepare(site, dockerfile, labels)?;
-        let id = build.run(site.engine, cx).await?;
-        self.tagged(id, site.engine, cx).await
+        let build = self.prepare(job, dockerfile, labels)?;
+        let id = build.run(job.engine, cx).await?;
+        self.tagged(id, job.engine, cx).await
     }
 
     /// Moves the branch's tag to a new image. Not part of the build: another repository of that name
@@ -194,23 +199,23 @@ impl Create<'_> {
     /// The build of an image with a tag of its own.
     fn prepare<'b>(
         &self,
-        site: &'b Site<'_>,
+        job: &'b BakeJob<'_>,
         dockerfile: &'b Dockerfile,
         labels: Labels,
     ) -> Result<Build<'b>> {
-        let own_tag = own_tag(&self.moving_tag(&site.images), &random_hex());
+        let own_tag = own_tag(&self.moving_tag(&job.images), &random_hex());
         let refs = self.repo.exported_refs(self.target)?;
         let followed = self.conf.section(SectionName::PostClone).is_some();
         let broken = self.repo.broken_refs().is_some();
         let files = branch_files(self.target, &refs, broken, followed);
         Ok(Build {
-            context: runtime(site.context(dockerfile, files)),
+            context: runtime(job.context(dockerfile, files)),
             dockerfile,
             tags: vec![own_tag],
             labels: labels.to_map(),
-            arguments: build_arguments(self.target, &site.origin, self.repo.root()),
+            arguments: build_arguments(self.target, &job.remote, self.repo.root()),
             no_cache: self.no_cache,
-            access: &site.access,
+            transport: &job.transport,
             streams: HashMap::new(),
         })
     }

@@ -5,8 +5,8 @@ use std::fmt::Display;
 
 use super::images::list;
 use super::lock::BakeLock;
-use super::spec::{Origin, tools};
-use super::transport::{Access, Reach};
+use super::spec::{BuildRemote, tools};
+use super::transport::{Transport, TransportOptions};
 use crate::app::Context;
 use crate::buildkit::BuildContext;
 use crate::engine::Engine;
@@ -23,19 +23,19 @@ const OWN: [(&str, &str); 2] = [
 ];
 
 /// Where a bake takes place.
-pub struct Site<'a> {
+pub struct BakeJob<'a> {
     /// The engine.
     pub engine: &'a Engine,
     /// The images that were there when the lock was taken.
     pub images: Images,
     /// The way to the repository.
-    pub access: Access,
+    pub transport: Transport,
     /// How the repository is reached through it.
-    pub origin: Origin,
+    pub remote: BuildRemote,
     _lock: BakeLock,
 }
 
-impl<'a> Site<'a> {
+impl<'a> BakeJob<'a> {
     /// Checks the way to the repository, and waits until nobody else bakes it.
     ///
     /// # Errors
@@ -44,23 +44,23 @@ impl<'a> Site<'a> {
         engine: &'a Engine,
         repo: &Repository,
         target: &Target,
-        reach: &Reach,
+        options: &TransportOptions,
         cx: &Context,
     ) -> Result<Self> {
         let _waiting = cx.ui.waiting("look for the way to the repository");
-        let access = Access::choose(engine, repo, target, reach, cx).await?;
-        let origin = access.origin(repo.root());
+        let transport = Transport::choose(engine, repo, target, options, cx).await?;
+        let remote = transport.remote(repo.root());
         let on_wait = || {
             cx.ui
                 .message("waiting for another dkr that bakes this repository")
         };
         let name = engine.describe();
         let lock = BakeLock::acquire(&cx.env, &name, repo.root(), on_wait).await?;
-        Ok(Site {
+        Ok(BakeJob {
             engine,
             images: list(engine).await?,
-            access,
-            origin,
+            transport,
+            remote,
             _lock: lock,
         })
     }
@@ -72,16 +72,16 @@ impl<'a> Site<'a> {
         dockerfile: &Dockerfile,
         files: impl IntoIterator<Item = (impl Display, F)>,
     ) -> BuildContext {
-        let port = self.origin.port.to_string();
+        let port = self.remote.port.to_string();
         let reach = [
-            ("url", &self.origin.url),
-            ("user", &self.origin.user),
-            ("host", &self.origin.host),
+            ("url", &self.remote.url),
+            ("user", &self.remote.user),
+            ("host", &self.remote.host),
             ("port", &port),
-            ("known_hosts", &self.origin.known_hosts),
+            ("known_hosts", &self.remote.known_hosts),
         ];
         let mut context = tools().file("Dockerfile", 0o644, dockerfile.text());
-        for (name, content) in OWN.into_iter().chain(self.access.scripts()) {
+        for (name, content) in OWN.into_iter().chain(self.transport.scripts()) {
             context = context.file(format!("{SOURCE}/{name}"), 0o644, content);
         }
         for (name, content) in reach {

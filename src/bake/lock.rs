@@ -55,7 +55,7 @@ impl BakeLock {
             Ok(()) => Ok(Some(BakeLock { _file: file })),
             Err(TryLockError::WouldBlock) => Ok(None),
             Err(TryLockError::Error(e)) => {
-                Err(Error::failed("cannot lock the bake of a repository").because(e))
+                Err(Error::failed("cannot lock the bake of a repository").source(e))
             }
         }
     }

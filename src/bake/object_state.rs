@@ -30,7 +30,7 @@ pub const CHAIN: usize = 5;
 
 /// What to do with an object image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
+pub enum ObjectAction {
     /// Build on it.
     Fresh,
     /// Add a layer with the new packs.
@@ -41,14 +41,14 @@ pub enum Verdict {
 
 /// What an object image holds.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Held {
+pub struct ObjectState {
     /// The ids of its refs.
     pub tips: BTreeSet<String>,
     /// The names of its packs.
     pub packs: BTreeSet<String>,
 }
 
-impl Held {
+impl ObjectState {
     /// Reads it from the image `id`, which takes a container that never runs.
     ///
     /// # Errors
@@ -67,13 +67,13 @@ impl Held {
         let text = |bytes: Option<Vec<u8>>| {
             String::from_utf8_lossy(&bytes.unwrap_or_default()).into_owned()
         };
-        Ok(Held::parse(&text(refs?), &text(packs?)))
+        Ok(ObjectState::parse(&text(refs?), &text(packs?)))
     }
 
     fn parse(refs: &str, packs: &str) -> Self {
         let is_id = |id: &&str| id.len() == 40 && id.bytes().all(|b| b.is_ascii_hexdigit());
         let ids = refs.lines().filter_map(|line| line.split(' ').next());
-        Held {
+        ObjectState {
             tips: ids.filter(is_id).map(str::to_owned).collect(),
             packs: packs.lines().map(str::to_owned).collect(),
         }
@@ -87,19 +87,19 @@ impl Held {
         tips: &BTreeSet<String>,
         packs: &Packs,
         chain: usize,
-    ) -> Verdict {
+    ) -> ObjectAction {
         if packs.borrowed_files().any(|name| self.packs.contains(name)) {
             // An older dkr copied all that the other repository has.
-            return Verdict::MakeAnew;
+            return ObjectAction::MakeAnew;
         }
         let new: BTreeSet<&String> = tips.difference(&self.tips).collect();
         if new.is_empty() {
-            return Verdict::Fresh;
+            return ObjectAction::Fresh;
         }
         // What cannot be weighed is fetched.
         let lacking = repo.disk_usage(&new, &self.tips).unwrap_or(0);
         if lacking < LITTLE {
-            return Verdict::Fresh;
+            return ObjectAction::Fresh;
         }
         match packs.borrowed.is_empty() {
             true => weigh(lacking, self.copied(packs), packs.bytes(), chain),
@@ -118,14 +118,14 @@ impl Held {
 
 /// Judges by bytes: those that an image lacks, those that a layer would bring, and those of the whole
 /// repository.
-fn weigh(lacking: u64, copied: u64, whole: u64, chain: usize) -> Verdict {
+fn weigh(lacking: u64, copied: u64, whole: u64, chain: usize) -> ObjectAction {
     if lacking * 100 < whole * SHARE {
-        return Verdict::Fresh;
+        return ObjectAction::Fresh;
     }
     if chain >= CHAIN || copied * 100 > whole * LAYER {
-        return Verdict::MakeAnew;
+        return ObjectAction::MakeAnew;
     }
-    Verdict::AddLayer
+    ObjectAction::AddLayer
 }
 
 #[cfg(test)]
@@ -152,10 +152,10 @@ mod tests {
     fn what_an_image_holds_is_read_back() {
         let id = "0".repeat(40);
         let refs = format!("# pack-refs with: peeled sorted \n{id} refs/heads/a\n^{id}\n");
-        let held = Held::parse(&refs, "pack-1.idx\npack-1.pack\n");
+        let held = ObjectState::parse(&refs, "pack-1.idx\npack-1.pack\n");
         assert_eq!(Vec::from_iter(&held.tips), [&id]);
         assert!(held.packs.contains("pack-1.pack"));
-        assert_eq!(Held::parse("", ""), Held::default());
+        assert_eq!(ObjectState::parse("", ""), ObjectState::default());
     }
 
     #[test]
@@ -164,17 +164,17 @@ mod tests {
         let old = packs(&[("pack-1.pack", 100 * MIB)]);
         let grown = packs(&[("pack-1.pack", 100 * MIB), ("pack-2.pack", 30 * MIB)]);
         let repacked = packs(&[("pack-3.pack", 130 * MIB)]);
-        let held = Held {
+        let held = ObjectState {
             packs: BTreeSet::from(["pack-1.pack".to_owned()]),
-            ..Held::default()
+            ..ObjectState::default()
         };
         let verdict = |lacking, packs: &Packs, chain| {
             weigh(lacking, held.copied(packs), packs.bytes(), chain)
         };
-        assert_eq!(verdict(19 * MIB, &old, 0), Verdict::Fresh);
-        assert_eq!(verdict(30 * MIB, &grown, 0), Verdict::AddLayer);
-        assert_eq!(verdict(30 * MIB, &grown, CHAIN), Verdict::MakeAnew);
-        assert_eq!(verdict(30 * MIB, &repacked, 0), Verdict::MakeAnew);
+        assert_eq!(verdict(19 * MIB, &old, 0), ObjectAction::Fresh);
+        assert_eq!(verdict(30 * MIB, &grown, 0), ObjectAction::AddLayer);
+        assert_eq!(verdict(30 * MIB, &grown, CHAIN), ObjectAction::MakeAnew);
+        assert_eq!(verdict(30 * MIB, &repacked, 0), ObjectAction::MakeAnew);
     }
 
     #[test]
@@ -187,16 +187,16 @@ mod tests {
         let shared = Repository::discover(&path).unwrap();
         let listed = shared.packs().unwrap();
         let names = listed.files().map(|file| file.name.clone());
-        let mut held = Held {
+        let mut held = ObjectState {
             packs: names.collect(),
             tips: tips.clone(),
         };
-        let judge = |held: &Held| held.judge(&shared, &tips, &listed, 0);
-        assert_eq!(judge(&held), Verdict::MakeAnew);
+        let judge = |held: &ObjectState| held.judge(&shared, &tips, &listed, 0);
+        assert_eq!(judge(&held), ObjectAction::MakeAnew);
         held.packs = BTreeSet::from(["reached-1.pack".to_owned()]);
-        assert_eq!(judge(&held), Verdict::Fresh);
+        assert_eq!(judge(&held), ObjectAction::Fresh);
         held.tips.clear();
         // Little is new.
-        assert_eq!(judge(&held), Verdict::Fresh);
+        assert_eq!(judge(&held), ObjectAction::Fresh);
     }
 }

@@ -11,9 +11,9 @@ use chrono::Utc;
 use super::borrowed;
 use super::create::{Create, random_hex};
 use super::disk_space;
-use super::job::Site;
-use super::object_state::{Held, Verdict};
-use super::run::{Build, Ended};
+use super::job::BakeJob;
+use super::object_state::{ObjectAction, ObjectState};
+use super::run::{Build, BuildEnd};
 use super::session_host::HostStream;
 use crate::app::Context;
 use crate::engine::Engine;
@@ -42,11 +42,11 @@ pub enum Objects {
 /// # Errors
 /// When the engine or the repository cannot be read, or the build fails for a reason that a clone
 /// would meet, too.
-pub async fn provide(create: &Create<'_>, site: &Site<'_>, cx: &Context) -> Result<Objects> {
+pub async fn provide(create: &Create<'_>, job: &BakeJob<'_>, cx: &Context) -> Result<Objects> {
     clear_leftovers(&cx.env);
     let found = match create.no_cache {
         true => None,
-        false => find(create, site).await?,
+        false => find(create, job).await?,
     };
     let mut changed = String::new();
     let mut reached = None;
@@ -58,48 +58,45 @@ pub async fn provide(create: &Create<'_>, site: &Site<'_>, cx: &Context) -> Resu
         };
         let mut below = None;
         if let Some(found) = &found {
-            let (verdict, held) = found.judge(create, site, &listing).await;
+            let (verdict, held) = found.judge(create, job, &listing).await;
             match verdict {
-                Verdict::Fresh => {
-                    disk_space::check(create, 0, site.engine).await?;
+                ObjectAction::Fresh => {
+                    disk_space::check(create, 0, job.engine).await?;
                     return Ok(Objects::Image(found.tag.clone()));
                 }
-                Verdict::AddLayer => below = Some((found.tag.as_str(), held)),
-                Verdict::MakeAnew => {}
+                ObjectAction::AddLayer => below = Some((found.tag.as_str(), held)),
+                ObjectAction::MakeAnew => {}
             }
             cx.ui
                 .message("much is new: bringing the object image of the repository up to date");
         }
-        if let Some(reason) = site.access.unusable().await {
+        if let Some(reason) = job.transport.unusable().await {
             let reason = format!("its account runs no shell: {reason}");
             return Ok(Objects::Clone(reason));
         }
         drop(waiting);
         let known = below.as_ref().map(|(_, held)| held.tips.clone());
-        if let Err(reason) = listing
-            .complete(create, site, known, &mut reached, cx)
-            .await
-        {
+        if let Err(reason) = listing.complete(create, job, known, &mut reached, cx).await {
             return match cx.signals.interrupt().is_cancelled() {
                 true => Err(Error::interrupted()),
                 false => Ok(Objects::Clone(reason)),
             };
         }
-        disk_space::check(create, listing.packs.bytes(), site.engine).await?;
+        disk_space::check(create, listing.packs.bytes(), job.engine).await?;
         let below = below.map(|(tag, _)| tag);
-        match make(create, site, &listing, below, cx).await? {
-            (Ended::Built(_), tag) => {
+        match make(create, job, &listing, below, cx).await? {
+            (BuildEnd::Built(_), tag) => {
                 if let Some(old) = found {
                     // Its layers stay for the images that are built on it.
-                    let _ = site.engine.remove_image(&old.tag).await;
+                    let _ = job.engine.remove_image(&old.tag).await;
                 }
                 return Ok(Objects::Image(tag));
             }
-            (Ended::Changed(what), _) => {
+            (BuildEnd::Changed(what), _) => {
                 cx.ui.message(&format!("{what}: copying them once more"));
                 changed = what;
             }
-            (Ended::Unusable(reason), _) => return Ok(Objects::Clone(reason)),
+            (BuildEnd::Unusable(reason), _) => return Ok(Objects::Clone(reason)),
         }
     }
     Ok(Objects::Clone(changed))
@@ -120,15 +117,15 @@ impl Found {
     async fn judge(
         &self,
         create: &Create<'_>,
-        site: &Site<'_>,
+        job: &BakeJob<'_>,
         listing: &Listing,
-    ) -> (Verdict, Held) {
-        match Held::read(site.engine, &self.id).await {
+    ) -> (ObjectAction, ObjectState) {
+        match ObjectState::read(job.engine, &self.id).await {
             Ok(held) => {
                 let verdict = held.judge(create.repo, &listing.tips, &listing.packs, self.chain);
                 (verdict, held)
             }
-            Err(_) => (Verdict::Fresh, Held::default()),
+            Err(_) => (ObjectAction::Fresh, ObjectState::default()),
         }
     }
 }
@@ -145,15 +142,15 @@ pub fn object_image<'i>(
 }
 
 /// The same, unless the base image is another one by now.
-async fn find(create: &Create<'_>, site: &Site<'_>) -> Result<Option<Found>> {
-    let Some((image, tag)) = object_image(create, &site.images) else {
+async fn find(create: &Create<'_>, job: &BakeJob<'_>) -> Result<Option<Found>> {
+    let Some((image, tag)) = object_image(create, &job.images) else {
         return Ok(None);
     };
-    let Some(own) = layers(site.engine, &image.id).await? else {
+    let Some(own) = layers(job.engine, &image.id).await? else {
         return Ok(None);
     };
     // Where the engine keeps no image of that name, nothing says that it changed.
-    let base = layers(site.engine, &create.conf.base_image).await?;
+    let base = layers(job.engine, &create.conf.base_image).await?;
     let above = match base {
         None => 0,
         Some(base) if own.starts_with(&base) => own.len() - base.len(),
@@ -183,11 +180,11 @@ fn label(create: &Create<'_>) -> String {
 /// Makes the object image, `below` being the one to add to; its own tag comes along.
 async fn make(
     create: &Create<'_>,
-    site: &Site<'_>,
+    job: &BakeJob<'_>,
     listing: &Listing,
     below: Option<&str>,
     cx: &Context,
-) -> Result<(Ended, String)> {
+) -> Result<(BuildEnd, String)> {
     let dockerfile = match below {
         Some(below) => Dockerfile::more_objects(below),
         None => Dockerfile::objects(&create.conf.base_image),
@@ -195,16 +192,16 @@ async fn make(
     let tag = own_tag(&objects_tag(create.repo.name()), &random_hex());
     let streams = listing.streams(create);
     let build = Build {
-        context: site.context(&dockerfile, listing.files(&streams)),
+        context: job.context(&dockerfile, listing.files(&streams)),
         streams,
         dockerfile: &dockerfile,
         tags: vec![tag.clone()],
         labels: labels(create, below).to_map(),
         arguments: Default::default(),
         no_cache: create.no_cache,
-        access: &site.access,
+        transport: &job.transport,
     };
-    Ok((build.run_or_give_way(site.engine, cx).await?, tag))
+    Ok((build.run_or_give_way(job.engine, cx).await?, tag))
 }
 
 /// The labels of an object image; it is of no branch.
@@ -255,7 +252,7 @@ impl Listing {
     async fn complete(
         &mut self,
         create: &Create<'_>,
-        site: &Site<'_>,
+        job: &BakeJob<'_>,
         known: Option<BTreeSet<String>>,
         reached: &mut Option<ReachablePack>,
         cx: &Context,
@@ -271,7 +268,7 @@ impl Listing {
         };
         let made = match reached.take().filter(|made| made.is_of(&wanted)) {
             Some(made) => made,
-            None => borrowed::pack(create, site, &self.packs, wanted, cx).await?,
+            None => borrowed::pack(create, job, &self.packs, wanted, cx).await?,
         };
         self.packs = made.packs.clone();
         *reached = Some(made);

@@ -10,7 +10,7 @@ use crate::buildkit::git_progress;
 use crate::buildkit::package_progress::PackageCount;
 use crate::buildkit::step_name::{Label, shorten, unknown_label};
 use crate::ui::Ui;
-use crate::ui::progress::{Outcome, PhaseId, Progress, Stage};
+use crate::ui::progress::{PhaseEnd, PhaseId, Progress, Stage};
 
 /// Shows a build. `label_of` names a step by BuildKit's name of it (`[3/9] RUN make`); a step that
 /// it does not know is shown under a shortened name, BuildKit's own housekeeping not at all.
@@ -70,9 +70,9 @@ impl<F: Fn(&str) -> Option<Label>> BuildProgress<F> {
                 let outcome = match error {
                     // A step that was given up because another failed has itself not failed.
                     Some(error) if is_given_up(error) => None,
-                    Some(_) => Some(Outcome::Failed),
-                    None if *cached => Some(Outcome::Cached),
-                    None => Some(Outcome::Done { took: *took }),
+                    Some(_) => Some(PhaseEnd::Failed),
+                    None if *cached => Some(PhaseEnd::Cached),
+                    None => Some(PhaseEnd::Done { took: *took }),
                 };
                 self.finish(*step, outcome);
             }
@@ -129,7 +129,7 @@ impl<F: Fn(&str) -> Option<Label>> BuildProgress<F> {
         self.progress.stage(phase(step), stage);
     }
 
-    fn finish(&mut self, step: StepId, outcome: Option<Outcome>) {
+    fn finish(&mut self, step: StepId, outcome: Option<PhaseEnd>) {
         if self.running.remove(&step).is_none() {
             return;
         }

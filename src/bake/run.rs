@@ -9,13 +9,13 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use super::progress::BuildProgress;
 use super::session_host::HostStream;
-use super::transport::Access;
+use super::transport::Transport;
 use crate::app::Context;
 use crate::buildkit::step_name::Label;
 use crate::buildkit::{BuildContext, BuildFailure, BuildRequest, FailedStep, Gate, GateMarker};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
-use crate::image::dockerfile::{Dockerfile, Origin, SSH_MOUNT};
+use crate::image::dockerfile::{Dockerfile, SSH_MOUNT, StepOrigin};
 
 /// One build, ready to run.
 pub struct Build<'a> {
@@ -32,13 +32,13 @@ pub struct Build<'a> {
     /// Run every step, whatever the build cache holds.
     pub no_cache: bool,
     /// How the repository is reached.
-    pub access: &'a Access,
+    pub transport: &'a Transport,
     /// Commands on the host whose output a step may ask for, by name.
     pub streams: HashMap<String, HostStream>,
 }
 
 /// How a build ended that did not fail.
-pub enum Ended {
+pub enum BuildEnd {
     /// With this image.
     Built(String),
     /// One of dkr's own scripts found the host's packs changed meanwhile; what it said.
@@ -50,9 +50,9 @@ pub enum Ended {
 /// How long the host's programs have to say why they failed, once the step that used them has. It
 /// is over as soon as the last of them has ended.
 const LAST_WORDS: Duration = Duration::from_secs(5);
-/// The exit code of dkr's scripts for [`Ended::Changed`].
+/// The exit code of dkr's scripts for [`BuildEnd::Changed`].
 const CHANGED: i32 = 75;
-/// The exit code of dkr's scripts for [`Ended::Unusable`].
+/// The exit code of dkr's scripts for [`BuildEnd::Unusable`].
 const UNUSABLE: i32 = 76;
 
 impl Build<'_> {
@@ -69,12 +69,12 @@ impl Build<'_> {
     ///
     /// # Errors
     /// Why there is no image.
-    pub async fn run_or_give_way(&self, engine: &Engine, context: &Context) -> Result<Ended> {
+    pub async fn run_or_give_way(&self, engine: &Engine, context: &Context) -> Result<BuildEnd> {
         match self.attempt_twice(engine, context).await {
-            Ok(image) => Ok(Ended::Built(image)),
+            Ok(image) => Ok(BuildEnd::Built(image)),
             Err(BuildFailure::Step(step)) if self.is_fetching(&step) => match step.exit_code {
-                Some(CHANGED) => Ok(Ended::Changed(last_words(&step))),
-                Some(UNUSABLE) => Ok(Ended::Unusable(last_words(&step))),
+                Some(CHANGED) => Ok(BuildEnd::Changed(last_words(&step))),
+                Some(UNUSABLE) => Ok(BuildEnd::Unusable(last_words(&step))),
                 _ => Err(self.step_error(step)),
             },
             Err(failure) => Err(self.worded(failure)),
@@ -109,8 +109,8 @@ impl Build<'_> {
     ) -> std::result::Result<String, BuildFailure> {
         let gate = Arc::new(Gate::new());
         let (complain, complaints) = unbounded_channel();
-        let access = self.access;
-        let service = access.service(gate.clone(), &self.streams, complain, context)?;
+        let transport = self.transport;
+        let service = transport.service(gate.clone(), &self.streams, complain, context)?;
         let marker = self.dockerfile.fetching_step();
         let marker = marker.map(|marker| GateMarker {
             marker: marker.to_owned(),
@@ -121,7 +121,7 @@ impl Build<'_> {
             tags: self.tags.clone(),
             labels: self.labels.clone(),
             build_args: self.arguments.clone(),
-            network: self.access.network(),
+            network: self.transport.network(),
             no_cache: self.no_cache,
             uncompressed: engine.info().await?.containerd_store,
             mounts: HashMap::from([(SSH_MOUNT.to_owned(), service)]),
@@ -151,8 +151,8 @@ impl Build<'_> {
             return own.then_some(Label::Hidden);
         };
         Some(Label::Shown(match &step.origin {
-            Origin::Dkr(phase) => phase.label().to_owned(),
-            Origin::Section { name, .. } => format!("[{name}] {}", step.instruction),
+            StepOrigin::Dkr(phase) => phase.label().to_owned(),
+            StepOrigin::Section { name, .. } => format!("[{name}] {}", step.instruction),
         }))
     }
 
@@ -170,9 +170,9 @@ impl Build<'_> {
         let code = failed.exit_code;
         let code = code.map_or(String::new(), |code| format!(" with exit code {code}"));
         let error = match &step.origin {
-            Origin::Dkr(phase) => Error::failed(format!("cannot {}", phase.label()))
+            StepOrigin::Dkr(phase) => Error::failed(format!("cannot {}", phase.label()))
                 .cause(format!("step `{}` failed{code}", step.instruction)),
-            Origin::Section { name, line } => Error::failed(format!(
+            StepOrigin::Section { name, line } => Error::failed(format!(
                 "step `{}` ([{name}], line {line} of `.dkr.conf`) failed{code}",
                 step.instruction
             )),

@@ -25,7 +25,7 @@ use crate::buildkit::{Gate, MountService};
 use crate::engine::Connection;
 use crate::env::Env;
 use crate::error::Result;
-use crate::git::serve::{Limits, Outcome, Program, Service, bridge};
+use crate::git::serve::{Program, Service, ServiceEnd, ServiceLimits, bridge};
 
 /// The longest name of a service.
 const NAME: usize = 64;
@@ -103,9 +103,9 @@ impl Offer {
     /// What went wrong on the host comes back; the step itself checks what arrived.
     async fn answer(&self, mut stream: Connection) -> Option<String> {
         let name = read_name(&mut stream).await?;
-        let limits = Limits {
+        let limits = ServiceLimits {
             stall: STALL,
-            ..Limits::default()
+            ..ServiceLimits::default()
         };
         let never = std::future::pending();
         let ended = match self.streams.get(&name) {
@@ -128,7 +128,7 @@ impl Offer {
         };
         match ended {
             Ok(traffic) => match traffic.outcome {
-                Outcome::Failed(complaint) => Some(complaint),
+                ServiceEnd::Failed(complaint) => Some(complaint),
                 _ => None,
             },
             Err(error) => Some([vec![error.message], error.causes].concat().join("\n")),

@@ -40,7 +40,7 @@ fn raw_section(section: &RawSection) -> Section {
 
 /// How a build reaches the repository, and what the scripts inside have to know of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Origin {
+pub struct BuildRemote {
     /// The URL of the remote `host`.
     pub url: String,
     /// Lines for `known_hosts`: the pinned key of the server.
@@ -56,7 +56,7 @@ pub struct Origin {
 /// The values of the build arguments.
 pub fn build_arguments(
     target: &Target,
-    origin: &Origin,
+    remote: &BuildRemote,
     repo_path: &str,
 ) -> BTreeMap<String, String> {
     let reference = if target.is_branch() {
@@ -65,10 +65,10 @@ pub fn build_arguments(
         ""
     };
     let values = [
-        ("HOST_ADDR", origin.host.as_str()),
+        ("HOST_ADDR", remote.host.as_str()),
         ("REPO_PATH", repo_path),
         ("BRANCH", &target.branch),
-        ("GIT_USER", &origin.user),
+        ("GIT_USER", &remote.user),
         ("DKR_BRANCH", &target.branch),
         ("DKR_REF", reference),
     ];

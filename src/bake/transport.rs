@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::session_host::{HostStream, SessionHost};
-use super::spec::Origin;
+use super::spec::BuildRemote;
 use crate::app::Context;
 use crate::buildkit::{AgentMount, Gate, MountService};
 use crate::engine::{Engine, Location};
@@ -23,7 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 /// What the user wants of the way to the repository.
 #[derive(Debug, Clone)]
-pub struct Reach {
+pub struct TransportOptions {
     /// The SSH settings.
     pub ssh: SshFlags,
     /// `--transport`
@@ -66,7 +66,7 @@ impl BuildNetwork {
 }
 
 /// The way to the repository that was found.
-pub enum Access {
+pub enum Transport {
     /// An SSH server that takes the user's key.
     Ssh(Box<SshAccess>),
     /// dkr itself, through the build session.
@@ -82,7 +82,7 @@ pub enum Access {
     },
 }
 
-impl Access {
+impl Transport {
     /// Chooses the way, checks it, and says which it is and why.
     ///
     /// # Errors
@@ -91,22 +91,22 @@ impl Access {
         engine: &Engine,
         repo: &Repository,
         target: &Target,
-        reach: &Reach,
+        options: &TransportOptions,
         cx: &Context,
     ) -> Result<Self> {
-        let network = reach.build_network;
+        let network = options.build_network;
         let session = || -> Result<Self> {
-            Ok(Access::Session {
+            Ok(Transport::Session {
                 git_dir: repo.git_dir().to_owned(),
                 remotes: followed(target),
                 user: current_user(&cx.env)?,
                 network: network.map(|network| network.as_str().to_owned()),
             })
         };
-        if reach.transport == TransportMode::Session {
+        if options.transport == TransportMode::Session {
             return session();
         }
-        let asked = reach.transport == TransportMode::Ssh;
+        let asked = options.transport == TransportMode::Ssh;
         // A build without the host's network does not reach an SSH server of the host.
         if let Some(network) = network.filter(|network| *network != BuildNetwork::Host) {
             let cause = format!(
@@ -114,7 +114,7 @@ impl Access {
                 network.as_str()
             );
             if asked {
-                return Err(Error::usage("cannot reach the repository over SSH")
+                return Err(Error::usage("cannot options the repository over SSH")
                     .cause(cause)
                     .hint("use `--transport session`, or leave out `--build-network`"));
             }
@@ -125,18 +125,18 @@ impl Access {
         }
         let location = engine.location().await?;
         if asked {
-            let ssh = SshSettings::new(&reach.ssh, &cx.env, &location).await?;
+            let ssh = SshSettings::new(&options.ssh, &cx.env, &location).await?;
             let access = ssh.access(cx, true).await?;
-            return Ok(Access::Ssh(Box::new(access)));
+            return Ok(Transport::Ssh(Box::new(access)));
         }
-        match quick(reach, &location, cx).await {
+        match quick(options, &location, cx).await {
             Ok(access) => {
                 cx.ui.message(&format!(
                     "reaching the repository over SSH: `{}` takes {}",
                     access.account(),
                     access.identity
                 ));
-                Ok(Access::Ssh(Box::new(access)))
+                Ok(Transport::Ssh(Box::new(access)))
             }
             Err(reason) => {
                 cx.ui.message(&format!(
@@ -148,16 +148,16 @@ impl Access {
     }
 
     /// What the scripts inside have to know.
-    pub fn origin(&self, path: &str) -> Origin {
+    pub fn remote(&self, path: &str) -> BuildRemote {
         match self {
-            Access::Ssh(access) => Origin {
+            Transport::Ssh(access) => BuildRemote {
                 url: access.url(path),
                 known_hosts: format!("{}\n", access.known_hosts),
                 user: access.user.clone(),
                 host: access.host.clone(),
                 port: access.port,
             },
-            Access::Session { user, .. } => Origin {
+            Transport::Session { user, .. } => BuildRemote {
                 url: REMOTE_CONFIG[0].1.to_owned(),
                 known_hosts: String::new(),
                 user: user.clone(),
@@ -170,9 +170,9 @@ impl Access {
     /// The script by which a step reaches the repository, and what that needs beside it.
     pub fn scripts(&self) -> Vec<(&'static str, &'static str)> {
         match self {
-            Access::Ssh(_) => vec![("reach.sh", include_str!("../../assets/ssh.sh"))],
-            Access::Session { .. } => vec![
-                ("reach.sh", include_str!("../../assets/session.sh")),
+            Transport::Ssh(_) => vec![("options.sh", include_str!("../../assets/ssh.sh"))],
+            Transport::Session { .. } => vec![
+                ("options.sh", include_str!("../../assets/session.sh")),
                 (
                     "connect.sh",
                     include_str!("../../assets/session-connect.sh"),
@@ -195,8 +195,8 @@ impl Access {
         cx: &Context,
     ) -> Result<Arc<dyn MountService>> {
         Ok(match self {
-            Access::Ssh(access) => Arc::new(AgentMount::new(&access.identity, gate)),
-            Access::Session {
+            Transport::Ssh(access) => Arc::new(AgentMount::new(&access.identity, gate)),
+            Transport::Session {
                 git_dir, remotes, ..
             } => {
                 let (env, remotes, streams) = (&cx.env, remotes.clone(), streams.clone());
@@ -209,28 +209,28 @@ impl Access {
     /// The network of the build's steps; SSH needs the host's.
     pub fn network(&self) -> Option<String> {
         match self {
-            Access::Ssh(_) => Some("host".to_owned()),
-            Access::Session { network, .. } => network.clone(),
+            Transport::Ssh(_) => Some("host".to_owned()),
+            Transport::Session { network, .. } => network.clone(),
         }
     }
 
     /// Why packs cannot be copied this way, if it looks so.
     pub async fn unusable(&self) -> Option<String> {
         match self {
-            Access::Ssh(access) => access.unusable().await,
-            Access::Session { .. } => None,
+            Transport::Ssh(access) => access.unusable().await,
+            Transport::Session { .. } => None,
         }
     }
 }
 
 /// Logs in with the default key, if that works at once and without a question; else why not.
 async fn quick(
-    reach: &Reach,
+    options: &TransportOptions,
     location: &Location,
     cx: &Context,
 ) -> std::result::Result<SshAccess, String> {
     let access = async {
-        let ssh = SshSettings::new(&reach.ssh, &cx.env, location).await?;
+        let ssh = SshSettings::new(&options.ssh, &cx.env, location).await?;
         ssh.access(cx, false).await
     };
     match tokio::time::timeout(PATIENCE, access).await {

@@ -4,7 +4,7 @@
 use super::create::{Baked, Create};
 use super::missing::no_image;
 use super::squash;
-use super::transport::Reach;
+use super::transport::TransportOptions;
 use super::update_layer::Update;
 use crate::app::Context;
 use crate::engine::Engine;
@@ -26,8 +26,8 @@ pub enum DriftAnswer {
     Fail,
 }
 
-/// How a refresh ended.
-pub enum Refreshed {
+/// How a update_image ended.
+pub enum Updated {
     /// There was nothing to do; the tag of the image.
     Current(String),
     /// A new image was made.
@@ -39,28 +39,28 @@ pub enum Refreshed {
 /// # Errors
 /// `NotFound` if there is no image yet; `Stale` if the configuration drifted and that is to fail;
 /// as [`Create::run`].
-pub async fn refresh(
+pub async fn update_image(
     create: &Create<'_>,
     images: &Images,
     answer: DriftAnswer,
     force: bool,
     engine: &Engine,
-    reach: &Reach,
+    options: &TransportOptions,
     cx: &Context,
-) -> Result<Refreshed> {
+) -> Result<Updated> {
     let waiting = cx.ui.waiting("look into the images");
     let update = newest_update(create, images)?;
     let image = update.image;
     if update.is_current() && !force {
-        return Ok(Refreshed::Current(shown(image)));
+        return Ok(Updated::Current(shown(image)));
     }
     let chosen = choose(update, images, answer, engine, cx).await?;
     drop(waiting);
     let baked = match chosen {
-        Some((update, dockerfile)) => update.run(&dockerfile, engine, reach, cx).await?,
-        None => create.run(engine, reach, cx).await?,
+        Some((update, dockerfile)) => update.run(&dockerfile, engine, options, cx).await?,
+        None => create.run(engine, options, cx).await?,
     };
-    Ok(Refreshed::Baked(baked))
+    Ok(Updated::Baked(baked))
 }
 
 /// The layer to build for `update`, and its Dockerfile: the same, or one that folds the chain. `None`

@@ -1,9 +1,9 @@
 //! A newer image of a branch: one layer on one that exists, with what changed.
 
 use super::create::{Baked, Create};
-use super::job::Site;
+use super::job::BakeJob;
 use super::spec::build_spec;
-use super::transport::Reach;
+use super::transport::TransportOptions;
 use crate::app::Context;
 use crate::engine::Engine;
 use crate::error::Result;
@@ -59,13 +59,11 @@ impl<'a> Update<'a> {
         &self,
         dockerfile: &Dockerfile,
         engine: &Engine,
-        reach: &Reach,
+        options: &TransportOptions,
         cx: &Context,
     ) -> Result<Baked> {
-        let site = Site::open(engine, self.create.repo, self.create.target, reach, cx).await?;
-        self.create
-            .build(&site, cx, dockerfile, self.labels())
-            .await
+        let job = BakeJob::open(engine, self.create.repo, self.create.target, options, cx).await?;
+        self.create.build(&job, cx, dockerfile, self.labels()).await
     }
 
     /// The labels of the updated image.

@@ -39,7 +39,7 @@ impl BuildContext {
             let mut header = header(tar::EntryType::Directory, 0o755, 0);
             archive
                 .append_data(&mut header, format!("{folder}/"), std::io::empty())
-                .map_err(|e| unusable(folder).because(e))?;
+                .map_err(|e| unusable(folder).source(e))?;
         }
         for (path, (mode, bytes)) in &self.files {
             let inside = Path::new(path)
@@ -54,11 +54,11 @@ impl BuildContext {
             let mut header = header(tar::EntryType::Regular, *mode, bytes.len() as u64);
             archive
                 .append_data(&mut header, path, bytes.as_slice())
-                .map_err(|e| unusable(path).because(e))?;
+                .map_err(|e| unusable(path).source(e))?;
         }
         archive
             .into_inner()
-            .map_err(|e| Error::bug("cannot write the build context").because(e))
+            .map_err(|e| Error::bug("cannot write the build context").source(e))
     }
 }
 

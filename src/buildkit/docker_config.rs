@@ -27,7 +27,7 @@ const HUB_KEY: &str = "https://index.docker.io/v1/";
 
 /// A login for a registry; both empty: none. An identity token has no user name.
 #[derive(Clone, Default, PartialEq, Eq)]
-pub(super) struct Login {
+pub(super) struct RegistryLogin {
     pub(super) username: String,
     pub(super) secret: String,
 }
@@ -80,7 +80,7 @@ impl DockerConfig {
     }
 
     /// What the file itself holds for `host`.
-    pub(super) fn stored(&self, host: &str) -> Option<Login> {
+    pub(super) fn stored(&self, host: &str) -> Option<RegistryLogin> {
         let exact = self.auths.get(stored_name(host));
         let similar = || {
             self.auths
@@ -93,9 +93,9 @@ impl DockerConfig {
 }
 
 impl Auth {
-    fn login(&self) -> Option<Login> {
+    fn login(&self) -> Option<RegistryLogin> {
         if !self.identitytoken.is_empty() {
-            return Some(Login {
+            return Some(RegistryLogin {
                 username: String::new(),
                 secret: self.identitytoken.clone(),
             });
@@ -105,12 +105,12 @@ impl Auth {
             .ok()
             .and_then(|bytes| String::from_utf8(bytes).ok());
         let login = match decoded.as_deref().and_then(|pair| pair.split_once(':')) {
-            Some((username, secret)) => Login {
+            Some((username, secret)) => RegistryLogin {
                 username: username.to_owned(),
                 // Old clients padded it.
                 secret: secret.trim_end_matches('\0').to_owned(),
             },
-            None => Login {
+            None => RegistryLogin {
                 username: self.username.clone(),
                 secret: self.password.clone(),
             },
@@ -146,7 +146,7 @@ pub(super) async fn ask_helper(
     name: &str,
     server: &str,
     env: &Env,
-) -> Result<Option<Login>, String> {
+) -> Result<Option<RegistryLogin>, String> {
     if name.contains('/') {
         return Err("its name is a path".to_owned());
     }
@@ -189,7 +189,7 @@ pub(super) async fn ask_helper(
     parse_helper(&output).map(Some)
 }
 
-fn parse_helper(output: &[u8]) -> Result<Login, String> {
+fn parse_helper(output: &[u8]) -> Result<RegistryLogin, String> {
     #[derive(Deserialize)]
     #[serde(rename_all = "PascalCase")]
     struct Answer {
@@ -200,7 +200,7 @@ fn parse_helper(output: &[u8]) -> Result<Login, String> {
     let answer: Answer =
         serde_json::from_slice(output).map_err(|_| "its answer is not understood".to_owned())?;
     let token = answer.username == "<token>";
-    Ok(Login {
+    Ok(RegistryLogin {
         username: if token {
             String::new()
         } else {
@@ -218,8 +218,8 @@ mod tests {
         serde_json::from_str(json).unwrap()
     }
 
-    fn login(username: &str, secret: &str) -> Login {
-        Login {
+    fn login(username: &str, secret: &str) -> RegistryLogin {
+        RegistryLogin {
             username: username.to_owned(),
             secret: secret.to_owned(),
         }

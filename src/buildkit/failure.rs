@@ -1,6 +1,6 @@
 //! Why a build made no image, as values; the caller, who knows where a step came from, words it.
 
-use super::trace::{Failed, Step};
+use super::trace::{Failed, TracedStep};
 use crate::error::Error;
 
 /// How BuildKit's names of the steps that fetch a base image begin.
@@ -78,7 +78,7 @@ impl BuildFailure {
         if foreign && mounts_asked < ssh_mounts {
             return BuildFailure::SharedStepCanceled { message };
         }
-        let Some(Step { name, error, tail }) = step else {
+        let Some(TracedStep { name, error, tail }) = step else {
             // A step that failed though this build was never told of it ran for another build.
             return if is_canceled(&message) || exit_code(&message).is_some() {
                 BuildFailure::SharedStepCanceled { message }
@@ -146,8 +146,8 @@ impl BuildFailure {
 }
 
 /// The image and the reason, if what failed was to fetch a base image.
-fn base_image(message: &str, step: Option<&Step>) -> Option<(String, String)> {
-    let reason = |step: &Step| step.error.clone().unwrap_or_else(|| message.to_owned());
+fn base_image(message: &str, step: Option<&TracedStep>) -> Option<(String, String)> {
+    let reason = |step: &TracedStep| step.error.clone().unwrap_or_else(|| message.to_owned());
     if let Some(step) = step {
         if let Some(image) = step.name.strip_prefix(METADATA) {
             return Some((image.trim().to_owned(), reason(step)));
@@ -207,7 +207,7 @@ mod tests {
         Failed {
             message: message.to_owned(),
             ssh_mounts: 0,
-            step: step.map(|(name, error)| Step {
+            step: step.map(|(name, error)| TracedStep {
                 name: name.to_owned(),
                 error: Some(error.to_owned()),
                 tail: ["last".to_owned()].into(),

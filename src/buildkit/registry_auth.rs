@@ -17,7 +17,7 @@ use bollard_buildkit_proto::moby::filesync::v1::{
 use tokio::sync::{Mutex, mpsc};
 use tonic::{Request, Response, Status};
 
-use super::docker_config::{self, DockerConfig, Login};
+use super::docker_config::{self, DockerConfig, RegistryLogin};
 use crate::env::Env;
 
 /// The credentials of the user's Docker configuration. Whatever is wrong with them, the registry is
@@ -28,7 +28,7 @@ pub struct RegistryAuth {
     file: Option<PathBuf>,
     warnings: mpsc::UnboundedSender<String>,
     /// What was found for a host: a helper that hangs, say, is asked once only.
-    found: Arc<Mutex<HashMap<String, Login>>>,
+    found: Arc<Mutex<HashMap<String, RegistryLogin>>>,
 }
 
 impl RegistryAuth {
@@ -44,7 +44,7 @@ impl RegistryAuth {
         (auth, receiver)
     }
 
-    async fn login(&self, host: &str) -> Login {
+    async fn login(&self, host: &str) -> RegistryLogin {
         let mut found = self.found.lock().await;
         if let Some(login) = found.get(host) {
             return login.clone();
@@ -54,9 +54,9 @@ impl RegistryAuth {
         login
     }
 
-    async fn look_up(&self, host: &str) -> Login {
+    async fn look_up(&self, host: &str) -> RegistryLogin {
         let Some(file) = &self.file else {
-            return Login::default();
+            return RegistryLogin::default();
         };
         let config = match DockerConfig::read(file) {
             Ok(config) => config,
@@ -65,7 +65,7 @@ impl RegistryAuth {
                 self.warn(format!(
                     "no registry credentials: cannot read `{file}`: {e}"
                 ));
-                return Login::default();
+                return RegistryLogin::default();
             }
         };
         if let Some((helper, server)) = config.helper(host) {
@@ -92,7 +92,7 @@ impl Auth for RegistryAuth {
         &self,
         request: Request<CredentialsRequest>,
     ) -> Result<Response<CredentialsResponse>, Status> {
-        let Login { username, secret } = self.login(&request.get_ref().host).await;
+        let RegistryLogin { username, secret } = self.login(&request.get_ref().host).await;
         Ok(Response::new(CredentialsResponse { username, secret }))
     }
 
@@ -136,7 +136,7 @@ mod tests {
         (home, env)
     }
 
-    async fn ask(env: &Env, host: &str) -> (Login, Option<String>) {
+    async fn ask(env: &Env, host: &str) -> (RegistryLogin, Option<String>) {
         let (auth, mut warnings) = RegistryAuth::new(env);
         let login = auth.login(host).await;
         auth.login(host).await;
@@ -165,14 +165,14 @@ mod tests {
         let (_home, env) = home(STORE, script);
         let (login, warning) = ask(&env, "r.io").await;
         assert_eq!((login.username.as_str(), warning), ("f", None));
-        assert!(ask(&env, "other.io").await.0 == Login::default());
+        assert!(ask(&env, "other.io").await.0 == RegistryLogin::default());
     }
 
     #[tokio::test]
     async fn a_failing_or_missing_helper_or_a_broken_file_gives_a_warning_and_no_login() {
         let (home, env) = home(r#"{"credsStore": "test"}"#, "echo locked; exit 3");
         let (login, warning) = ask(&env, "r.io").await;
-        assert!(login == Login::default());
+        assert!(login == RegistryLogin::default());
         assert!(warning.unwrap().contains("locked"));
         for config in [
             r#"{"credsStore": "absent"}"#,
@@ -181,7 +181,7 @@ mod tests {
         ] {
             std::fs::write(home.path().join(".docker/config.json"), config).unwrap();
             let (login, warning) = ask(&env, "r.io").await;
-            assert!(login == Login::default());
+            assert!(login == RegistryLogin::default());
             assert!(warning.is_some(), "{config}");
         }
     }
@@ -191,7 +191,7 @@ mod tests {
         let (_home, env) = home(r#"{"credsStore": "test"}"#, "exec sleep 60");
         let (auth, mut warnings) = RegistryAuth::new(&env);
         let started = Instant::now();
-        assert!(auth.login("r.io").await == Login::default());
+        assert!(auth.login("r.io").await == RegistryLogin::default());
         assert!(started.elapsed() < Duration::from_secs(40));
         assert!(
             warnings

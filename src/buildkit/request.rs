@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 use super::event::{Event, StepId};
 use super::failure::BuildFailure;
 use super::session::{Session, random_id};
-use super::trace::{ImageId, Outcome, Trace};
+use super::trace::{BuildResult, ImageId, Trace};
 use super::{BuildContext, Gate, MountService, RegistryAuth};
 use crate::engine::Engine;
 use crate::engine::error::refusal;
@@ -183,7 +183,7 @@ async fn follow(
     let post = Request::post(engine.versioned(&target))
         .header(hyper::header::CONTENT_TYPE, "application/x-tar")
         .body(Full::new(Bytes::from(context)))
-        .map_err(|e| Error::failed("cannot form the build request").because(e))?;
+        .map_err(|e| Error::failed("cannot form the build request").source(e))?;
     let response = tokio::select! {
         sent = engine.send(post, ASKING) => sent?,
         () = session.lost() => return Err(Ended::SessionLost),
@@ -213,14 +213,14 @@ async fn follow(
         }
     };
     match (report.end(), read) {
-        (Outcome::Built(image), _) => Ok(image),
+        (BuildResult::Built(image), _) => Ok(image),
         // What failed is what needed the session.
-        (Outcome::Failed(_), _) if lost => Err(Ended::SessionLost),
-        (Outcome::Failed(failed), _) => {
+        (BuildResult::Failed(_), _) if lost => Err(Ended::SessionLost),
+        (BuildResult::Failed(failed), _) => {
             Err(BuildFailure::of(failed, session.mounts_asked()).into())
         }
-        (Outcome::Unknown, Err(e)) => Err(gone().because(e).into()),
-        (Outcome::Unknown, Ok(())) => Err(without_result().into()),
+        (BuildResult::Unknown, Err(e)) => Err(gone().source(e).into()),
+        (BuildResult::Unknown, Ok(())) => Err(without_result().into()),
     }
 }
 
@@ -283,7 +283,7 @@ impl Report<'_> {
         }
     }
 
-    fn end(mut self) -> Outcome {
+    fn end(mut self) -> BuildResult {
         let mut events = Vec::new();
         let outcome = std::mem::take(&mut self.trace).finish(&mut events);
         self.pass_on(&mut events);

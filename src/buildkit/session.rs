@@ -141,12 +141,12 @@ async fn open_stream(engine: &Engine, id: &str) -> error::Result<hyper::upgrade:
     }
     let request = request
         .body(Full::default())
-        .map_err(|e| Error::bug("cannot form the request for a session").because(e))?;
+        .map_err(|e| Error::bug("cannot form the request for a session").source(e))?;
     let response = engine.send(request, REFUSED).await?;
     match response.status() {
         StatusCode::SWITCHING_PROTOCOLS => {
             let stream = hyper::upgrade::on(response).await;
-            stream.map_err(|e| refused().because(e))
+            stream.map_err(|e| refused().source(e))
         }
         StatusCode::NOT_FOUND => Err(without_sessions(engine)),
         _ => Err(refusal(REFUSED, response).await),

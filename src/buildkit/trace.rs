@@ -38,7 +38,7 @@ impl fmt::Display for ImageId {
 
 /// How a build ended, as the engine tells it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Outcome {
+pub(super) enum BuildResult {
     Built(ImageId),
     Failed(Failed),
     /// The stream ended with neither an image nor an error.
@@ -49,20 +49,20 @@ pub(super) enum Outcome {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Failed {
     pub(super) message: String,
-    pub(super) step: Option<Step>,
+    pub(super) step: Option<TracedStep>,
     /// How many ssh mounts the steps had that ran: as often some session was asked for one.
     pub(super) ssh_mounts: usize,
 }
 
 /// What is kept of a step in case it fails.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Step {
+pub(super) struct TracedStep {
     pub(super) name: String,
     pub(super) error: Option<String>,
     pub(super) tail: VecDeque<String>,
 }
 
-impl Step {
+impl TracedStep {
     /// How many ssh mounts its instruction names.
     pub(super) fn ssh_mounts(&self) -> usize {
         self.name.matches("--mount=type=ssh").count()
@@ -83,7 +83,7 @@ pub(super) struct Trace {
 
 #[derive(Debug, Default)]
 struct Progress {
-    step: Step,
+    step: TracedStep,
     started: bool,
     finished: bool,
     cached: bool,
@@ -114,7 +114,7 @@ impl Trace {
     }
 
     /// The stream ended: the last lines, and the outcome.
-    pub(super) fn finish(mut self, events: &mut Vec<Event>) -> Outcome {
+    pub(super) fn finish(mut self, events: &mut Vec<Event>) -> BuildResult {
         self.end_line(events);
         for index in 0..self.steps.len() {
             self.flush(StepId(index), events);
@@ -122,14 +122,14 @@ impl Trace {
         match (self.error.take(), self.image.take()) {
             (Some(message), _) => {
                 let step = self.failed_step(&message);
-                Outcome::Failed(Failed {
+                BuildResult::Failed(Failed {
                     message,
                     step,
                     ssh_mounts: self.ssh_mounts(),
                 })
             }
-            (None, Some(image)) => Outcome::Built(image),
-            (None, None) => Outcome::Unknown,
+            (None, Some(image)) => BuildResult::Built(image),
+            (None, None) => BuildResult::Unknown,
         }
     }
 
@@ -300,7 +300,7 @@ impl Trace {
     }
 
     /// The step that `message` is about, or else the first that failed by itself.
-    fn failed_step(&self, message: &str) -> Option<Step> {
+    fn failed_step(&self, message: &str) -> Option<TracedStep> {
         let failed = || {
             let steps = self.steps.iter().map(|progress| &progress.step);
             steps.filter_map(|step| Some((step, step.error.as_deref()?)))

@@ -12,7 +12,7 @@ use proptest::prelude::*;
 use prost::Message;
 
 use super::event::{Event, StepId, Stream};
-use super::trace::{Failed, ImageId, Outcome, TAIL, Trace};
+use super::trace::{BuildResult, Failed, ImageId, TAIL, Trace};
 
 fn at(seconds: i64) -> Option<Timestamp> {
     Some(Timestamp { seconds, nanos: 0 })
@@ -43,7 +43,7 @@ fn trace(status: &StatusResponse) -> String {
     serde_json::json!({"id": "moby.buildkit.trace", "aux": aux}).to_string() + "\r\n"
 }
 
-fn decode(pieces: &[&[u8]]) -> (Vec<Event>, Outcome) {
+fn decode(pieces: &[&[u8]]) -> (Vec<Event>, BuildResult) {
     let mut trace = Trace::default();
     let mut events = Vec::new();
     for piece in pieces {
@@ -148,7 +148,7 @@ fn a_build_is_told_once_and_in_whole_lines() {
         },
     ];
     assert_eq!(events, expected);
-    assert_eq!(outcome, Outcome::Built(ImageId("sha256:12".to_owned())));
+    assert_eq!(outcome, BuildResult::Built(ImageId("sha256:12".to_owned())));
 }
 
 #[test]
@@ -165,7 +165,7 @@ fn a_failure_names_its_step_and_keeps_its_last_lines() {
     let stream =
         trace(&status) + "{\"errorDetail\":{\"message\":\"failed: exit code: 3\"},\"error\":\"e\"}";
     let (_, outcome) = decode(&[stream.as_bytes()]);
-    let Outcome::Failed(Failed { message, step, .. }) = outcome else {
+    let BuildResult::Failed(Failed { message, step, .. }) = outcome else {
         panic!("{outcome:?}");
     };
     let step = step.unwrap();
@@ -193,23 +193,33 @@ fn a_step_that_fails_when_taken_up_again_is_the_failed_one() {
     assert_eq!(events.len(), 2);
     assert!(matches!(
         outcome,
-        Outcome::Failed(Failed { step: Some(_), .. })
+        BuildResult::Failed(Failed { step: Some(_), .. })
     ));
 }
 
 #[test]
 fn an_error_counts_more_than_an_image_and_neither_is_unknown() {
     let image = "{\"id\":\"moby.image.id\",\"aux\":{\"ID\":\"sha256:1\"}}";
-    assert!(matches!(decode(&[image.as_bytes()]).1, Outcome::Built(_)));
+    assert!(matches!(
+        decode(&[image.as_bytes()]).1,
+        BuildResult::Built(_)
+    ));
     let both = format!("{image}\n{{\"error\":\"x\"}}");
-    assert!(matches!(decode(&[both.as_bytes()]).1, Outcome::Failed(_)));
+    assert!(matches!(
+        decode(&[both.as_bytes()]).1,
+        BuildResult::Failed(_)
+    ));
     for stream in [
         "",
         "{}",
         "{\"id\":\"moby.image.id\",\"aux\":{\"ID\":\"\"}}",
         "{\"id\":\"moby.image.id\"}",
     ] {
-        assert_eq!(decode(&[stream.as_bytes()]).1, Outcome::Unknown, "{stream}");
+        assert_eq!(
+            decode(&[stream.as_bytes()]).1,
+            BuildResult::Unknown,
+            "{stream}"
+        );
     }
 }
 
@@ -228,7 +238,7 @@ fn what_is_no_object_hides_only_the_rest_of_its_line() {
     ] {
         let image = ImageId(expected.to_owned());
         let outcome = decode(&[stream.as_bytes()]).1;
-        assert_eq!(outcome, Outcome::Built(image), "{stream}");
+        assert_eq!(outcome, BuildResult::Built(image), "{stream}");
     }
 }
 

@@ -6,8 +6,8 @@ use futures_util::future::join_all;
 use super::plan::Leave;
 use crate::container::Keep;
 use crate::container::labels::{KEEP, WORK_BRANCH};
-use crate::container::work::list::{held_by, held_by_one};
-use crate::container::work::{Held, Probe};
+use crate::container::work::list::{list_work, work_of};
+use crate::container::work::{ContainerWork, Probe};
 use crate::engine::ListedContainer;
 use crate::image::labels::REPO_PATH;
 
@@ -100,15 +100,15 @@ fn has_ended(container: &ListedContainer, leave: &Leave<'_>, now: DateTime<Utc>)
 /// Why a container stays, if it does.
 async fn reason(probe: &Probe<'_>, container: &ListedContainer, look: bool) -> Option<String> {
     let held = if look {
-        let held = held_by(probe, &[container]).await.pop().flatten();
+        let held = list_work(probe, &[container]).await.pop().flatten();
         held.ok_or_else(|| "it does not say what it holds".to_owned())
     } else {
-        let held = held_by_one(probe, container).await;
+        let held = work_of(probe, container).await;
         held.map_err(|error| error.causes.first().unwrap_or(&error.message).clone())
     };
     match held {
-        Ok(Held { only_there, .. }) if only_there.is_empty() => None,
-        Ok(Held { only_there, .. }) => Some(format!("only there is {}", only_there.describe())),
+        Ok(ContainerWork { unsaved, .. }) if unsaved.is_empty() => None,
+        Ok(ContainerWork { unsaved, .. }) => Some(format!("only there is {}", unsaved.describe())),
         Err(reason) => Some(reason),
     }
 }

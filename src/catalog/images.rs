@@ -19,7 +19,7 @@ const AT_ONCE: usize = 8;
 
 /// One image.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Stocked {
+pub struct CatalogImage {
     /// The image.
     pub image: BakedImage,
     /// Its layers.
@@ -31,7 +31,7 @@ pub struct Stocked {
     pub own_bytes: Option<u64>,
 }
 
-impl Stocked {
+impl CatalogImage {
     /// The tag it is shown under, or its id.
     pub fn name(&self) -> &str {
         self.image.shown_tag().unwrap_or(&self.image.id)
@@ -40,24 +40,24 @@ impl Stocked {
 
 /// All of dkr's images and containers of an engine.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Stock {
+pub struct Catalog {
     /// The images as they were listed, and those that only look like dkr's.
     pub listed: Images,
     /// dkr's images, object images included.
-    pub images: Vec<Stocked>,
+    pub images: Vec<CatalogImage>,
     /// Its containers.
     pub containers: Vec<ListedContainer>,
     /// The layers of the base images that the images name and that are still there.
     bases: Vec<Vec<String>>,
 }
 
-impl Stock {
+impl Catalog {
     /// Asks the engine. What is removed meanwhile is left out.
     ///
     /// # Errors
     /// When it does not answer.
     pub async fn read(engine: &Engine, env: &Env) -> Result<Self> {
-        let mut stock = Stock::default();
+        let mut stock = Catalog::default();
         let listed = list_mended(engine, env).await?;
         let names: BTreeSet<String> = listed.own.iter().filter_map(base_image).collect();
         for some in listed.own.chunks(AT_ONCE) {
@@ -78,7 +78,7 @@ impl Stock {
     /// the images after all if one is gone that another was built on.
     ///
     /// # Errors
-    /// As [`Stock::read`].
+    /// As [`Catalog::read`].
     pub async fn overview(engine: &Engine, env: &Env) -> Result<Self> {
         let (listed, containers) =
             tokio::try_join!(list_mended(engine, env), forgotten::containers(engine, env))?;
@@ -101,7 +101,7 @@ impl Stock {
             u64::try_from(image.size.saturating_sub(parent)).ok()
         };
         let stocked = |image: &BakedImage| {
-            Some(Stocked {
+            Some(CatalogImage {
                 own_bytes: Some(own_bytes(image)?),
                 image: image.clone(),
                 layers: Layers::default(),
@@ -109,18 +109,18 @@ impl Stock {
             })
         };
         match listed.own.iter().map(stocked).collect() {
-            Some(images) => Ok(Stock {
+            Some(images) => Ok(Catalog {
                 images,
                 containers: Containers::tell_apart(containers, &listed.own, env).own,
                 bases: Vec::new(),
                 listed,
             }),
-            None => Stock::read(engine, env).await,
+            None => Catalog::read(engine, env).await,
         }
     }
 
     /// The image that `image` was built on, if it is still there.
-    pub fn parent(&self, image: &Stocked) -> Option<&Stocked> {
+    pub fn parent(&self, image: &CatalogImage) -> Option<&CatalogImage> {
         let tag = image.image.labels.parent.as_ref()?;
         self.images
             .iter()
@@ -128,8 +128,8 @@ impl Stock {
     }
 
     /// The images that `image` was built on, the nearest first, as far as they are still there.
-    pub fn chain(&self, image: &Stocked) -> Vec<&Stocked> {
-        let mut chain: Vec<&Stocked> = Vec::new();
+    pub fn chain(&self, image: &CatalogImage) -> Vec<&CatalogImage> {
+        let mut chain: Vec<&CatalogImage> = Vec::new();
         let mut next = self.parent(image);
         while let Some(parent) = next {
             // Tags can be moved by hand until they form a circle.
@@ -143,8 +143,8 @@ impl Stock {
     }
 
     /// The images that were built on `image`.
-    pub fn children(&self, image: &Stocked) -> Vec<&Stocked> {
-        let is_child = |other: &&Stocked| {
+    pub fn children(&self, image: &CatalogImage) -> Vec<&CatalogImage> {
+        let is_child = |other: &&CatalogImage| {
             let parent = other.image.labels.parent.as_ref();
             parent.is_some_and(|tag| image.image.tags.contains(tag))
         };
@@ -158,13 +158,13 @@ impl Stock {
     }
 
     /// The image with this id.
-    pub fn image(&self, id: &str) -> Option<&Stocked> {
+    pub fn image(&self, id: &str) -> Option<&CatalogImage> {
         self.images.iter().find(|image| image.image.id == id)
     }
 
     /// Bytes of the layers of `image` that neither its base image nor another of dkr's images has
     /// that it is built on.
-    pub fn own_bytes(&self, image: &Stocked) -> u64 {
+    pub fn own_bytes(&self, image: &CatalogImage) -> u64 {
         if let Some(bytes) = image.own_bytes {
             return bytes;
         }
@@ -174,13 +174,13 @@ impl Stock {
     }
 
     /// Bytes of the layers of `images`, each counted once, without those of base images.
-    pub fn bytes_of<'a>(&'a self, images: impl IntoIterator<Item = &'a Stocked>) -> u64 {
+    pub fn bytes_of<'a>(&'a self, images: impl IntoIterator<Item = &'a CatalogImage>) -> u64 {
         let layers = images.into_iter().map(|image| &image.layers);
         bytes_only_in(layers, self.bases.iter().map(Vec::as_slice))
     }
 }
 
-async fn look_into(engine: &Engine, image: &BakedImage) -> Result<Option<Stocked>> {
+async fn look_into(engine: &Engine, image: &BakedImage) -> Result<Option<CatalogImage>> {
     let asked = async {
         let details = engine.image(&image.id).await?;
         Ok((details, engine.history(&image.id).await?))
@@ -193,7 +193,7 @@ async fn look_into(engine: &Engine, image: &BakedImage) -> Result<Option<Stocked
         architecture,
         ..
     } = details;
-    Ok(Some(Stocked {
+    Ok(Some(CatalogImage {
         image: image.clone(),
         layers: Layers::new(layer_digests, &history),
         architecture,

@@ -1,6 +1,6 @@
 //! Which image a name means: a tag, with or without `dkr:`, or the beginning of an id (pure).
 
-use super::images::{Stock, Stocked};
+use super::images::{Catalog, CatalogImage};
 use crate::bake::images::way_out;
 use crate::error::{Error, Result, suggestion};
 use crate::image::Foreign;
@@ -9,7 +9,7 @@ use crate::image::Foreign;
 const SHORTEST_ID: usize = 4;
 
 /// The image that `name` means exactly: by a tag or its whole id.
-pub fn exactly<'a>(images: &'a [Stocked], name: &str) -> Option<&'a Stocked> {
+pub fn exactly<'a>(images: &'a [CatalogImage], name: &str) -> Option<&'a CatalogImage> {
     images.iter().find(|image| {
         let tags = &image.image.tags;
         image.image.id == name || tags.iter().any(|tag| tag == name)
@@ -20,7 +20,7 @@ pub fn exactly<'a>(images: &'a [Stocked], name: &str) -> Option<&'a Stocked> {
 ///
 /// # Errors
 /// `NotFound` if there is none; `Usage` if several ids begin so.
-pub fn find<'a>(stock: &'a Stock, name: &str) -> Result<&'a Stocked> {
+pub fn find<'a>(stock: &'a Catalog, name: &str) -> Result<&'a CatalogImage> {
     let images = &stock.images;
     let tagged = || exactly(images, &format!("dkr:{name}"));
     if let Some(image) = exactly(images, name).or_else(tagged) {
@@ -44,7 +44,7 @@ fn begins(id: &str, name: &str) -> bool {
     is_id && id.is_some_and(|id| id.starts_with(digits))
 }
 
-fn none(stock: &Stock, name: &str) -> Error {
+fn none(stock: &Catalog, name: &str) -> Error {
     let error = Error::not_found(format!("there is no image `{name}` of dkr's"));
     let is_named = |foreign: &&Foreign| {
         let image = &foreign.image;
@@ -75,7 +75,7 @@ mod tests {
 
     #[test]
     fn a_tag_and_the_beginning_of_an_id_name_an_image() {
-        let mut stock = Stock::default();
+        let mut stock = Catalog::default();
         stock.images = vec![
             image(
                 "sha256:abcd11",

@@ -15,5 +15,5 @@ pub mod staleness;
 #[cfg(test)]
 mod testing;
 
-pub use images::{Stock, Stocked};
-pub use staleness::Freshness;
+pub use images::{Catalog, CatalogImage};
+pub use staleness::StalenessCheck;

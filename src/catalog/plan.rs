@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 
-use super::images::{Stock, Stocked};
+use super::images::{Catalog, CatalogImage};
 use crate::error::Error;
 use crate::image::ImageType;
 
@@ -22,9 +22,9 @@ pub struct Leave<'a> {
 
 /// The images that `prune` removes, the oldest first. An image stays if a container uses it, if
 /// one that stays was built on it, or if somebody gave it a name.
-pub fn prunable<'a>(stock: &'a Stock, leave: &Leave<'_>) -> Vec<&'a Stocked> {
+pub fn prunable<'a>(stock: &'a Catalog, leave: &Leave<'_>) -> Vec<&'a CatalogImage> {
     let newest = newest_of_branches(stock, leave.newest);
-    let stays = |image: &&Stocked| {
+    let stays = |image: &&CatalogImage| {
         let labels = &image.image.labels;
         image.image.has_given_name()
             || leave
@@ -34,21 +34,21 @@ pub fn prunable<'a>(stock: &'a Stock, leave: &Leave<'_>) -> Vec<&'a Stocked> {
             || newest.contains(image)
             || !stock.containers_of(&image.image.id).is_empty()
     };
-    let mut staying: Vec<&Stocked> = stock.images.iter().filter(stays).collect();
-    let chains: Vec<&Stocked> = staying
+    let mut staying: Vec<&CatalogImage> = stock.images.iter().filter(stays).collect();
+    let chains: Vec<&CatalogImage> = staying
         .iter()
         .flat_map(|image| stock.chain(image))
         .collect();
     staying.extend(chains);
-    let mut going: Vec<&Stocked> = stock.images.iter().collect();
+    let mut going: Vec<&CatalogImage> = stock.images.iter().collect();
     going.retain(|image| !staying.contains(image));
     going.sort_by_key(|image| image.image.labels.created_at);
     going
 }
 
 /// The newest images of each branch. Object images are of no branch.
-fn newest_of_branches(stock: &Stock, count: usize) -> Vec<&Stocked> {
-    let mut branches: BTreeMap<(&str, &str), Vec<&Stocked>> = BTreeMap::new();
+fn newest_of_branches(stock: &Catalog, count: usize) -> Vec<&CatalogImage> {
+    let mut branches: BTreeMap<(&str, &str), Vec<&CatalogImage>> = BTreeMap::new();
     for image in &stock.images {
         let labels = &image.image.labels;
         if labels.image_type != ImageType::Objects {
@@ -70,8 +70,8 @@ fn newest_of_branches(stock: &Stock, count: usize) -> Vec<&Stocked> {
 /// # Errors
 /// The refusal, which names all of them.
 pub fn check_removal(
-    stock: &Stock,
-    images: &[&Stocked],
+    stock: &Catalog,
+    images: &[&CatalogImage],
     force: bool,
 ) -> std::result::Result<(), Error> {
     let mut reasons = Vec::new();
@@ -128,8 +128,8 @@ mod tests {
     }
 
     /// `names` are images of `main`, the oldest first, each with its own tag.
-    fn stock(names: &[&str]) -> Stock {
-        let mut stock = Stock::default();
+    fn stock(names: &[&str]) -> Catalog {
+        let mut stock = Catalog::default();
         for (age, name) in names.iter().rev().enumerate() {
             let mut image = image(name, &[&tag(name)]);
             image.image.labels.created_at -= TimeDelta::hours(i64::try_from(age).unwrap());
@@ -138,19 +138,19 @@ mod tests {
         stock
     }
 
-    fn set(stock: &mut Stock, id: &str, change: impl FnOnce(&mut Stocked)) {
+    fn set(stock: &mut Catalog, id: &str, change: impl FnOnce(&mut CatalogImage)) {
         let mut images = stock.images.iter_mut();
         change(images.find(|image| image.image.id == id).unwrap());
     }
 
-    fn built_on(stock: &mut Stock, id: &str, parent: &str) {
+    fn built_on(stock: &mut Catalog, id: &str, parent: &str) {
         let mut images = stock.images.iter();
         let parent = images.find(|image| image.image.id == parent).unwrap();
         let parent = parent.image.own_tag().map(str::to_owned);
         set(stock, id, |image| image.image.labels.parent = parent);
     }
 
-    fn gone(stock: &Stock, newest: usize) -> Vec<&str> {
+    fn gone(stock: &Catalog, newest: usize) -> Vec<&str> {
         let leave = Leave {
             other_than: None,
             newest,

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::images::{Stock, Stocked};
+use super::images::{Catalog, CatalogImage};
 use super::layers::bytes_only_in;
 use crate::engine::{CacheRecord, Engine};
 use crate::error::{Kind, Result};
@@ -20,7 +20,11 @@ pub struct Removed {
 ///
 /// # Errors
 /// When the engine does not answer.
-pub async fn freed_bytes(engine: &Engine, stock: &Stock, images: &[&Stocked]) -> Result<u64> {
+pub async fn freed_bytes(
+    engine: &Engine,
+    stock: &Catalog,
+    images: &[&CatalogImage],
+) -> Result<u64> {
     let mut kept: Vec<Vec<String>> = Vec::new();
     for id in engine.image_ids().await? {
         if images.iter().any(|image| image.image.id == id) {
@@ -46,10 +50,10 @@ pub async fn freed_bytes(engine: &Engine, stock: &Stock, images: &[&Stocked]) ->
 /// When the engine refuses one; those before it are gone.
 pub async fn remove(
     engine: &Engine,
-    stock: &Stock,
-    images: &[&Stocked],
+    stock: &Catalog,
+    images: &[&CatalogImage],
     force: bool,
-    mut on_removed: impl FnMut(&Stocked) -> Result<()>,
+    mut on_removed: impl FnMut(&CatalogImage) -> Result<()>,
 ) -> Result<Removed> {
     let before = engine.build_cache().await?;
     let mut removed = Removed::default();
@@ -74,7 +78,7 @@ pub async fn remove(
 }
 
 /// Removes one image: its own tag last, so that it has a name until it goes.
-async fn remove_image(engine: &Engine, image: &Stocked, force: bool) -> Result<()> {
+async fn remove_image(engine: &Engine, image: &CatalogImage, force: bool) -> Result<()> {
     let image = &image.image;
     let removed = if force || image.tags.is_empty() {
         match force {
@@ -102,7 +106,11 @@ async fn remove_image(engine: &Engine, image: &Stocked, force: bool) -> Result<(
 }
 
 /// The newest image of the same branch that stays.
-fn successor<'a>(stock: &'a Stock, going: &[&Stocked], image: &Stocked) -> Option<&'a Stocked> {
+fn successor<'a>(
+    stock: &'a Catalog,
+    going: &[&CatalogImage],
+    image: &CatalogImage,
+) -> Option<&'a CatalogImage> {
     let labels = &image.image.labels;
     let staying = stock.images.iter().filter(|other| {
         let others = &other.image.labels;

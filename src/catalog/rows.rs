@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use chrono::SecondsFormat;
 use serde::Serialize;
 
-use super::images::{Stock, Stocked};
+use super::images::{Catalog, CatalogImage};
 use crate::container::labels::{KEEP, RUNS, working_branch};
-use crate::container::work::Held;
+use crate::container::work::ContainerWork;
 use crate::engine::ListedContainer;
 use crate::image::dkr_conf::{ConfLabel, Drift};
 use crate::image::labels::{BRANCH_FROM, COMMIT, REPO_PATH};
@@ -30,7 +30,11 @@ pub struct ImageRow<'a> {
 
 impl<'a> ImageRow<'a> {
     /// The row of an image.
-    pub fn new(stock: &'a Stock, image: &'a Stocked, staleness: Option<&'a Staleness>) -> Self {
+    pub fn new(
+        stock: &'a Catalog,
+        image: &'a CatalogImage,
+        staleness: Option<&'a Staleness>,
+    ) -> Self {
         let containers = stock.containers_of(&image.image.id).into_iter();
         ImageRow {
             row: Row::from(&image.image),
@@ -67,8 +71,8 @@ pub struct ImageReport<'a> {
 impl<'a> ImageReport<'a> {
     /// The report on an image.
     pub fn new(
-        stock: &'a Stock,
-        image: &'a Stocked,
+        stock: &'a Catalog,
+        image: &'a CatalogImage,
         staleness: &'a Staleness,
         drift: Option<&Drift>,
         labels: &'a BTreeMap<String, String>,
@@ -221,7 +225,7 @@ pub struct WorkFacts<'a> {
     /// Entries of the stash.
     stashed: usize,
     /// What of that is unsaved.
-    only_there: OnlyThereRow<'a>,
+    only_there: UnsavedRow<'a>,
     /// Whether nothing is unsaved.
     safe: bool,
 }
@@ -230,7 +234,7 @@ pub struct WorkFacts<'a> {
 #[derive(Debug, Clone, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[cfg_attr(test, schemars(rename = "unsaved-work"))]
-pub struct OnlyThereRow<'a> {
+pub struct UnsavedRow<'a> {
     /// Commits that no ref of the host leads to.
     commits: usize,
     /// Changed and removed files.
@@ -253,7 +257,7 @@ pub struct OnlyThereRow<'a> {
 
 impl<'a> WorkRow<'a> {
     /// The row of a container that holds that, if it says so.
-    pub fn new(container: &'a ListedContainer, held: Option<&'a Held>) -> Self {
+    pub fn new(container: &'a ListedContainer, held: Option<&'a ContainerWork>) -> Self {
         let label = |name: &str| container.labels.get(name).map(String::as_str);
         let programs = held.map(|held| &held.report.runs).into_iter().flatten();
         WorkRow {
@@ -269,9 +273,9 @@ impl<'a> WorkRow<'a> {
     }
 }
 
-impl<'a> From<&'a Held> for WorkFacts<'a> {
-    fn from(held: &'a Held) -> Self {
-        let (report, only) = (&held.report, &held.only_there);
+impl<'a> From<&'a ContainerWork> for WorkFacts<'a> {
+    fn from(held: &'a ContainerWork) -> Self {
+        let (report, only) = (&held.report, &held.unsaved);
         WorkFacts {
             branch: report.branch.as_deref(),
             ahead: report.ahead,
@@ -283,7 +287,7 @@ impl<'a> From<&'a Held> for WorkFacts<'a> {
             staged: report.staged.iter().map(|(files, _)| files).sum(),
             worktrees: report.worktrees.iter().map(|tree| tree.files).sum(),
             stashed: report.stash.len(),
-            only_there: OnlyThereRow {
+            only_there: UnsavedRow {
                 commits: only.commits,
                 changed: only.changed,
                 untracked: only.untracked,

@@ -12,12 +12,12 @@ use crate::image::{BakedImage, Staleness};
 
 /// The repositories that were asked so far, by their path.
 #[derive(Default)]
-pub struct Freshness {
+pub struct StalenessCheck {
     repos: HashMap<String, Result<Repository>>,
     confs: HashMap<(String, String), Option<ConfLabel>>,
 }
 
-impl Freshness {
+impl StalenessCheck {
     /// How the image stands to its branch.
     pub fn staleness(&mut self, image: &BakedImage) -> Staleness {
         compare(self.repo(&image.labels.repo_path).as_ref(), image)

@@ -2,7 +2,7 @@
 
 use chrono::{TimeDelta, Utc};
 
-use super::images::Stocked;
+use super::images::CatalogImage;
 use super::layers::Layers;
 use crate::engine::ListedContainer;
 use crate::engine::containers::ContainerId;
@@ -10,10 +10,10 @@ use crate::image::BakedImage;
 use crate::image::labels::tests::sample;
 
 /// An image of `main` of the repository `/r/linux`, an hour old.
-pub fn image(id: &str, tags: &[&str]) -> Stocked {
+pub fn image(id: &str, tags: &[&str]) -> CatalogImage {
     let mut labels = sample();
     labels.created_at = Utc::now() - TimeDelta::hours(1);
-    Stocked {
+    CatalogImage {
         image: BakedImage {
             id: id.to_owned(),
             tags: tags.iter().map(|tag| (*tag).to_owned()).collect(),

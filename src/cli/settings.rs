@@ -107,7 +107,7 @@ impl Settings {
             Err(error) => {
                 let path = path.display();
                 let message = format!("cannot read the user configuration `{path}`");
-                Err(Error::failed(message).because(error))
+                Err(Error::failed(message).source(error))
             }
         }
     }
@@ -355,7 +355,7 @@ fn flag(key: &str) -> String {
 }
 
 fn unexpected(error: &clap::Error) -> Error {
-    Error::bug("cannot read the settings").because(error)
+    Error::bug("cannot read the settings").source(error)
 }
 
 /// The user's configuration file. A relative `XDG_CONFIG_HOME` is ignored, as the XDG Base

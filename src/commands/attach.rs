@@ -6,7 +6,7 @@ use crate::cli::AttachArgs;
 use crate::container::Containers;
 use crate::container::labels::working_branch;
 use crate::container::own::inspect;
-use crate::container::start::{Target, keep_of, reattach};
+use crate::container::start::{StartedContainer, keep_of, reattach};
 use crate::container::watch;
 use crate::container::work::Probe;
 use crate::engine::Engine;
@@ -23,10 +23,10 @@ pub async fn run(cx: &Context, args: &AttachArgs) -> Result<u8> {
     let container = choose(&containers, &args.container.name)?;
     let probe = Probe::new(&engine, cx);
     probe.until_left_alone(&container.id).await?;
-    let _hold = watch::bring_back(&container.id, cx).await?;
+    let _hold = watch::ensure_running(&container.id, cx).await?;
     let state = inspect(&engine, container).await?;
     drop(waiting);
-    let target = Target {
+    let target = StartedContainer {
         engine: &engine,
         id: &state.id,
         name: working_branch(container),

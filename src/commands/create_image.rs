@@ -7,7 +7,7 @@ use crate::app::Context;
 use crate::bake::create::{Baked, Create};
 use crate::bake::images::list;
 use crate::bake::source;
-use crate::bake::transport::{Reach, TransportMode};
+use crate::bake::transport::{TransportMode, TransportOptions};
 use crate::bake::update::{DriftAnswer, choose, newest_update};
 use crate::cli::{BuildArgs, CreateImageArgs, Given, SshArgs};
 use crate::engine::Engine;
@@ -26,7 +26,7 @@ pub async fn run(cx: &Context, args: &CreateImageArgs) -> Result<()> {
     let began = Instant::now();
     let build = &args.build;
     let allow = build.allow();
-    let reach = reach(&args.given, &args.ssh, build)?;
+    let options = transport_options(&args.given, &args.ssh, build)?;
 
     let repo = source::open(args.target.repo.as_deref(), &cx.ui)?;
     let target = source::resolve(&repo, args.target.reference.as_deref(), &cx.env, &cx.ui)?;
@@ -44,7 +44,7 @@ pub async fn run(cx: &Context, args: &CreateImageArgs) -> Result<()> {
         return show(cx, &create).await;
     }
     let engine = {
-        let _waiting = cx.ui.waiting("reach the Docker Engine");
+        let _waiting = cx.ui.waiting("options the Docker Engine");
         Engine::connect(&cx.env).await?
     };
     cx.ui.message(&format!(
@@ -54,7 +54,7 @@ pub async fn run(cx: &Context, args: &CreateImageArgs) -> Result<()> {
         target.commit.short(),
         conf.base_image,
     ));
-    let baked = create.run(&engine, &reach, cx).await?;
+    let baked = create.run(&engine, &options, cx).await?;
     announce(cx, &engine, &baked, &target, began).await
 }
 
@@ -82,10 +82,14 @@ pub(super) async fn announce(
 ///
 /// # Errors
 /// When the host is none, or the transport does not go with a key that was named.
-pub(super) fn reach(given: &Given, ssh: &SshArgs, build: &BuildArgs) -> Result<Reach> {
+pub(super) fn transport_options(
+    given: &Given,
+    ssh: &SshArgs,
+    build: &BuildArgs,
+) -> Result<TransportOptions> {
     let ssh = ssh_flags(ssh);
     ssh.check()?;
-    Ok(Reach {
+    Ok(TransportOptions {
         ssh,
         transport: transport(given, build.transport)?,
         build_network: build.build_network,

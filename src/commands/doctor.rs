@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::create_image::{ssh_flags, transport};
 use super::json::to_json;
 use crate::app::Context;
-use crate::catalog::Stock;
+use crate::catalog::Catalog;
 use crate::catalog::lookup::find;
 use crate::cli::{BuildArgs, DoctorArgs, Settings};
 use crate::doctor::{Check, Status, engine, git, git_status, ssh};
@@ -81,7 +81,7 @@ async fn image(cx: &Context, args: &DoctorArgs, engine: &Engine) -> Result<Optio
         return Ok(None);
     };
     let _waiting = cx.ui.waiting("time `git status` in a container");
-    let stock = Stock::read(engine, &cx.env).await?;
+    let stock = Catalog::read(engine, &cx.env).await?;
     let image = find(&stock, name)?;
     // Its container is removed whatever the user presses.
     let mut signals = cx.signals.hand_over()?;

@@ -38,7 +38,7 @@ pub async fn run(cx: &Context, args: &ExecArgs) -> Result<u8> {
                 .hint(format!("`dkr attach {}` starts it", quoted(name))),
         );
     }
-    let _hold = watch::bring_back(id, cx).await?;
+    let _hold = watch::ensure_running(id, cx).await?;
     if let Some(began) = &state.started_at {
         until_prepared(&engine, id, began).await;
     }
@@ -48,7 +48,7 @@ pub async fn run(cx: &Context, args: &ExecArgs) -> Result<u8> {
     } else {
         own
     };
-    let stdin = Stdin::open().map_err(|e| Error::failed("cannot read stdin").because(e))?;
+    let stdin = Stdin::open().map_err(|e| Error::failed("cannot read stdin").source(e))?;
     let streams = Streams {
         stdin: Some(stdin),
         stdout: stdout(),

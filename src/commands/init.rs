@@ -39,8 +39,8 @@ fn write_new(path: &Path) -> Result<()> {
         ErrorKind::AlreadyExists => attempt()
             .cause("it exists already")
             .hint("`dkr create-image --dry-run` shows what it makes of it"),
-        _ => attempt().because(e),
+        _ => attempt().source(e),
     })?;
     file.write_all(TEMPLATE.as_bytes())
-        .map_err(|e| attempt().because(e))
+        .map_err(|e| attempt().source(e))
 }

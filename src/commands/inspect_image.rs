@@ -11,7 +11,7 @@ use crate::bake::missing::no_image;
 use crate::bake::source;
 use crate::catalog::lookup::{exactly, find};
 use crate::catalog::rows::ImageReport;
-use crate::catalog::{Freshness, Stock, Stocked};
+use crate::catalog::{Catalog, CatalogImage, StalenessCheck};
 use crate::cli::InspectImageArgs;
 use crate::container::labels::working_branch;
 use crate::engine::Engine;
@@ -32,9 +32,9 @@ use crate::ui::table::{Column, Table};
 pub async fn run(cx: &Context, args: &InspectImageArgs) -> Result<()> {
     let waiting = cx.ui.waiting("look into the images");
     let engine = Engine::connect(&cx.env).await?;
-    let stock = Stock::read(&engine, &cx.env).await?;
+    let stock = Catalog::read(&engine, &cx.env).await?;
     let image = choose(&stock, args, &cx.ui)?;
-    let mut freshness = Freshness::default();
+    let mut freshness = StalenessCheck::default();
     let staleness = freshness.staleness(&image.image);
     let drift = freshness.drift(&image.image);
     if args.json {
@@ -70,7 +70,7 @@ pub async fn run(cx: &Context, args: &InspectImageArgs) -> Result<()> {
 
 /// The image that was asked for: by its name, or the newest of a repository. What is both is the
 /// path if a REF follows, and else the image if the name is a whole one.
-fn choose<'a>(stock: &'a Stock, args: &InspectImageArgs, ui: &Ui) -> Result<&'a Stocked> {
+fn choose<'a>(stock: &'a Catalog, args: &InspectImageArgs, ui: &Ui) -> Result<&'a CatalogImage> {
     let name = args.image.as_deref().and_then(Path::to_str);
     if let (Some(name), None) = (name, &args.reference) {
         if let Some(image) = exactly(&stock.images, name) {
@@ -95,7 +95,12 @@ fn choose<'a>(stock: &'a Stock, args: &InspectImageArgs, ui: &Ui) -> Result<&'a 
     Ok(image)
 }
 
-fn facts(stock: &Stock, image: &Stocked, staleness: &Staleness, drift: Option<&Drift>) -> Table {
+fn facts(
+    stock: &Catalog,
+    image: &CatalogImage,
+    staleness: &Staleness,
+    drift: Option<&Drift>,
+) -> Table {
     let labels = &image.image.labels;
     let own = stock.own_bytes(image);
     let built = ago(labels.created_at, Utc::now());
@@ -159,7 +164,7 @@ fn facts(stock: &Stock, image: &Stocked, staleness: &Staleness, drift: Option<&D
     table
 }
 
-fn parents(stock: &Stock, chain: &[&Stocked]) -> Table {
+fn parents(stock: &Catalog, chain: &[&CatalogImage]) -> Table {
     let mut table = Table::new([
         Column::shrinkable("BUILT ON"),
         Column::new("TYPE"),

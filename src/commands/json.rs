@@ -13,6 +13,6 @@ mod schemas;
 /// Never with what dkr lists: its values are texts and numbers.
 pub fn to_json(value: &impl Serialize) -> Result<String> {
     let text = serde_json::to_string_pretty(value);
-    let text = text.map_err(|e| Error::bug("cannot write JSON").because(e))?;
+    let text = text.map_err(|e| Error::bug("cannot write JSON").source(e))?;
     Ok(text + "\n")
 }

@@ -8,8 +8,8 @@ use crate::catalog::rows::WorkRow;
 use crate::cli::ListContainersArgs;
 use crate::container::Containers;
 use crate::container::labels::working_branch;
-use crate::container::work::list::held_by;
-use crate::container::work::{Held, Probe};
+use crate::container::work::list::list_work;
+use crate::container::work::{ContainerWork, Probe};
 use crate::engine::{Engine, ListedContainer};
 use crate::error::Result;
 use crate::git::{Repository, short};
@@ -39,7 +39,7 @@ pub async fn run(cx: &Context, args: &ListContainersArgs) -> Result<()> {
     }
     let containers: Vec<&ListedContainer> = containers.iter().collect();
     let probe = Probe::new(&engine, cx);
-    let held = held_by(&probe, &containers).await;
+    let held = list_work(&probe, &containers).await;
     drop(waiting);
     if args.json {
         let rows = containers.iter().zip(&held);
@@ -60,7 +60,7 @@ pub fn is_of(container: &ListedContainer, repo: &Repository) -> bool {
     path.is_some_and(|path| path == repo.root())
 }
 
-fn table(containers: &[&ListedContainer], held: &[Option<Held>]) -> Table {
+fn table(containers: &[&ListedContainer], held: &[Option<ContainerWork>]) -> Table {
     let mut table = Table::new([
         Column::shrinkable("NAME"),
         Column::shrinkable("REPO").optional(),
@@ -76,7 +76,7 @@ fn table(containers: &[&ListedContainer], held: &[Option<Held>]) -> Table {
     ]);
     for (container, held) in containers.iter().zip(held) {
         let label = |name: &str| container.labels.get(name).map_or("", String::as_str);
-        let known = |of: &dyn Fn(&Held) -> Option<usize>| {
+        let known = |of: &dyn Fn(&ContainerWork) -> Option<usize>| {
             let number = held.as_ref().and_then(of);
             number.map_or("?".to_owned(), |number| number.to_string())
         };
@@ -89,8 +89,8 @@ fn table(containers: &[&ListedContainer], held: &[Option<Held>]) -> Table {
             ago(container.created, Utc::now()),
             known(&|held| Some(held.report.ahead)),
             known(&|held| held.behind),
-            known(&|held| Some(held.only_there.files())),
-            known(&|held| Some(held.only_there.commits + held.only_there.stashed)),
+            known(&|held| Some(held.unsaved.files())),
+            known(&|held| Some(held.unsaved.commits + held.unsaved.stashed)),
             runs(container, held.as_ref()),
         ]);
     }
@@ -98,7 +98,7 @@ fn table(containers: &[&ListedContainer], held: &[Option<Held>]) -> Table {
 }
 
 /// What runs in a container: the programs in its session, or its command.
-pub fn runs(container: &ListedContainer, held: Option<&Held>) -> String {
+pub fn runs(container: &ListedContainer, held: Option<&ContainerWork>) -> String {
     if !container.is_alive() {
         return String::new();
     }

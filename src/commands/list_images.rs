@@ -12,7 +12,7 @@ use crate::bake::moving_tags::list_mended;
 use crate::bake::source;
 use crate::catalog::rows::ImageRow;
 use crate::catalog::staleness::in_short;
-use crate::catalog::{Freshness, Stock, Stocked};
+use crate::catalog::{Catalog, CatalogImage, StalenessCheck};
 use crate::cli::ListImagesArgs;
 use crate::engine::Engine;
 use crate::error::Result;
@@ -55,17 +55,18 @@ pub async fn run(cx: &Context, args: &ListImagesArgs) -> Result<()> {
         let ids = found.iter().map(|image| format!("{}\n", image.id));
         return cx.ui.data(&ids.collect::<String>());
     }
-    let stock = Stock::overview(&engine, &cx.env).await?;
+    let stock = Catalog::overview(&engine, &cx.env).await?;
     let by_id = stock
         .images
         .iter()
         .map(|stocked| (&stocked.image.id, stocked));
-    let by_id: HashMap<&String, &Stocked> = by_id.collect();
+    let by_id: HashMap<&String, &CatalogImage> = by_id.collect();
     let images = find(&stock.listed, query).into_iter();
     let images = images.filter_map(|image| by_id.get(&image.id).copied());
-    let images: Vec<&Stocked> = images.collect();
-    let mut freshness = Freshness::default();
-    let mut compare = |image: &&Stocked| args.compare.then(|| freshness.staleness(&image.image));
+    let images: Vec<&CatalogImage> = images.collect();
+    let mut freshness = StalenessCheck::default();
+    let mut compare =
+        |image: &&CatalogImage| args.compare.then(|| freshness.staleness(&image.image));
     let compared: Vec<Option<Staleness>> = images.iter().map(&mut compare).collect();
     drop(waiting);
     warn_of(&stock.listed.rivals(query), &stock.listed, &cx.ui);
@@ -101,8 +102,8 @@ fn say_nothing_found(
 }
 
 fn table<'a>(
-    stock: &Stock,
-    images: impl Iterator<Item = (&'a Stocked, Option<&'a Staleness>)>,
+    stock: &Catalog,
+    images: impl Iterator<Item = (&'a CatalogImage, Option<&'a Staleness>)>,
     args: &ListImagesArgs,
 ) -> Table {
     let mut columns = vec![

@@ -12,7 +12,7 @@ use crate::bake::lock::BakeLock;
 use crate::catalog::idle::{Idle, Staying, idle};
 use crate::catalog::plan::{Leave, prunable};
 use crate::catalog::removal::freed_bytes;
-use crate::catalog::{Stock, Stocked};
+use crate::catalog::{Catalog, CatalogImage};
 use crate::cli::PruneArgs;
 use crate::container::Containers;
 use crate::container::finish::remove;
@@ -143,7 +143,7 @@ fn say_what_stays(cx: &Context, idle: &Idle) {
     }
 }
 
-fn total(idle: &Idle, images: &[&Stocked], bytes: u64) -> String {
+fn total(idle: &Idle, images: &[&CatalogImage], bytes: u64) -> String {
     let containers = (idle.going.len() as u64, "container");
     let parts = [containers, (images.len() as u64, "image")];
     let parts = parts.into_iter().filter(|(number, _)| *number > 0);
@@ -176,10 +176,10 @@ async fn read(
     engine: &Engine,
     only: Option<&str>,
     look: bool,
-) -> Result<(Stock, BTreeMap<String, BakeLock>)> {
+) -> Result<(Catalog, BTreeMap<String, BakeLock>)> {
     let stock = {
         let _waiting = cx.ui.waiting("look into the images");
-        Stock::read(engine, &cx.env).await?
+        Catalog::read(engine, &cx.env).await?
     };
     if look {
         return Ok((stock, BTreeMap::new()));
@@ -202,10 +202,10 @@ async fn read(
         locks.insert(path.to_owned(), lock);
     }
     let _waiting = cx.ui.waiting("look into the images");
-    Ok((Stock::read(engine, &cx.env).await?, locks))
+    Ok((Catalog::read(engine, &cx.env).await?, locks))
 }
 
-fn table(stock: &Stock, images: &[&Stocked]) -> Table {
+fn table(stock: &Catalog, images: &[&CatalogImage]) -> Table {
     let mut table = Table::new([
         Column::shrinkable("IMAGE"),
         Column::shrinkable("BRANCH"),

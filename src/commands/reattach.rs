@@ -8,7 +8,7 @@ use crate::container::labels::WORK_BRANCH;
 use crate::container::lookup::working_on;
 use crate::container::own::inspect;
 use crate::container::spec::container_name;
-use crate::container::start::{Target, keep_of, reattach, reattach_detached};
+use crate::container::start::{StartedContainer, keep_of, reattach, reattach_detached};
 use crate::container::watch;
 use crate::container::work::Probe;
 use crate::engine::Engine;
@@ -21,7 +21,7 @@ use crate::image::labels;
 ///
 /// # Errors
 /// When it exists, but is not what was asked for.
-pub async fn existing(
+pub async fn find_existing(
     args: &StartImageArgs,
     engine: &Engine,
     containers: &Containers,
@@ -63,7 +63,7 @@ pub async fn existing(
             .hint(format!("`dkr exec {typed} -- CMD` runs a command in it"))
             .hint(remove));
     }
-    if let Some(why) = unlike(args, repo.as_ref(), &state) {
+    if let Some(why) = mismatch(args, repo.as_ref(), &state) {
         return Err(taken().cause(why).hint(back).hint(remove));
     }
     Ok(Some(state))
@@ -71,7 +71,7 @@ pub async fn existing(
 
 /// How a container that exists differs from the one that was asked for, as far as that can be told
 /// without looking into it.
-fn unlike(
+fn mismatch(
     args: &StartImageArgs,
     repo: Option<&Repository>,
     state: &ContainerState,
@@ -109,7 +109,7 @@ const OF_NEW_ONES: [&str; 14] = [
 ///
 /// # Errors
 /// When it cannot be started or attached to.
-pub async fn go_back(
+pub async fn reattach_to(
     cx: &Context,
     args: &StartImageArgs,
     terminal: bool,
@@ -119,11 +119,11 @@ pub async fn go_back(
     cx.ui
         .message(&format!("coming back to container `{}`", state.name));
     Probe::new(engine, cx).until_left_alone(&state.id).await?;
-    let _hold = watch::bring_back(&state.id, cx).await?;
+    let _hold = watch::ensure_running(&state.id, cx).await?;
     let labels = state.labels.clone();
     let now = containers::inspect(engine, &state.id.0).await?;
     let state = &ContainerState { labels, ..now };
-    let target = Target {
+    let target = StartedContainer {
         engine,
         id: &state.id,
         name: args.name.as_deref().unwrap_or(&state.name),

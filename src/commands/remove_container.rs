@@ -12,7 +12,7 @@ use crate::container::finish::remove;
 use crate::container::labels::working_branch;
 use crate::container::watch;
 use crate::container::work::Probe;
-use crate::container::work::list::held_by_one;
+use crate::container::work::list::work_of;
 use crate::engine::containers::{self, force_remove};
 use crate::engine::{Engine, ListedContainer};
 use crate::error::{Error, Kind, Result, quoted};
@@ -77,12 +77,12 @@ async fn check(probe: &Probe<'_>, chosen: &[&ListedContainer]) -> Result<()> {
             running.push(name);
             continue;
         }
-        match held_by_one(probe, container).await {
-            Ok(held) if held.only_there.is_empty() => {}
+        match work_of(probe, container).await {
+            Ok(held) if held.unsaved.is_empty() => {}
             Ok(held) => {
-                let what = held.only_there.describe();
+                let what = held.unsaved.describe();
                 reasons.push(format!("only container `{name}` has {what}"));
-                working.push(held.only_there.way_out(&quoted(name)));
+                working.push(held.unsaved.way_out(&quoted(name)));
             }
             Err(error) => {
                 reasons.push(format!("what only container `{name}` has cannot be told"));

@@ -4,7 +4,7 @@ use crate::app::Context;
 use crate::catalog::lookup::find;
 use crate::catalog::plan::check_removal;
 use crate::catalog::removal::{freed_bytes, remove};
-use crate::catalog::{Stock, Stocked};
+use crate::catalog::{Catalog, CatalogImage};
 use crate::cli::RemoveImageArgs;
 use crate::engine::Engine;
 use crate::error::Result;
@@ -17,8 +17,8 @@ use crate::text::{count, size};
 pub async fn run(cx: &Context, args: &RemoveImageArgs) -> Result<()> {
     let waiting = cx.ui.waiting("look into the images");
     let engine = Engine::connect(&cx.env).await?;
-    let stock = Stock::read(&engine, &cx.env).await?;
-    let mut images: Vec<&Stocked> = Vec::new();
+    let stock = Catalog::read(&engine, &cx.env).await?;
+    let mut images: Vec<&CatalogImage> = Vec::new();
     for name in &args.names {
         let image = find(&stock, name)?;
         if !images.contains(&image) {
@@ -35,14 +35,14 @@ pub async fn run(cx: &Context, args: &RemoveImageArgs) -> Result<()> {
 pub(super) async fn remove_and_say(
     cx: &Context,
     engine: &Engine,
-    stock: &Stock,
-    images: &[&Stocked],
+    stock: &Catalog,
+    images: &[&CatalogImage],
     bytes: u64,
     force: bool,
 ) -> Result<()> {
     let removed = {
         let _waiting = cx.ui.waiting("remove images");
-        let say = |image: &Stocked| cx.ui.data(&format!("{}\n", image.image.id));
+        let say = |image: &CatalogImage| cx.ui.data(&format!("{}\n", image.image.id));
         remove(engine, stock, images, force, say).await?
     };
     for (tag, id) in removed.moved {

@@ -1,25 +1,27 @@
 //! `dkr start-image`: starts a container on its own working branch.
 
 use super::create_image::{ssh_flags, transport};
-use super::reattach::{existing, go_back};
+use super::reattach::{find_existing, reattach_to};
 use crate::app::Context;
 use crate::bake::create::Create;
 use crate::bake::images::{list, warn_of};
 use crate::bake::missing::no_image;
 use crate::bake::moving_tags::list_mended;
 use crate::bake::source;
-use crate::bake::transport::{Reach, TransportMode};
-use crate::bake::update::{DriftAnswer, refresh};
+use crate::bake::transport::{TransportMode, TransportOptions};
+use crate::bake::update::{DriftAnswer, update_image};
 use crate::cli::{BuildArgs, LimitArgs, Settings, StartImageArgs};
 use crate::container::Containers;
 use crate::container::Keep;
-use crate::container::channel::{Folder, Hold};
+use crate::container::channel::{Folder, Lease};
 use crate::container::forward_agent::ForwardedAgent;
 use crate::container::labels::RECORD;
 use crate::container::lookup::branches_of;
-use crate::container::spec::{Surroundings, Way, Wishes, specify};
+use crate::container::spec::{ContainerOptions, HostRemote, StartContext, container_spec};
 use crate::container::staleness::{Decision, compare, decide};
-use crate::container::start::{Target, run as run_container, run_detached, terminal_variables};
+use crate::container::start::{
+    StartedContainer, run as run_container, run_detached, terminal_variables,
+};
 use crate::container::watch;
 use crate::container::work::host::prefix_of_this_machine;
 use crate::engine::containers;
@@ -41,7 +43,7 @@ use crate::ssh::settings::{Mounted, SshSettings};
 /// Whatever stopped it; what can be checked is checked before anything starts.
 pub async fn run(cx: &Context, args: &StartImageArgs, settings: &Settings) -> Result<u8> {
     let terminal = cx.ui.terminal().stdin && cx.ui.terminal().stdout;
-    let wishes = wishes(cx, args, terminal)?;
+    let options = options(cx, args, terminal)?;
     // How the image would be updated before the start.
     let build = BuildArgs {
         host_volumes: args.host_volumes.clone(),
@@ -50,7 +52,7 @@ pub async fn run(cx: &Context, args: &StartImageArgs, settings: &Settings) -> Re
     let allow = build.allow();
     // A key stands beside an agent only if that was asked for.
     let by_ssh = transport(&args.given, args.transport)? == TransportMode::Ssh;
-    if wishes.command.is_empty() && !terminal && !args.detach {
+    if options.command.is_empty() && !terminal && !args.detach {
         return Err(
             Error::usage("cannot start a tmux session without a terminal")
                 .hint("name a command: `dkr start-image -- CMD`")
@@ -65,9 +67,9 @@ pub async fn run(cx: &Context, args: &StartImageArgs, settings: &Settings) -> Re
         Some(_) => Containers::read(&engine, &cx.env).await?,
         None => Containers::default(),
     };
-    if let Some(state) = existing(args, &engine, &containers).await? {
+    if let Some(state) = find_existing(args, &engine, &containers).await? {
         drop(waiting);
-        return go_back(cx, args, terminal, &engine, &state).await;
+        return reattach_to(cx, args, terminal, &engine, &state).await;
     }
     let others = async {
         match args.name {
@@ -104,13 +106,13 @@ pub async fn run(cx: &Context, args: &StartImageArgs, settings: &Settings) -> Re
     };
     let branch = branch(args, repo.as_ref().ok(), &others);
     let identity = repo.as_ref().ok().and_then(Repository::identity);
-    let mut around = Surroundings {
+    let mut around = StartContext {
         image: &image,
         branch: &branch,
         tip: repo.as_ref().ok().and_then(|repo| tip(repo, &image)),
         identity,
         hostname: prefix.to_string(),
-        way: Way::None,
+        way: HostRemote::None,
         broken_refs: broken_refs.is_some(),
         agent: agent.as_ref(),
         terminal,
@@ -129,21 +131,21 @@ pub async fn run(cx: &Context, args: &StartImageArgs, settings: &Settings) -> Re
     };
     let source = folder.as_ref().map(Folder::mount_source);
     around.way = match (&mounted, served, &source) {
-        (Some(mounted), ..) => Way::Ssh(mounted),
-        (None, Some(_), Some(source)) => Way::Channel(source),
+        (Some(mounted), ..) => HostRemote::Ssh(mounted),
+        (None, Some(_), Some(source)) => HostRemote::Channel(source),
         _ => {
             cx.ui.warning(&unreachable(repo.as_ref().err()));
-            Way::None
+            HostRemote::None
         }
     };
-    let made = make(&engine, &wishes, &around, folder.as_ref(), served, &prefix).await;
+    let made = make(&engine, &options, &around, folder.as_ref(), served, &prefix).await;
     if let (Err(_), Some(folder)) = (&made, &folder) {
         // Nobody would come for it; why there is no container is what counts.
         let _ = folder.remove();
     }
     let (id, spec, _hold) = made?;
     drop(waiting);
-    let status = go(cx, args, &wishes, &engine, &id, &spec, &branch).await;
+    let status = start_new(cx, args, &options, &engine, &id, &spec, &branch).await;
     watch::sweep(&engine, cx).await;
     status
 }
@@ -163,13 +165,13 @@ fn unreachable(error: Option<&Error>) -> String {
 /// Makes the container, and opens its channel if it gets one.
 async fn make(
     engine: &Engine,
-    wishes: &Wishes,
-    around: &Surroundings<'_>,
+    options: &ContainerOptions,
+    around: &StartContext<'_>,
     folder: Option<&Folder>,
     served: Option<&Repository>,
     prefix: &PushPrefix,
-) -> Result<(ContainerId, ContainerSpec, Option<Hold>)> {
-    let mut spec = specify(wishes, around)?;
+) -> Result<(ContainerId, ContainerSpec, Option<Lease>)> {
+    let mut spec = container_spec(options, around)?;
     let Some(folder) = folder else {
         return Ok((containers::create(engine, &spec).await?, spec, None));
     };
@@ -187,17 +189,17 @@ async fn make(
     }
 }
 
-async fn go(
+async fn start_new(
     cx: &Context,
     args: &StartImageArgs,
-    wishes: &Wishes,
+    options: &ContainerOptions,
     engine: &Engine,
     id: &ContainerId,
     spec: &ContainerSpec,
     name: &str,
 ) -> Result<u8> {
-    let keep = wishes.keep;
-    let target = Target {
+    let keep = options.keep;
+    let target = StartedContainer {
         engine,
         id,
         name,
@@ -228,22 +230,22 @@ async fn mounted(cx: &Context, args: &StartImageArgs, location: &Location) -> Re
     Ok(mounted)
 }
 
-fn wishes(cx: &Context, args: &StartImageArgs, terminal: bool) -> Result<Wishes> {
+fn options(cx: &Context, args: &StartImageArgs, terminal: bool) -> Result<ContainerOptions> {
     let env = if terminal && !args.command.is_empty() {
         terminal_variables(&cx.env)
     } else {
         Vec::new()
     };
-    let wishes = Wishes {
+    let options = ContainerOptions {
         env,
         anthropic_key: args.anthropic_key.clone(),
         network: args.network.clone(),
         command: args.command.clone(),
         limits: limits(&args.limits),
         keep: if args.rm { Keep::Never } else { args.keep },
-        ..Wishes::default()
+        ..ContainerOptions::default()
     };
-    wishes.check(&args.volumes, &args.env, &args.ports, &cx.env)
+    options.check(&args.volumes, &args.env, &args.ports, &cx.env)
 }
 
 /// What the container may use of the machine.
@@ -315,7 +317,7 @@ async fn update(
 ) -> Result<BakedImage> {
     let repo = repo.map_err(Clone::clone)?;
     let key = args.given.has("ssh-key").then_some(TransportMode::Ssh);
-    let reach = Reach {
+    let transport = TransportOptions {
         ssh: ssh_flags(&args.ssh),
         transport: key.unwrap_or(build.transport),
         build_network: build.build_network,
@@ -333,13 +335,13 @@ async fn update(
         force: false,
     };
     let images = list(engine).await?;
-    refresh(
+    update_image(
         &create,
         &images,
         DriftAnswer::Ask,
         false,
         engine,
-        &reach,
+        &transport,
         cx,
     )
     .await?;

@@ -11,12 +11,12 @@ use crate::bake::images::warn_of;
 use crate::bake::source;
 use crate::catalog::rows::{FreshRow, ImageRow, RepositoryReport, RepositoryRow, WorkRow};
 use crate::catalog::staleness::in_short;
-use crate::catalog::{Freshness, Stock, Stocked};
+use crate::catalog::{Catalog, CatalogImage, StalenessCheck};
 use crate::cli::StatusArgs;
 use crate::container::labels::working_branch;
-use crate::container::work::Held;
+use crate::container::work::ContainerWork;
 use crate::container::work::Probe;
-use crate::container::work::list::held_by;
+use crate::container::work::list::list_work;
 use crate::engine::{Engine, ListedContainer};
 use crate::error::Result;
 use crate::git::{Repository, short};
@@ -27,7 +27,7 @@ use crate::text::{ago, count, size};
 use crate::ui::table::{Column, Table};
 
 /// An image, how it stands to its branch and to the `.dkr.conf` of today.
-type Compared<'a> = (&'a Stocked, Staleness, Option<Drift>);
+type Compared<'a> = (&'a CatalogImage, Staleness, Option<Drift>);
 
 /// Runs the command.
 ///
@@ -37,7 +37,7 @@ pub async fn run(cx: &Context, args: &StatusArgs) -> Result<()> {
     let repo = source::open(args.repo.as_deref(), &cx.ui)?;
     let waiting = cx.ui.waiting("look into the images and containers");
     let engine = Engine::connect(&cx.env).await?;
-    let stock = Stock::read(&engine, &cx.env).await?;
+    let stock = Catalog::read(&engine, &cx.env).await?;
     let query = Query {
         repo_path: Some(repo.root()),
         ..Query::default()
@@ -48,7 +48,7 @@ pub async fn run(cx: &Context, args: &StatusArgs) -> Result<()> {
     let of_repo = of_repo.filter(|image| image.image.labels.repo_path == repo.root());
     let disk_used = stock.bytes_of(of_repo);
     let probe = Probe::new(&engine, cx);
-    let held = held_by(&probe, &containers).await;
+    let held = list_work(&probe, &containers).await;
     let repository = describe(&repo);
     drop(waiting);
     warn_of(&stock.listed.rivals(query), &stock.listed, &cx.ui);
@@ -90,7 +90,7 @@ pub async fn run(cx: &Context, args: &StatusArgs) -> Result<()> {
     }
     let images = count(images.len() as u64, "image");
     let working = held.iter().flatten();
-    let working = working.filter(|held| !held.only_there.is_empty()).count();
+    let working = working.filter(|held| !held.unsaved.is_empty()).count();
     let mut containers = count(containers.len() as u64, "container");
     if working > 0 {
         containers += &format!(" ({working} with work that is nowhere else)");
@@ -114,8 +114,8 @@ fn describe(repo: &Repository) -> RepositoryRow<'_> {
 }
 
 /// The images that `query` describes, the newest first, compared.
-fn compare<'a>(query: Query<'_>, stock: &'a Stock) -> Vec<Compared<'a>> {
-    let mut freshness = Freshness::default();
+fn compare<'a>(query: Query<'_>, stock: &'a Catalog) -> Vec<Compared<'a>> {
+    let mut freshness = StalenessCheck::default();
     let found = find(&stock.listed, query).into_iter();
     let found = found.filter_map(|image| stock.image(&image.id));
     let compared = found.map(|image| {
@@ -126,7 +126,7 @@ fn compare<'a>(query: Query<'_>, stock: &'a Stock) -> Vec<Compared<'a>> {
 }
 
 /// The containers of the repository, even those whose image is gone.
-fn containers<'a>(repo: &Repository, stock: &'a Stock) -> Vec<&'a ListedContainer> {
+fn containers<'a>(repo: &Repository, stock: &'a Catalog) -> Vec<&'a ListedContainer> {
     let all = stock.containers.iter();
     let mut containers: Vec<&ListedContainer> =
         all.filter(|container| is_of(container, repo)).collect();
@@ -134,7 +134,7 @@ fn containers<'a>(repo: &Repository, stock: &'a Stock) -> Vec<&'a ListedContaine
     containers
 }
 
-fn image_table(stock: &Stock, images: &[Compared<'_>]) -> Table {
+fn image_table(stock: &Catalog, images: &[Compared<'_>]) -> Table {
     let mut table = Table::new([
         Column::shrinkable("IMAGE"),
         Column::shrinkable("BRANCH"),
@@ -168,7 +168,11 @@ fn drift_in_short(drift: Option<&Drift>) -> &'static str {
     }
 }
 
-fn container_table(stock: &Stock, containers: &[&ListedContainer], held: &[Option<Held>]) -> Table {
+fn container_table(
+    stock: &Catalog,
+    containers: &[&ListedContainer],
+    held: &[Option<ContainerWork>],
+) -> Table {
     let mut table = Table::new([
         Column::shrinkable("CONTAINER"),
         Column::new("STATE"),
@@ -180,7 +184,7 @@ fn container_table(stock: &Stock, containers: &[&ListedContainer], held: &[Optio
     for (container, held) in containers.iter().zip(held) {
         let only_there = match held {
             None => "not known".to_owned(),
-            Some(held) => held.only_there.describe(),
+            Some(held) => held.unsaved.describe(),
         };
         let image = stock.image(&container.image);
         let tag = image.map(|image| image.image.own_tag().unwrap_or(image.name()));

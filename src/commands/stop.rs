@@ -6,7 +6,7 @@ use crate::cli::StopArgs;
 use crate::container::Containers;
 use crate::container::labels::working_branch;
 use crate::container::work::Probe;
-use crate::container::work::list::held_by;
+use crate::container::work::list::list_work;
 use crate::engine::{Engine, ListedContainer, containers};
 use crate::error::{Kind, Result, quoted};
 use crate::text::count;
@@ -46,19 +46,19 @@ async fn say_what_it_holds(cx: &Context, probe: &Probe<'_>, container: &ListedCo
         state: "exited".to_owned(),
         ..container.clone()
     };
-    let held = held_by(probe, &[&stopped]).await.pop().flatten();
+    let held = list_work(probe, &[&stopped]).await.pop().flatten();
     let take = format!("`dkr take {}`", quoted(name));
     match held {
-        Some(held) if held.only_there.is_empty() => {
+        Some(held) if held.unsaved.is_empty() => {
             cx.ui.message(&format!("container `{name}` has stopped"));
         }
         Some(held) => {
-            let what = held.only_there.describe();
+            let what = held.unsaved.describe();
             cx.ui.message(&format!(
                 "container `{name}` has stopped; only there is {what}"
             ));
-            let commits = count(held.only_there.commits as u64, "commit");
-            if held.only_there.commits > 0 {
+            let commits = count(held.unsaved.commits as u64, "commit");
+            if held.unsaved.commits > 0 {
                 cx.ui.hint(&format!(
                     "{take} brings {commits} and all else to your repository"
                 ));

@@ -7,7 +7,7 @@ use crate::container::Containers;
 use crate::container::labels::working_branch;
 use crate::container::watch;
 use crate::container::work::Probe;
-use crate::container::work::take::{Outcome, Taken, take};
+use crate::container::work::take::{TakeResult, Taken, take};
 use crate::engine::{Engine, ListedContainer};
 use crate::error::{Error, Result, quoted};
 use crate::git::{Repository, short};
@@ -56,7 +56,7 @@ pub async fn run(cx: &Context, args: &TakeArgs) -> Result<()> {
     Ok(())
 }
 
-fn say_what_is_left(cx: &Context, container: &ListedContainer, outcome: &Outcome) {
+fn say_what_is_left(cx: &Context, container: &ListedContainer, outcome: &TakeResult) {
     if !outcome.raw.is_empty() {
         let files = named(&outcome.raw);
         cx.ui.warning(&format!(

@@ -2,13 +2,13 @@
 
 use std::time::Instant;
 
-use super::create_image::{announce, reach};
+use super::create_image::{announce, transport_options};
 use crate::app::Context;
 use crate::bake::create::Create;
 use crate::bake::images::warn_of;
 use crate::bake::moving_tags::list_mended;
 use crate::bake::source;
-use crate::bake::update::{Refreshed, refresh};
+use crate::bake::update::{Updated, update_image};
 use crate::cli::UpdateImageArgs;
 use crate::engine::Engine;
 use crate::error::Result;
@@ -22,7 +22,7 @@ pub async fn run(cx: &Context, args: &UpdateImageArgs) -> Result<()> {
     let began = Instant::now();
     let build = &args.build;
     let allow = build.allow();
-    let reach = reach(&args.given, &args.ssh, build)?;
+    let options = transport_options(&args.given, &args.ssh, build)?;
     let answer = args.drift;
 
     let repo = source::open(args.target.repo.as_deref(), &cx.ui)?;
@@ -58,13 +58,13 @@ pub async fn run(cx: &Context, args: &UpdateImageArgs) -> Result<()> {
         repo.root(),
         target.commit.short(),
     ));
-    match refresh(&create, &images, answer, args.force, &engine, &reach, cx).await? {
-        Refreshed::Current(tag) => {
+    match update_image(&create, &images, answer, args.force, &engine, &options, cx).await? {
+        Updated::Current(tag) => {
             cx.ui.message(&format!(
                 "`{tag}` is up to date; `--force` builds all the same"
             ));
             cx.ui.data(&format!("{tag}\n"))
         }
-        Refreshed::Baked(baked) => announce(cx, &engine, &baked, &target, began).await,
+        Updated::Baked(baked) => announce(cx, &engine, &baked, &target, began).await,
     }
 }

@@ -3,7 +3,7 @@
 use crate::app::Context;
 use crate::container::Keep;
 use crate::container::work::Probe;
-use crate::container::work::list::held_in;
+use crate::container::work::list::work_in;
 use crate::container::work::probe::ended_by_itself;
 use crate::engine::Engine;
 use crate::engine::containers::{self, ContainerId};
@@ -34,17 +34,17 @@ pub async fn end(
         }
         Keep::Auto => {
             let waiting = cx.ui.waiting("look for work in the container");
-            let held = held_in(&Probe::new(engine, cx), id).await;
+            let held = work_in(&Probe::new(engine, cx), id).await;
             if let Ok(held) = &held
-                && held.only_there.is_empty()
+                && held.unsaved.is_empty()
             {
                 return remove(engine, id).await;
             }
             drop(waiting);
             match held {
                 Ok(held) => {
-                    let what = held.only_there.describe();
-                    ways[1] = held.only_there.way_out(&quoted(name));
+                    let what = held.unsaved.describe();
+                    ways[1] = held.unsaved.way_out(&quoted(name));
                     cx.ui
                         .warning(&format!("container `{name}` is kept: only there is {what}"));
                 }

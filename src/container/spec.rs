@@ -24,7 +24,7 @@ const ANTHROPIC_KEY: &str = "/run/secrets/anthropic_key";
 
 /// What the user wants of a container; checked before anything starts.
 #[derive(Debug, Clone, Default)]
-pub struct Wishes {
+pub struct ContainerOptions {
     /// Volumes and host paths, in the words of `docker run -v`.
     pub volumes: Vec<Volume>,
     /// `NAME=VALUE`; a later one takes the place of an earlier one of that name.
@@ -43,7 +43,7 @@ pub struct Wishes {
     pub command: Vec<String>,
 }
 
-impl Wishes {
+impl ContainerOptions {
     /// Reads volumes, variables and ports as the command line gives them.
     ///
     /// # Errors
@@ -94,7 +94,7 @@ fn variable(text: &str, env: &Env) -> Result<Option<String>> {
 fn readable(path: &Path) -> Result<PathBuf> {
     let refused = || Error::usage(format!("cannot read the API key `{}`", path.display()));
     let meta = std::fs::metadata(path).map_err(|e| {
-        let error = refused().because(&e);
+        let error = refused().source(&e);
         if e.kind() == std::io::ErrorKind::NotFound {
             Error {
                 kind: Kind::NotFound,
@@ -107,13 +107,13 @@ fn readable(path: &Path) -> Result<PathBuf> {
     if !meta.is_file() {
         return Err(refused().cause("it is not a file"));
     }
-    std::fs::File::open(path).map_err(|e| refused().because(e))?;
-    std::fs::canonicalize(path).map_err(|e| refused().because(e))
+    std::fs::File::open(path).map_err(|e| refused().source(e))?;
+    std::fs::canonicalize(path).map_err(|e| refused().source(e))
 }
 
 /// How a container reaches the host's repository.
 #[derive(Debug, Clone, Copy)]
-pub enum Way<'a> {
+pub enum HostRemote<'a> {
     /// Through a channel, without key or network; the folder that is mounted.
     Channel(&'a Path),
     /// With the user's key, over SSH.
@@ -123,7 +123,7 @@ pub enum Way<'a> {
 }
 
 /// What else is known when the container is made.
-pub struct Surroundings<'a> {
+pub struct StartContext<'a> {
     /// The image.
     pub image: &'a BakedImage,
     /// The working branch.
@@ -135,7 +135,7 @@ pub struct Surroundings<'a> {
     /// The name of this machine.
     pub hostname: String,
     /// How it reaches the host's repository.
-    pub way: Way<'a>,
+    pub way: HostRemote<'a>,
     /// Whether some refs of it are broken, so that git there has to be told to leave them out.
     pub broken_refs: bool,
     /// The user's SSH agent, if it was asked for.
@@ -153,13 +153,16 @@ pub struct Surroundings<'a> {
 /// # Errors
 /// When the image's configuration names a host path that the user does not allow, or the key has
 /// an impossible name.
-pub fn specify(wishes: &Wishes, around: &Surroundings<'_>) -> Result<ContainerSpec> {
+pub fn container_spec(
+    options: &ContainerOptions,
+    around: &StartContext<'_>,
+) -> Result<ContainerSpec> {
     let labels = &around.image.labels;
-    let session = wishes.command.is_empty();
+    let session = options.command.is_empty();
     let mut env = vec![
         format!("DKR_WORK_BRANCH={}", around.branch),
         format!("DKR_CONTAINER={}", container_name(around.branch)),
-        format!("DKR_KEEP={}", wishes.keep.as_str()),
+        format!("DKR_KEEP={}", options.keep.as_str()),
     ];
     let mut set = |name: &str, value: Option<&str>| {
         env.extend(value.map(|value| format!("{name}={value}")));
@@ -170,12 +173,12 @@ pub fn specify(wishes: &Wishes, around: &Surroundings<'_>) -> Result<ContainerSp
     set("DKR_TIP", around.tip.as_deref());
     set("DKR_ATTACH", session.then_some("1"));
     let (mut mounts, network) = match around.way {
-        Way::Channel(folder) => {
+        HostRemote::Channel(folder) => {
             let (_, url) = REMOTE_CONFIG[0];
             set("DKR_HOST_URL", Some(url));
             (vec![read_only(folder, CHANNEL_MOUNT_POINT)], "bridge")
         }
-        Way::Ssh(ssh) => {
+        HostRemote::Ssh(ssh) => {
             let key = key_name(&ssh.key)?;
             set("DKR_HOST_URL", Some(&ssh.url(&labels.repo_path)));
             set("DKR_SSH_KEY", Some(&key));
@@ -189,21 +192,21 @@ pub fn specify(wishes: &Wishes, around: &Surroundings<'_>) -> Result<ContainerSp
                 "host",
             )
         }
-        Way::None => (Vec::new(), "bridge"),
+        HostRemote::None => (Vec::new(), "bridge"),
     };
     if let Some(forwarded) = around.agent {
         set("SSH_AUTH_SOCK", Some(forward_agent::MOUNT_POINT));
         set("DKR_ORIGIN_KNOWN_HOSTS", Some(&forwarded.known_hosts));
         mounts.push(read_only(&forwarded.socket, forward_agent::MOUNT_POINT));
     }
-    env.extend(wishes.env.iter().cloned());
-    if let Some(path) = &wishes.anthropic_key {
+    env.extend(options.env.iter().cloned());
+    if let Some(path) = &options.anthropic_key {
         mounts.push(read_only(path, ANTHROPIC_KEY));
     }
     let own = [
         (WORK_BRANCH, around.branch),
         (IMAGE, &around.image.id),
-        (KEEP, wishes.keep.as_str()),
+        (KEEP, options.keep.as_str()),
         (RUNS, if session { SESSION } else { COMMAND }),
         (PUSH_PREFIX, &around.hostname),
     ];
@@ -211,24 +214,29 @@ pub fn specify(wishes: &Wishes, around: &Surroundings<'_>) -> Result<ContainerSp
     Ok(ContainerSpec {
         image: around.image.id.clone(),
         name: Some(container_name(around.branch)),
-        command: wishes.command.clone(),
+        command: options.command.clone(),
         env,
         labels: HashMap::from(own),
         mounts,
-        binds: binds(wishes, around)?,
-        network: Some(wishes.network.clone().unwrap_or_else(|| network.to_owned())),
-        ports: wishes.ports.clone(),
+        binds: binds(options, around)?,
+        network: Some(
+            options
+                .network
+                .clone()
+                .unwrap_or_else(|| network.to_owned()),
+        ),
+        ports: options.ports.clone(),
         hostname: Some(around.hostname.clone()),
         tty: around.terminal && !session && !around.detached,
         // Nobody writes to one that is left alone.
         stdin: !session && !around.detached,
-        limits: wishes.limits.clone(),
+        limits: options.limits.clone(),
     })
 }
 
 /// The volumes of the repository, of every container, and of the user; a later one takes the
 /// place of an earlier one at the same path.
-fn binds(wishes: &Wishes, around: &Surroundings<'_>) -> Result<Vec<String>> {
+fn binds(options: &ContainerOptions, around: &StartContext<'_>) -> Result<Vec<String>> {
     let config = around.image.labels.config.as_deref();
     let config = config.and_then(|text| ConfLabel::parse(text).ok());
     let mut volumes = vec![Volume::parse(BAZEL_CACHE)?];
@@ -237,7 +245,7 @@ fn binds(wishes: &Wishes, around: &Surroundings<'_>) -> Result<Vec<String>> {
         around.allow.check(&volume, "of the image")?;
         volumes.push(volume);
     }
-    volumes.extend(wishes.volumes.iter().cloned());
+    volumes.extend(options.volumes.iter().cloned());
     let mut kept: Vec<Volume> = Vec::new();
     for volume in volumes {
         kept.retain(|earlier| earlier.target != volume.target);

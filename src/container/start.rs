@@ -9,7 +9,7 @@ use crate::container::Keep;
 use crate::container::work::Probe;
 use crate::container::work::probe::{Purpose, set_purpose};
 use crate::engine::Engine;
-use crate::engine::attach::{Outcome, Start, attach_to_running, run_attached, start_until_ready};
+use crate::engine::attach::{AttachEnd, Start, attach_to_running, run_attached, start_until_ready};
 use crate::engine::containers::{self, ContainerId, ContainerSpec, ContainerState, ExitStatus};
 use crate::engine::signals::Signals;
 use crate::engine::stdin::Stdin;
@@ -24,7 +24,7 @@ const STARTING: &str = "start the container";
 
 /// A container that is run or come back to.
 #[derive(Debug, Clone)]
-pub struct Target<'a> {
+pub struct StartedContainer<'a> {
     /// The engine.
     pub engine: &'a Engine,
     /// The container.
@@ -40,7 +40,7 @@ pub struct Target<'a> {
 ///
 /// # Errors
 /// When it cannot be started, or the engine is gone before its end.
-pub async fn run(target: &Target<'_>, spec: &ContainerSpec, cx: &Context) -> Result<u8> {
+pub async fn run(target: &StartedContainer<'_>, spec: &ContainerSpec, cx: &Context) -> Result<u8> {
     let attended = async {
         let mut signals = cx.signals.hand_over()?;
         match spec.command.is_empty() {
@@ -61,7 +61,11 @@ pub async fn run(target: &Target<'_>, spec: &ContainerSpec, cx: &Context) -> Res
 ///
 /// # Errors
 /// When it cannot be started.
-pub async fn run_detached(target: &Target<'_>, session: bool, cx: &Context) -> Result<u8> {
+pub async fn run_detached(
+    target: &StartedContainer<'_>,
+    session: bool,
+    cx: &Context,
+) -> Result<u8> {
     let (engine, id, name) = (target.engine, target.id, target.name);
     let waiting = starting(cx);
     let started = async {
@@ -98,7 +102,7 @@ pub async fn run_detached(target: &Target<'_>, session: bool, cx: &Context) -> R
 /// # Errors
 /// As [`run`]; `Usage` for a session without a terminal.
 pub async fn reattach(
-    target: &Target<'_>,
+    target: &StartedContainer<'_>,
     state: &ContainerState,
     terminal: bool,
     cx: &Context,
@@ -152,7 +156,7 @@ pub async fn reattach(
 /// # Errors
 /// When it cannot be started.
 pub async fn reattach_detached(
-    target: &Target<'_>,
+    target: &StartedContainer<'_>,
     state: &ContainerState,
     cx: &Context,
 ) -> Result<u8> {
@@ -181,7 +185,11 @@ pub fn keep_of(state: &ContainerState) -> Keep {
     word.map_or(Keep::Auto, |word| Keep::of_label(word))
 }
 
-async fn settle(target: &Target<'_>, ended: Option<ExitStatus>, cx: &Context) -> Result<u8> {
+async fn settle(
+    target: &StartedContainer<'_>,
+    ended: Option<ExitStatus>,
+    cx: &Context,
+) -> Result<u8> {
     let Some(status) = ended else {
         return Ok(0);
     };
@@ -190,7 +198,7 @@ async fn settle(target: &Target<'_>, ended: Option<ExitStatus>, cx: &Context) ->
 }
 
 /// One that never ran holds nothing; one that did may hold work.
-async fn forget_unused(target: &Target<'_>) -> Result<()> {
+async fn forget_unused(target: &StartedContainer<'_>) -> Result<()> {
     let state = containers::inspect(target.engine, &target.id.0).await;
     if state.is_ok_and(|state| state.started_at.is_none()) {
         containers::remove(target.engine, target.id).await?;
@@ -204,7 +212,7 @@ fn starting(cx: &Context) -> HideOnOutput {
 }
 
 async fn run_command(
-    target: &Target<'_>,
+    target: &StartedContainer<'_>,
     tty: bool,
     signals: &mut Signals,
     cx: &Context,
@@ -221,7 +229,7 @@ async fn run_command(
 }
 
 async fn attach_command(
-    target: &Target<'_>,
+    target: &StartedContainer<'_>,
     state: &ContainerState,
     signals: &mut Signals,
     cx: &Context,
@@ -232,7 +240,7 @@ async fn attach_command(
         stderr: stderr(),
     };
     let outcome = attach_to_running(target.engine, target.id, state.tty, streams, signals).await?;
-    if !state.stdin && matches!(outcome, Outcome::LeftRunning(_)) {
+    if !state.stdin && matches!(outcome, AttachEnd::LeftRunning(_)) {
         say_that_it_goes_on(target, cx);
         return Ok(None);
     }
@@ -240,7 +248,7 @@ async fn attach_command(
 }
 
 async fn run_session(
-    target: &Target<'_>,
+    target: &StartedContainer<'_>,
     signals: &mut Signals,
     cx: &Context,
 ) -> Result<Option<ExitStatus>> {
@@ -252,7 +260,7 @@ async fn run_session(
 }
 
 async fn attach(
-    target: &Target<'_>,
+    target: &StartedContainer<'_>,
     signals: &mut Signals,
     cx: &Context,
 ) -> Result<Option<ExitStatus>> {
@@ -268,7 +276,7 @@ async fn attach(
     }
 }
 
-fn say_that_it_goes_on(target: &Target<'_>, cx: &Context) {
+fn say_that_it_goes_on(target: &StartedContainer<'_>, cx: &Context) {
     let name = target.name;
     cx.ui.message(&format!("container `{name}` goes on"));
     let typed = quoted(name);
@@ -276,13 +284,17 @@ fn say_that_it_goes_on(target: &Target<'_>, cx: &Context) {
 }
 
 fn stdin() -> Result<Stdin> {
-    Stdin::open().map_err(|e| Error::failed("cannot read stdin").because(e))
+    Stdin::open().map_err(|e| Error::failed("cannot read stdin").source(e))
 }
 
-fn status_of(outcome: Outcome, target: &Target<'_>, cx: &Context) -> Option<ExitStatus> {
+fn status_of(
+    outcome: AttachEnd,
+    target: &StartedContainer<'_>,
+    cx: &Context,
+) -> Option<ExitStatus> {
     match outcome {
-        Outcome::Exited(status) => Some(status),
-        Outcome::LeftRunning(signal) => {
+        AttachEnd::Exited(status) => Some(status),
+        AttachEnd::LeftRunning(signal) => {
             let name = target.name;
             cx.ui.warning(&format!(
                 "container `{name}` goes on: its command ignores {}",

@@ -6,7 +6,7 @@ use std::path::Path;
 use super::finish::end_unattended;
 use crate::app::Context;
 use crate::container::channel::{
-    self, Channel, ContainerState, Folder, Hold, Patience, wait_for_end,
+    self, Channel, ChannelTimeouts, ContainerStatus, Folder, Lease, wait_for_end,
 };
 use crate::engine::containers::{self, ContainerId, WaitFor};
 use crate::engine::{Engine, Location};
@@ -51,7 +51,7 @@ pub async fn plan(
     repo: Option<&Repository>,
     labels: &Labels,
     prefix: &PushPrefix,
-) -> Result<Hold> {
+) -> Result<Lease> {
     let watched = !matches!(engine.location().await?, Location::Elsewhere(_));
     let hold = folder.hold().await?;
     folder.assign(&Channel {
@@ -86,7 +86,7 @@ fn remote(labels: &Labels) -> Option<String> {
 ///
 /// # Errors
 /// `NotFound` if it has just been removed.
-pub async fn hold(id: &ContainerId, cx: &Context) -> Result<Option<Hold>> {
+pub async fn hold(id: &ContainerId, cx: &Context) -> Result<Option<Lease>> {
     let held = held_folder(id, cx).await?;
     Ok(held.map(|(_, hold)| hold))
 }
@@ -95,7 +95,7 @@ pub async fn hold(id: &ContainerId, cx: &Context) -> Result<Option<Hold>> {
 ///
 /// # Errors
 /// As [`hold`], and when its process cannot be started.
-pub async fn bring_back(id: &ContainerId, cx: &Context) -> Result<Option<Hold>> {
+pub async fn ensure_running(id: &ContainerId, cx: &Context) -> Result<Option<Lease>> {
     let Some((folder, hold)) = held_folder(id, cx).await? else {
         return Ok(None);
     };
@@ -110,7 +110,7 @@ async fn ensure_watched(folder: &Folder) -> Result<()> {
     }
 }
 
-async fn held_folder(id: &ContainerId, cx: &Context) -> Result<Option<(Folder, Hold)>> {
+async fn held_folder(id: &ContainerId, cx: &Context) -> Result<Option<(Folder, Lease)>> {
     let Some(folder) = Folder::of_container(&cx.env, &id.0)? else {
         return Ok(None);
     };
@@ -125,7 +125,7 @@ async fn held_folder(id: &ContainerId, cx: &Context) -> Result<Option<(Folder, H
 /// Removes what is left of the channels of containers that are gone.
 pub async fn sweep(engine: &Engine, cx: &Context) {
     let exists =
-        async |id: &str| Ok(state(engine, id, &Before::Runs).await? != ContainerState::Gone);
+        async |id: &str| Ok(state(engine, id, &Before::Runs).await? != ContainerStatus::Gone);
     // Earlier versions wrote down the name that the user had given.
     let names = [engine.endpoint().resolved().to_string(), engine.describe()];
     if let Err(error) = channel::sweep(&cx.env, &names, exists).await {
@@ -143,7 +143,7 @@ pub async fn serve(root: &Path, cx: &Context) -> Result<()> {
     let _signals = cx.signals.hand_over()?;
     let folder = Folder::open(root)?;
     let id = ContainerId(folder.channel()?.container);
-    let patience = Patience::default();
+    let patience = ChannelTimeouts::default();
     let engine = Engine::connect(&cx.env).await?;
     let before = patience.ask(before(&engine, &id)).await?;
     let ended = async {
@@ -156,14 +156,14 @@ pub async fn serve(root: &Path, cx: &Context) -> Result<()> {
         };
         wait_for_end(&patience, inspect, next_exit).await
     };
-    if channel::run(root, &cx.env, ended).await? != ContainerState::Stopped {
+    if channel::run(root, &cx.env, ended).await? != ContainerStatus::Stopped {
         return Ok(());
     }
-    let _alone = folder.until_let_go().await?;
+    let _alone = folder.wait_released().await?;
     let engine = Engine::connect(&cx.env).await?;
     end_unattended(&engine, &id, cx).await?;
     match patience.ask(state(&engine, &id.0, &Before::Runs)).await? {
-        ContainerState::Gone => folder.remove(),
+        ContainerStatus::Gone => folder.remove(),
         _ => Ok(()),
     }
 }
@@ -184,14 +184,14 @@ async fn before(engine: &Engine, id: &ContainerId) -> Result<Before> {
 }
 
 /// What a container is to someone who has seen what it was before.
-async fn state(engine: &Engine, id: &str, before: &Before) -> Result<ContainerState> {
+async fn state(engine: &Engine, id: &str, before: &Before) -> Result<ContainerStatus> {
     match containers::inspect(engine, id).await {
-        Ok(state) if state.running => Ok(ContainerState::Running),
+        Ok(state) if state.running => Ok(ContainerStatus::Running),
         Ok(state) => Ok(match *before == Before::Ended(state.started_at) {
-            true => ContainerState::Waiting,
-            false => ContainerState::Stopped,
+            true => ContainerStatus::Waiting,
+            false => ContainerStatus::Stopped,
         }),
-        Err(error) if error.kind == Kind::NotFound => Ok(ContainerState::Gone),
+        Err(error) if error.kind == Kind::NotFound => Ok(ContainerStatus::Gone),
         Err(error) => Err(error),
     }
 }

@@ -7,9 +7,9 @@ use tokio::io::{Empty, sink};
 use tokio::time::timeout;
 
 use super::{Check, Status};
-use crate::catalog::Stocked;
+use crate::catalog::CatalogImage;
 use crate::engine::Engine;
-use crate::engine::attach::{Outcome, run_attached};
+use crate::engine::attach::{AttachEnd, run_attached};
 use crate::engine::containers::{self, ContainerSpec, ExitStatus};
 use crate::engine::signals::Signals;
 use crate::engine::streams::Streams;
@@ -26,7 +26,7 @@ const LIMIT: Duration = Duration::from_secs(10 * 60);
 const SLOW: Duration = Duration::from_secs(2);
 
 /// Times `git status` twice in a new container without network, which is removed afterwards.
-pub async fn check(engine: &Engine, image: &Stocked, signals: &mut Signals) -> Check {
+pub async fn check(engine: &Engine, image: &CatalogImage, signals: &mut Signals) -> Check {
     match time(engine, image, signals).await {
         Ok((first, second)) => judge(image.name(), first, second),
         Err(error) => Check::error("git status", Status::Fail, &error),
@@ -48,7 +48,7 @@ fn judge(name: &str, first: Duration, second: Duration) -> Check {
 
 async fn time(
     engine: &Engine,
-    image: &Stocked,
+    image: &CatalogImage,
     signals: &mut Signals,
 ) -> Result<(Duration, Duration)> {
     let spec = ContainerSpec {
@@ -72,12 +72,12 @@ async fn time(
     let failed = || Error::failed(format!("cannot run `git status` in `{}`", image.name()));
     let late = |_| failed().cause(format!("it did not end within {} s", LIMIT.as_secs()));
     match ended.map_err(late)?? {
-        Outcome::Exited(ExitStatus(0)) => {}
-        Outcome::Exited(ExitStatus(status)) => {
+        AttachEnd::Exited(ExitStatus(0)) => {}
+        AttachEnd::Exited(ExitStatus(status)) => {
             let last = said.lines().rfind(|line| !line.starts_with('{'));
             return Err(failed().cause(format!("status {status}: {}", last.unwrap_or_default())));
         }
-        Outcome::LeftRunning(_) => return Err(Error::interrupted()),
+        AttachEnd::LeftRunning(_) => return Err(Error::interrupted()),
     }
     match times(&said)[..] {
         [first, second] => Ok((first, second)),

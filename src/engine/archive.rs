@@ -45,7 +45,7 @@ pub async fn read_file(
     let contents = first_file(archive.as_slice(), limit);
     contents
         .map(Some)
-        .map_err(|e| Error::failed(attempt).because(e))
+        .map_err(|e| Error::failed(attempt).source(e))
 }
 
 /// Writes a small file of root's, over one that is there; its folder must exist.
@@ -66,7 +66,7 @@ pub async fn write_file(
     let mut archive = tar::Builder::new(Vec::new());
     let made = archive.append_data(&mut header, name, contents);
     let archive = made.and_then(|()| archive.into_inner());
-    let archive = archive.map_err(|e| Error::failed(attempt()).because(e))?;
+    let archive = archive.map_err(|e| Error::failed(attempt()).source(e))?;
     let options = UploadToContainerOptions {
         path: folder.to_owned(),
         ..Default::default()

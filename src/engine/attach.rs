@@ -35,7 +35,7 @@ const DEAF: Duration = Duration::from_millis(300);
 
 /// How attaching ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
+pub enum AttachEnd {
     /// The container's main process has ended.
     Exited(ExitStatus),
     /// It goes on, as it ignored what the user sent.
@@ -48,7 +48,7 @@ pub enum Start {
     /// Its session is ready.
     Ready,
     /// It never came to that.
-    Failed(Outcome),
+    Failed(AttachEnd),
 }
 
 /// Starts a container that was made with the same `tty`, connects the streams and waits for its
@@ -62,7 +62,7 @@ pub async fn run_attached<I, O, E>(
     tty: bool,
     streams: Streams<I, O, E>,
     signals: &mut Signals,
-) -> Result<Outcome>
+) -> Result<AttachEnd>
 where
     I: AsyncRead + Unpin,
     O: AsyncWrite + Unpin,
@@ -83,7 +83,7 @@ pub async fn attach_to_running<I, O, E>(
     tty: bool,
     streams: Streams<I, O, E>,
     signals: &mut Signals,
-) -> Result<Outcome>
+) -> Result<AttachEnd>
 where
     I: AsyncRead + Unpin,
     O: AsyncWrite + Unpin,
@@ -93,7 +93,7 @@ where
     outcome(run(engine, id, tty, streams, until, signals).await?)
 }
 
-fn outcome(start: Start) -> Result<Outcome> {
+fn outcome(start: Start) -> Result<AttachEnd> {
     match start {
         Start::Failed(outcome) => Ok(outcome),
         Start::Ready => Err(Error::bug("a command was taken for a session")),
@@ -187,10 +187,10 @@ where
                 if !tty {
                     interaction.check()?;
                 }
-                return Ok(Start::Failed(Outcome::Exited(status?)));
+                return Ok(Start::Failed(AttachEnd::Exited(status?)));
             }
             signal = patience.ran_out() => {
-                return Ok(Start::Failed(Outcome::LeftRunning(signal)));
+                return Ok(Start::Failed(AttachEnd::LeftRunning(signal)));
             }
         };
         match event {
@@ -200,12 +200,12 @@ where
             Event::Unread => containers::kill(engine, id, Signal::Pipe).await?,
             Event::Signal(signal) => {
                 if runs && stdin == 0 && signal.ends() {
-                    return Ok(Start::Failed(Outcome::LeftRunning(signal)));
+                    return Ok(Start::Failed(AttachEnd::LeftRunning(signal)));
                 }
                 tokio::time::sleep_until(hears).await;
                 containers::kill(engine, id, signal).await?;
                 if patience.ends_after(signal) {
-                    return Ok(Start::Failed(Outcome::LeftRunning(signal)));
+                    return Ok(Start::Failed(AttachEnd::LeftRunning(signal)));
                 }
             }
         }

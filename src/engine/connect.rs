@@ -14,7 +14,7 @@ use serde::Deserialize;
 use tokio::sync::OnceCell;
 use tokio::time::timeout;
 
-use super::context::{Named, Origin, named_engine};
+use super::context::{EndpointSource, NamedEndpoint, named_engine};
 use super::dial::{Connection, Dialer};
 use super::endpoint::Endpoint;
 use super::http;
@@ -34,7 +34,7 @@ const ANSWER: usize = 1024 * 1024;
 #[derive(Debug, Clone)]
 pub struct Engine {
     dialer: Arc<Dialer>,
-    origin: Origin,
+    origin: EndpointSource,
     docker: Docker,
     versions: Versions,
     pub(super) info: Arc<OnceCell<EngineInfo>>,
@@ -49,7 +49,7 @@ impl Engine {
         Self::connect_to(named_engine(env)?).await
     }
 
-    async fn connect_to(named: Named) -> Result<Self> {
+    async fn connect_to(named: NamedEndpoint) -> Result<Self> {
         let origin = named.origin.clone();
         let dialer = Arc::new(Dialer::new(named)?);
         let versions = match timeout(PATIENCE, ask_version(&dialer)).await {
@@ -65,7 +65,7 @@ impl Engine {
             minor_version: versions.api.minor.into(),
         };
         let docker = http::client(Arc::clone(&dialer), spoken)
-            .map_err(|e| Error::bug("cannot set up the client of the Docker Engine").because(e))?;
+            .map_err(|e| Error::bug("cannot set up the client of the Docker Engine").source(e))?;
         Ok(Engine {
             dialer,
             origin,
@@ -116,7 +116,7 @@ impl Engine {
     }
 
     /// What named the engine.
-    pub fn origin(&self) -> &Origin {
+    pub fn origin(&self) -> &EndpointSource {
         &self.origin
     }
 }

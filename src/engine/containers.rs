@@ -323,9 +323,9 @@ impl Exit {
         let id = self.id;
         let lost = || Error::failed(format!("cannot learn how container `{id}` ended"));
         let body = self.body.collect().await;
-        let body = body.map_err(|e| lost().because(e))?.to_bytes();
+        let body = body.map_err(|e| lost().source(e))?.to_bytes();
         let answer: ContainerWaitResponse =
-            serde_json::from_slice(&body).map_err(|e| lost().because(e))?;
+            serde_json::from_slice(&body).map_err(|e| lost().source(e))?;
         if let Some(message) = answer.error.and_then(|error| error.message) {
             return Err(lost().cause(message));
         }

@@ -18,16 +18,16 @@ const DEFAULT_CONTEXT: &str = "default";
 
 /// An engine's place, and what named it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Named {
+pub struct NamedEndpoint {
     /// Where the engine is.
     pub endpoint: Endpoint,
     /// What named it.
-    pub origin: Origin,
+    pub origin: EndpointSource,
 }
 
 /// What named an engine.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Origin {
+pub enum EndpointSource {
     /// The variable `DOCKER_HOST`.
     Variable,
     /// A context, chosen by `DOCKER_CONTEXT` or in Docker's configuration.
@@ -36,12 +36,12 @@ pub enum Origin {
     Default,
 }
 
-impl fmt::Display for Origin {
+impl fmt::Display for EndpointSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Origin::Variable => write!(f, "named by `DOCKER_HOST`"),
-            Origin::Context(name) => write!(f, "context `{name}`"),
-            Origin::Default => write!(f, "the default socket"),
+            EndpointSource::Variable => write!(f, "named by `DOCKER_HOST`"),
+            EndpointSource::Context(name) => write!(f, "context `{name}`"),
+            EndpointSource::Default => write!(f, "the default socket"),
         }
     }
 }
@@ -51,13 +51,13 @@ impl fmt::Display for Origin {
 ///
 /// # Errors
 /// When what is named does not exist, cannot be read or is of a kind that dkr does not speak.
-pub fn named_engine(env: &Env) -> Result<Named> {
+pub fn named_engine(env: &Env) -> Result<NamedEndpoint> {
     let folder = config_folder(env);
     if let Some(address) = text(env, "DOCKER_HOST")? {
         let tls = tls_of_variables(env, folder.as_deref());
-        return Ok(Named {
+        return Ok(NamedEndpoint {
             endpoint: Endpoint::parse(&address, tls)?,
-            origin: Origin::Variable,
+            origin: EndpointSource::Variable,
         });
     }
     let chosen = match (text(env, "DOCKER_CONTEXT")?, &folder) {
@@ -66,13 +66,13 @@ pub fn named_engine(env: &Env) -> Result<Named> {
         (None, None) => None,
     };
     match chosen.filter(|name| name != DEFAULT_CONTEXT) {
-        Some(name) => Ok(Named {
+        Some(name) => Ok(NamedEndpoint {
             endpoint: endpoint_of_context(&name, folder.as_deref())?,
-            origin: Origin::Context(name),
+            origin: EndpointSource::Context(name),
         }),
-        None => Ok(Named {
+        None => Ok(NamedEndpoint {
             endpoint: Endpoint::default_socket(),
-            origin: Origin::Default,
+            origin: EndpointSource::Default,
         }),
     }
 }
@@ -131,12 +131,12 @@ fn current_context(file: &Path) -> Result<Option<String>> {
     let text = match fs::read(file) {
         Ok(text) => text,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(e) => return Err(attempt().because(e)),
+        Err(e) => return Err(attempt().source(e)),
     };
     if text.trim_ascii().is_empty() {
         return Ok(None);
     }
-    let config: ClientConfig = serde_json::from_slice(&text).map_err(|e| attempt().because(e))?;
+    let config: ClientConfig = serde_json::from_slice(&text).map_err(|e| attempt().source(e))?;
     Ok(config.current_context.filter(|name| !name.is_empty()))
 }
 
@@ -175,7 +175,7 @@ fn endpoint_of_context(name: &str, config: Option<&Path>) -> Result<Endpoint> {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
             return Err(unknown_context(name, &known_contexts(&contexts)));
         }
-        Err(e) => return Err(attempt().because(e)),
+        Err(e) => return Err(attempt().source(e)),
     };
     let meta: Meta = serde_json::from_slice(&text)
         .map_err(|e| attempt().cause(format!("`{}`: {e}", file.display())))?;
@@ -253,7 +253,7 @@ mod tests {
             self.file(&format!("contexts/meta/{id}/meta.json"), &meta)
         }
 
-        fn named(&self, variables: &[(&str, &str)]) -> Result<Named> {
+        fn named(&self, variables: &[(&str, &str)]) -> Result<NamedEndpoint> {
             let folder = ("DOCKER_CONFIG", self.0.path().to_str().unwrap());
             named_engine(&variables.iter().copied().chain([folder]).collect())
         }
@@ -275,22 +275,25 @@ mod tests {
         assert_eq!(config.address(&[]), "unix:///near.sock");
         assert_eq!(
             config.named(&[]).unwrap().origin,
-            Origin::Context("near".into())
+            EndpointSource::Context("near".into())
         );
         let default = config.named(&[("DOCKER_CONTEXT", "default")]).unwrap();
-        assert_eq!(default.origin, Origin::Default);
+        assert_eq!(default.origin, EndpointSource::Default);
         assert_eq!(default.endpoint, Endpoint::default_socket());
     }
 
     #[test]
     fn nothing_named_is_the_default_socket() {
-        assert_eq!(Config::new().named(&[]).unwrap().origin, Origin::Default);
+        assert_eq!(
+            Config::new().named(&[]).unwrap().origin,
+            EndpointSource::Default
+        );
         assert_eq!(
             named_engine(&Env::default()).unwrap().origin,
-            Origin::Default
+            EndpointSource::Default
         );
         let empty = Config::new().file("config.json", r#"{"currentContext":""}"#);
-        assert_eq!(empty.named(&[]).unwrap().origin, Origin::Default);
+        assert_eq!(empty.named(&[]).unwrap().origin, EndpointSource::Default);
     }
 
     #[test]
@@ -331,7 +334,7 @@ mod tests {
         );
     }
 
-    fn tls(named: Named) -> Option<Tls> {
+    fn tls(named: NamedEndpoint) -> Option<Tls> {
         match named.endpoint {
             Endpoint::Tcp { tls, .. } => tls,
             other => panic!("{other} is not TCP"),

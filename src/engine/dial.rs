@@ -11,7 +11,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::ClientConfig;
 use tokio_rustls::rustls::pki_types::ServerName;
 
-use super::context::{Named, Origin};
+use super::context::{EndpointSource, NamedEndpoint};
 use super::endpoint::{Endpoint, bracketed};
 use super::ssh::Ssh;
 use super::tls;
@@ -32,14 +32,14 @@ const TCP_PATIENCE: Duration = Duration::from_secs(5);
 /// Opens connections to one endpoint.
 #[derive(Debug)]
 pub(super) struct Dialer {
-    named: Named,
+    named: NamedEndpoint,
     tls: Option<Arc<ClientConfig>>,
     ssh: Option<Ssh>,
 }
 
 impl Dialer {
     /// Prepares for connections: reads the files that TLS needs.
-    pub(super) fn new(named: Named) -> Result<Self> {
+    pub(super) fn new(named: NamedEndpoint) -> Result<Self> {
         let tls = match &named.endpoint {
             Endpoint::Tcp { tls: Some(tls), .. } => Some(Arc::new(tls::client_config(tls)?)),
             _ => None,
@@ -52,7 +52,7 @@ impl Dialer {
                 socket,
             } => {
                 let ssh = Ssh::new(user.as_deref(), host, *port, socket.as_deref());
-                Some(ssh.map_err(|e| Error::failed("cannot make a temporary file").because(e))?)
+                Some(ssh.map_err(|e| Error::failed("cannot make a temporary file").source(e))?)
             }
             _ => None,
         };
@@ -115,8 +115,8 @@ impl Dialer {
     /// What to tell of a connection that could not be opened or was lost at once.
     pub(super) fn refused(&self, why: &io::Error) -> Error {
         let place = match &self.named.origin {
-            Origin::Context(name) => format!("`{}` (context `{name}`)", self.endpoint()),
-            Origin::Variable | Origin::Default => format!("`{}`", self.endpoint()),
+            EndpointSource::Context(name) => format!("`{}` (context `{name}`)", self.endpoint()),
+            EndpointSource::Variable | EndpointSource::Default => format!("`{}`", self.endpoint()),
         };
         let error = Error::failed(format!("cannot connect to the Docker Engine at {place}"))
             .cause(in_words(self.endpoint(), why));

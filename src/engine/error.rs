@@ -30,7 +30,7 @@ pub(super) fn failed(attempt: impl Into<String>, why: BollardError) -> Error {
         BollardError::RequestTimeoutError => {
             Error::failed(attempt).cause(format!("no answer within {} minutes", PATIENCE / 60))
         }
-        other => Error::failed(attempt).because(other),
+        other => Error::failed(attempt).source(other),
     }
 }
 

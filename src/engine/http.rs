@@ -106,7 +106,7 @@ mod tests {
     use tokio::net::UnixListener;
     use tokio::time::timeout;
 
-    use super::super::context::{Named, Origin};
+    use super::super::context::{EndpointSource, NamedEndpoint};
     use super::super::dial::Dialer;
     use super::super::endpoint::Endpoint;
     use super::*;
@@ -116,9 +116,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("s");
         let listener = UnixListener::bind(&path).unwrap();
-        let named = Named {
+        let named = NamedEndpoint {
             endpoint: Endpoint::Unix(path),
-            origin: Origin::Default,
+            origin: EndpointSource::Default,
         };
         let dialer = Dialer::new(named).unwrap();
         let request = Request::get("/x").body(Empty::<Bytes>::new()).unwrap();

@@ -37,7 +37,7 @@ pub const UNREAD: ExitStatus = ExitStatus(141);
 
 /// How long a container may take for an answer.
 #[derive(Debug, Clone)]
-pub struct Patience {
+pub struct AnswerLimits {
     /// Without a word.
     pub silence: Duration,
     /// In all; without a limit where a person reads along.
@@ -72,7 +72,7 @@ pub async fn output(
     engine: &Engine,
     id: &ContainerId,
     command: &[&str],
-    patience: &Patience,
+    patience: &AnswerLimits,
 ) -> Result<Answer> {
     let (mut stdout, mut stderr) = (Capped::default(), Tail::default());
     let streams = Streams {
@@ -98,7 +98,7 @@ pub async fn pipe<I, O, E>(
     id: &ContainerId,
     command: &[&str],
     streams: Streams<I, O, E>,
-    patience: &Patience,
+    patience: &AnswerLimits,
 ) -> Result<ExitStatus>
 where
     I: AsyncRead + Unpin,
@@ -149,7 +149,7 @@ enum End {
 async fn copy<I, O, E>(
     connection: Hijacked,
     streams: Streams<I, O, E>,
-    patience: &Patience,
+    patience: &AnswerLimits,
 ) -> Result<End>
 where
     I: AsyncRead + Unpin,

@@ -33,7 +33,7 @@ pub(super) async fn get<T: DeserializeOwned>(
     attempt: &str,
 ) -> Result<T> {
     let request = Request::get(engine.versioned(path)).body(Full::default());
-    let request = request.map_err(|e| Error::bug(attempt).because(e))?;
+    let request = request.map_err(|e| Error::bug(attempt).source(e))?;
     let answer = engine.send(request, attempt).await?;
     if !answer.status().is_success() {
         return Err(refusal(attempt, answer).await);
@@ -47,9 +47,9 @@ pub(super) async fn read<T: DeserializeOwned>(
     attempt: &str,
 ) -> Result<T> {
     let body = answer.into_body().collect().await;
-    let body = body.map_err(|e| Error::failed(attempt).because(e))?;
+    let body = body.map_err(|e| Error::failed(attempt).source(e))?;
     let body = body.to_bytes();
-    serde_json::from_slice(&body).map_err(|e| Error::failed(attempt).because(e))
+    serde_json::from_slice(&body).map_err(|e| Error::failed(attempt).source(e))
 }
 
 /// Posts `body` as JSON to `path` and takes the connection over as a byte stream, as
@@ -66,7 +66,7 @@ pub(super) async fn hijack(
     }
     let upgraded = hyper::upgrade::on(answer).await;
     Ok(TokioIo::new(
-        upgraded.map_err(|e| Error::failed(attempt).because(e))?,
+        upgraded.map_err(|e| Error::failed(attempt).source(e))?,
     ))
 }
 
@@ -88,7 +88,7 @@ async fn send(
     }
     let request = request
         .body(Full::new(Bytes::from(body.unwrap_or_default())))
-        .map_err(|e| Error::bug(attempt).because(e))?;
+        .map_err(|e| Error::bug(attempt).source(e))?;
     engine.send(request, attempt).await
 }
 
@@ -105,6 +105,6 @@ impl Engine {
         attempt: &str,
     ) -> Result<Response<Incoming>> {
         let sent = http::send(self.dialer(), request).await;
-        sent.map_err(|e| Error::failed(attempt).because(e))
+        sent.map_err(|e| Error::failed(attempt).source(e))
     }
 }

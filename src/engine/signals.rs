@@ -177,7 +177,7 @@ impl Signals {
                 unix::signal(SignalKind::window_change())?,
             ])
         };
-        let others = others().map_err(|e| Error::failed("cannot listen to signals").because(e))?;
+        let others = others().map_err(|e| Error::failed("cannot listen to signals").source(e))?;
         let [quit, user1, user2, window_change] = others;
         Ok(Signals {
             ends,

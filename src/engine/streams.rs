@@ -165,7 +165,7 @@ impl<O: AsyncWrite + Unpin, E: AsyncWrite + Unpin> Outputs<O, E> {
                 return Ok(OutputEnd::Silent);
             };
             let piece = piece.map_err(|e| {
-                Error::failed("lost the connection to what runs in the container").because(e)
+                Error::failed("lost the connection to what runs in the container").source(e)
             })?;
             let Some((output, bytes)) = piece else {
                 self.flush().await;

@@ -28,7 +28,7 @@ impl RawMode {
     /// # Errors
     /// When stdin is no terminal.
     pub fn enter() -> Result<Self> {
-        let failed = |e| Error::failed("cannot use the terminal on standard input").because(e);
+        let failed = |e| Error::failed("cannot use the terminal on standard input").source(e);
         let cooked = tcgetattr(std::io::stdin()).map_err(failed)?;
         let mut raw = cooked.clone();
         raw.make_raw();

@@ -39,7 +39,7 @@ pub(super) fn client_config(tls: &Tls) -> Result<ClientConfig> {
     let provider = Arc::new(ring::default_provider());
     let builder = ClientConfig::builder_with_provider(provider.clone())
         .with_safe_default_protocol_versions()
-        .map_err(|e| Error::bug("cannot set up TLS").because(e))?;
+        .map_err(|e| Error::bug("cannot set up TLS").source(e))?;
     let builder = if tls.skip_verify {
         builder
             .dangerous()
@@ -54,7 +54,7 @@ pub(super) fn client_config(tls: &Tls) -> Result<ClientConfig> {
             let private = PrivateKeyDer::from_pem_file(key).map_err(|e| unreadable(key, &e))?;
             let (cert, key) = (cert.display(), key.display());
             builder.with_client_auth_cert(chain, private).map_err(|e| {
-                Error::failed(format!("cannot use `{cert}` with the key `{key}`")).because(e)
+                Error::failed(format!("cannot use `{cert}` with the key `{key}`")).source(e)
             })?
         }
     };
@@ -99,7 +99,7 @@ fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>> {
 
 fn unreadable(file: &Path, why: &rustls_pki_types::pem::Error) -> Error {
     Error::failed(format!("cannot read `{}` for TLS", file.display()))
-        .because(why)
+        .source(why)
         .hint("`DOCKER_CERT_PATH` names the folder of `ca.pem`, `cert.pem` and `key.pem`")
 }
 

@@ -115,7 +115,7 @@ pub fn git_version() -> Result<GitVersion> {
 
 /// The error for a `git` program that did not start.
 pub(super) fn cannot_run(failure: &std::io::Error) -> Error {
-    let error = Error::failed("cannot run the program `git`").because(failure);
+    let error = Error::failed("cannot run the program `git`").source(failure);
     if failure.kind() == std::io::ErrorKind::NotFound {
         return error.hint("install `git`, and see that it is on PATH");
     }

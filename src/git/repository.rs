@@ -29,7 +29,7 @@ impl Repository {
                 "cannot find a git repository at `{}`",
                 path.display()
             ))
-            .because(e)
+            .source(e)
             .hint(
                 Self::ref_hint(path)
                     .unwrap_or_else(|| "name the path of a repository that exists".to_owned()),
@@ -178,7 +178,7 @@ fn root_of(opened: &git2::Repository) -> Result<PathBuf> {
     // git directory's own path, too (`git worktree list`).
     let root = work_tree_of(&main).unwrap_or(common);
     root.canonicalize()
-        .map_err(|e| Error::failed(format!("cannot read the path `{}`", root.display())).because(e))
+        .map_err(|e| Error::failed(format!("cannot read the path `{}`", root.display())).source(e))
 }
 
 /// The work tree, if the repository is found from there: where nothing else is known, libgit2 takes

@@ -40,7 +40,7 @@ use tokio::process::Command;
 use crate::env::Env;
 use crate::error::{Error, Result};
 
-pub use bridge::{Limits, Outcome, Traffic, bridge};
+pub use bridge::{ServiceEnd, ServiceLimits, Traffic, bridge};
 use commands::PushCommands;
 pub use config::push_obstacle;
 use group::{Process, Streams};
@@ -191,7 +191,7 @@ impl Service {
         &self,
         stream: S,
         env: &Env,
-        limits: &Limits,
+        limits: &ServiceLimits,
         gone: impl Future<Output = ()>,
     ) -> Result<Traffic>
     where

@@ -100,7 +100,7 @@ impl Phase {
 
 /// Where a step of the build came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Origin {
+pub enum StepOrigin {
     /// dkr itself.
     Dkr(Phase),
     /// A raw section of `.dkr.conf`.
@@ -118,7 +118,7 @@ pub struct Step {
     /// The instruction on one line.
     pub instruction: String,
     /// Where it came from.
-    pub origin: Origin,
+    pub origin: StepOrigin,
 }
 
 /// A Dockerfile with the origin of its steps.
@@ -212,7 +212,7 @@ impl Dockerfile {
     /// The instruction of the one step that may use the user's key.
     pub fn fetching_step(&self) -> Option<&str> {
         use Phase::{Checkout, Clone, Objects, Update};
-        let fetching = [Objects, Clone, Checkout, Update].map(Origin::Dkr);
+        let fetching = [Objects, Clone, Checkout, Update].map(StepOrigin::Dkr);
         let mut steps = self.steps.iter();
         let step = steps.find(|step| fetching.contains(&step.origin))?;
         Some(&step.instruction)
@@ -225,7 +225,7 @@ impl Dockerfile {
 
     fn own_step(&mut self, phase: Phase, instruction: String) {
         self.line(&instruction);
-        let origin = Origin::Dkr(phase);
+        let origin = StepOrigin::Dkr(phase);
         self.steps.push(Step {
             instruction,
             origin,
@@ -282,7 +282,7 @@ impl Dockerfile {
             self.text.push('\n');
         }
         for (line, instruction) in &section.instructions {
-            let origin = Origin::Section {
+            let origin = StepOrigin::Section {
                 name: section.name.clone(),
                 line: *line,
             };

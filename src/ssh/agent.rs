@@ -47,7 +47,7 @@ impl Agent {
     /// When there is no `ssh-agent`, or no place for its socket.
     pub async fn start(env: &Env) -> Result<Self> {
         let failed = || Error::failed("cannot start an SSH agent");
-        let folder = private_folder(env).map_err(|e| failed().because(e))?;
+        let folder = private_folder(env).map_err(|e| failed().source(e))?;
         let socket = folder.path().join("agent");
         let mut command = program::command("ssh-agent");
         command

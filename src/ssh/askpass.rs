@@ -39,7 +39,7 @@ pub fn answer() -> bool {
 /// When nothing says where this program is.
 pub(super) fn ask_dkr(command: &mut Command) -> Result<()> {
     let program =
-        std::env::current_exe().map_err(|e| Error::failed("cannot find dkr").because(e))?;
+        std::env::current_exe().map_err(|e| Error::failed("cannot find dkr").source(e))?;
     command
         .env("SSH_ASKPASS", program)
         .env("SSH_ASKPASS_REQUIRE", "force")

@@ -59,7 +59,7 @@ impl Identity {
     /// When the file cannot be read or holds no private key that OpenSSH can use.
     pub async fn load(path: &Path, unlock: Unlock<'_>, env: &Env) -> Result<Option<Self>> {
         // No name is one of the options that `ssh-add` has.
-        let path = &std::path::absolute(path).map_err(|e| unusable(path).because(e))?;
+        let path = &std::path::absolute(path).map_err(|e| unusable(path).source(e))?;
         let copy = usable_copy(path)?;
         let agent = Agent::start(env).await?;
         // Of a copy `ssh-add` sees the descriptor that is open here.
@@ -183,7 +183,7 @@ pub fn public_only(path: &Path) -> Error {
 /// A copy in memory that `ssh-add` takes, if it would not take the file as it is: others may read it,
 /// it can be read only once, or another system's editor wrote it.
 fn usable_copy(path: &Path) -> Result<Option<File>> {
-    let failed = |e: std::io::Error| unusable(path).because(e);
+    let failed = |e: std::io::Error| unusable(path).source(e);
     let file = File::open(path).map_err(failed)?;
     let meta = file.metadata().map_err(failed)?;
     // The whole room at once: a growing buffer would leave copies behind.
@@ -259,7 +259,7 @@ async fn ask_on_terminal(mut command: Command) -> Result<Output> {
         .kill_on_drop(false);
     let mut asking = Asking(program::start(&mut command)?);
     let ended = asking.0.wait().await;
-    let status = ended.map_err(|e| Error::failed("cannot wait for `ssh-add`").because(e))?;
+    let status = ended.map_err(|e| Error::failed("cannot wait for `ssh-add`").source(e))?;
     Ok(Output {
         status,
         stdout: Vec::new(),

@@ -157,7 +157,7 @@ impl KnownHosts {
             match std::fs::read(file) {
                 Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
                     let message = format!("cannot read the known hosts in `{}`", file.display());
-                    return Err(Error::failed(message).because(e));
+                    return Err(Error::failed(message).source(e));
                 }
                 _ => {}
             }

@@ -340,7 +340,7 @@ impl Scratch {
             file.write_all(text.as_bytes())?;
             Ok(Scratch(file))
         });
-        made.map_err(|e| Error::failed("cannot make a temporary file").because(e))
+        made.map_err(|e| Error::failed("cannot make a temporary file").source(e))
     }
 
     /// The option that makes `ssh` use it; this process has it open.
@@ -359,7 +359,7 @@ impl Scratch {
             .0
             .rewind()
             .and_then(|()| self.0.read_to_string(&mut text));
-        read.map_err(|e| Error::failed("cannot read a temporary file").because(e))?;
+        read.map_err(|e| Error::failed("cannot read a temporary file").source(e))?;
         let keys = text
             .lines()
             .filter_map(|line| HostKey::parse(line, String::new()));

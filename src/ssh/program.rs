@@ -56,7 +56,7 @@ pub(super) fn command(program: &str) -> Command {
 pub(super) fn start(command: &mut Command) -> Result<Child> {
     command.spawn().map_err(|e| {
         let program = command.as_std().get_program().to_string_lossy();
-        missing(&program).because(e)
+        missing(&program).source(e)
     })
 }
 
@@ -75,7 +75,7 @@ pub(super) async fn output(mut command: Command, input: &[u8]) -> Result<Output>
     };
     let program = command.as_std().get_program().to_string_lossy();
     match tokio::time::timeout(PATIENCE, ended).await {
-        Ok(ended) => ended.map_err(|e| missing(&program).because(e)),
+        Ok(ended) => ended.map_err(|e| missing(&program).source(e)),
         Err(_) => {
             let message = format!("`{program}` did not end within {} s", PATIENCE.as_secs());
             Err(Error::failed(message))

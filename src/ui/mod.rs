@@ -39,7 +39,7 @@ pub enum Verbosity {
     Verbose,
 }
 
-/// The user's wishes about output.
+/// The user's options about output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Options {
     /// `--progress`.
@@ -95,7 +95,7 @@ impl Ui {
     pub fn data(&self, data: &str) -> Result<()> {
         match self.screen.lock().data(data) {
             Err(e) if e.kind() != ErrorKind::BrokenPipe => {
-                Err(Error::failed("cannot write to standard output").because(e))
+                Err(Error::failed("cannot write to standard output").source(e))
             }
             _ => Ok(()),
         }

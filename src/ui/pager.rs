@@ -31,7 +31,7 @@ impl Pager {
         }
         let child = command.spawn();
         let mut child = child
-            .map_err(|e| Error::failed(format!("cannot run the pager `{program}`")).because(e))?;
+            .map_err(|e| Error::failed(format!("cannot run the pager `{program}`")).source(e))?;
         Ok(Pager {
             input: child.stdin.take(),
             child,
@@ -52,6 +52,6 @@ impl Pager {
         let ended = self.child.wait().await;
         ended
             .map(drop)
-            .map_err(|e| Error::failed("cannot wait for the pager").because(e))
+            .map_err(|e| Error::failed("cannot wait for the pager").source(e))
     }
 }

@@ -110,7 +110,7 @@ impl Stage {
 
 /// How a phase ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
+pub enum PhaseEnd {
     /// Well, after so long; without a time, since its start was shown.
     Done {
         /// The time that the work itself took.
@@ -157,7 +157,7 @@ impl Progress {
     }
 
     /// Ends a phase.
-    pub fn finish(&self, id: PhaseId, outcome: Outcome) {
+    pub fn finish(&self, id: PhaseId, outcome: PhaseEnd) {
         let mut screen = self.screen.lock();
         screen.finish(self.key(id), outcome, Instant::now());
     }

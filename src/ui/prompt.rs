@@ -107,7 +107,7 @@ fn until_interrupted<T>(
     let _ = term.show_cursor();
     match answer {
         Err(dialoguer::Error::IO(e)) if !is_interrupt(&e) => {
-            Err(Error::failed(format!("cannot ask: {question}")).because(e))
+            Err(Error::failed(format!("cannot ask: {question}")).source(e))
         }
         _ => Err(Error::interrupted()),
     }

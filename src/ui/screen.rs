@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use crate::text::{columns, cut, duration, log_line};
 use crate::ui::progress::board::{self, Key, Phase};
 use crate::ui::progress::plain;
-use crate::ui::progress::{Outcome, Stage};
+use crate::ui::progress::{PhaseEnd, Stage};
 use crate::ui::style::Style;
 
 /// How often the running board is drawn anew.
@@ -131,13 +131,13 @@ impl Screen {
     }
 
     /// Ends a phase, and leaves a line that says how.
-    pub fn finish(&mut self, key: Key, outcome: Outcome, now: Instant) {
+    pub fn finish(&mut self, key: Key, outcome: PhaseEnd, now: Instant) {
         let Some(at) = self.phases.iter().position(|phase| phase.key == key) else {
             return;
         };
         let Phase { label, since, .. } = self.phases.remove(at);
         let took = match outcome {
-            Outcome::Done { took: Some(took) } => took,
+            PhaseEnd::Done { took: Some(took) } => took,
             _ => now.saturating_duration_since(since),
         };
         let line = match self.display {
@@ -149,11 +149,11 @@ impl Screen {
     }
 
     /// The line that stays of a phase on a terminal.
-    fn ended(&self, label: &str, outcome: Outcome, took: Duration) -> String {
+    fn ended(&self, label: &str, outcome: PhaseEnd, took: Duration) -> String {
         let (sign, end) = match outcome {
-            Outcome::Done { .. } => (self.style.done(), duration(took)),
-            Outcome::Cached => (self.style.done(), "cached".to_owned()),
-            Outcome::Failed => (self.style.failed(), duration(took)),
+            PhaseEnd::Done { .. } => (self.style.done(), duration(took)),
+            PhaseEnd::Cached => (self.style.done(), "cached".to_owned()),
+            PhaseEnd::Failed => (self.style.failed(), duration(took)),
         };
         // The label gives way so that the line stays one line.
         let room = (self.size)().0.saturating_sub(end.len() + 5);

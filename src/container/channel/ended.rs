@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 
 /// What an engine says of a container.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ContainerState {
+pub enum ContainerStatus {
     /// It exists and has not run since the channel was opened.
     Waiting,
     /// It runs, or is paused.
@@ -22,7 +22,7 @@ pub enum ContainerState {
 
 /// How long things may take before a channel ends without having been told to.
 #[derive(Debug, Clone)]
-pub struct Patience {
+pub struct ChannelTimeouts {
     /// For the container to run, at first.
     pub start: Duration,
     /// For an engine to answer again, which restarts with its containers left running.
@@ -35,7 +35,7 @@ pub struct Patience {
     pub seldom: Duration,
 }
 
-impl Patience {
+impl ChannelTimeouts {
     /// Asks an engine something that it answers at once. One that is silent is one that fails.
     ///
     /// # Errors
@@ -46,9 +46,9 @@ impl Patience {
     }
 }
 
-impl Default for Patience {
+impl Default for ChannelTimeouts {
     fn default() -> Self {
-        Patience {
+        ChannelTimeouts {
             start: Duration::from_secs(60),
             engine: Duration::from_secs(15 * 60),
             answer: Duration::from_secs(30),
@@ -65,10 +65,10 @@ impl Default for Patience {
 /// about to be started can be waited for. Either may fail while the engine restarts; whenever
 /// `next_exit` fails, an end may have been missed, and it is looked at once whether there is one.
 pub async fn wait_for_end(
-    patience: &Patience,
-    inspect: impl AsyncFn() -> Result<ContainerState>,
+    patience: &ChannelTimeouts,
+    inspect: impl AsyncFn() -> Result<ContainerStatus>,
     next_exit: impl AsyncFn() -> Result<()>,
-) -> ContainerState {
+) -> ContainerStatus {
     let doubt = Notify::new();
     let inspect = async || patience.ask(inspect()).await;
     tokio::select! {
@@ -76,13 +76,17 @@ pub async fn wait_for_end(
         () = absence(patience, &inspect, &doubt) => {}
     }
     match inspect().await {
-        Ok(ContainerState::Running) | Err(_) => ContainerState::Stopped,
+        Ok(ContainerStatus::Running) | Err(_) => ContainerStatus::Stopped,
         Ok(state) => state,
     }
 }
 
 /// Completes when `next_exit` does; while it fails, [`absence`] decides, which is told by `doubt`.
-async fn exit(patience: &Patience, next_exit: &impl AsyncFn() -> Result<()>, doubt: &Notify) {
+async fn exit(
+    patience: &ChannelTimeouts,
+    next_exit: &impl AsyncFn() -> Result<()>,
+    doubt: &Notify,
+) {
     while next_exit().await.is_err() {
         doubt.notify_one();
         sleep(patience.often).await;
@@ -92,8 +96,8 @@ async fn exit(patience: &Patience, next_exit: &impl AsyncFn() -> Result<()>, dou
 /// Completes when the container is gone, has not come to run, has ended unnoticed, or nothing is
 /// known of it for long. It is looked at when `doubt` says so, too.
 async fn absence(
-    patience: &Patience,
-    inspect: &impl AsyncFn() -> Result<ContainerState>,
+    patience: &ChannelTimeouts,
+    inspect: &impl AsyncFn() -> Result<ContainerStatus>,
     doubt: &Notify,
 ) {
     let began = Instant::now();
@@ -104,11 +108,11 @@ async fn absence(
             answered = Instant::now();
         }
         let pause = match state {
-            Ok(ContainerState::Gone | ContainerState::Stopped) => return,
-            Ok(ContainerState::Waiting) if began.elapsed() >= patience.start => return,
+            Ok(ContainerStatus::Gone | ContainerStatus::Stopped) => return,
+            Ok(ContainerStatus::Waiting) if began.elapsed() >= patience.start => return,
             Err(_) if answered.elapsed() >= patience.engine => return,
-            Ok(ContainerState::Running) => patience.seldom,
-            Ok(ContainerState::Waiting) | Err(_) => patience.often,
+            Ok(ContainerStatus::Running) => patience.seldom,
+            Ok(ContainerStatus::Waiting) | Err(_) => patience.often,
         };
         tokio::select! {
             () = sleep(pause) => {}
@@ -127,8 +131,8 @@ mod tests {
 
     const MS: Duration = Duration::from_millis(1);
 
-    fn patience() -> Patience {
-        Patience {
+    fn patience() -> ChannelTimeouts {
+        ChannelTimeouts {
             start: 100 * MS,
             engine: 200 * MS,
             answer: 50 * MS,
@@ -138,7 +142,7 @@ mod tests {
     }
 
     /// Plays `states` one after the other, the last one for ever; gives the end and the time.
-    async fn end_of(states: &[Option<ContainerState>]) -> (ContainerState, Duration) {
+    async fn end_of(states: &[Option<ContainerStatus>]) -> (ContainerStatus, Duration) {
         let next = Cell::new(0);
         let inspect = async || {
             let state = states[next.get().min(states.len() - 1)];
@@ -152,7 +156,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_container_that_is_yet_to_start_is_waited_for() {
-        use ContainerState::{Gone, Running, Stopped, Waiting};
+        use ContainerStatus::{Gone, Running, Stopped, Waiting};
         let story = [Waiting, Waiting, Running, Running, Gone].map(Some);
         assert_eq!(end_of(&story).await.0, Gone);
         assert_eq!(end_of(&[Waiting, Stopped].map(Some)).await.0, Stopped);
@@ -163,7 +167,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_engine_that_restarts_is_waited_for_but_not_for_ever() {
-        use ContainerState::{Running, Stopped};
+        use ContainerStatus::{Running, Stopped};
         let story = [Some(Running), None, None, Some(Running), Some(Stopped)];
         assert_eq!(end_of(&story).await.0, Stopped);
         let (_, took) = end_of(&[Some(Running), None]).await;
@@ -180,15 +184,15 @@ mod tests {
             }
             Ok(())
         };
-        let inspect = async || Ok(ContainerState::Running);
+        let inspect = async || Ok(ContainerStatus::Running);
         let end = wait_for_end(&patience(), inspect, next_exit).await;
-        assert_eq!(end, ContainerState::Stopped);
+        assert_eq!(end, ContainerStatus::Stopped);
         assert_eq!(failures.get(), 0);
     }
 
     #[tokio::test]
     async fn an_end_that_was_missed_as_a_connection_was_lost_is_found_at_once() {
-        let patience = Patience {
+        let patience = ChannelTimeouts {
             seldom: Duration::from_secs(3600),
             ..patience()
         };
@@ -200,13 +204,13 @@ mod tests {
         };
         let inspect = async || {
             Ok(match asked.get() {
-                0..3 => ContainerState::Running,
-                _ => ContainerState::Gone,
+                0..3 => ContainerStatus::Running,
+                _ => ContainerStatus::Gone,
             })
         };
         let end = wait_for_end(&patience, inspect, next_exit);
         let end = timeout(Duration::from_secs(30), end).await;
-        assert_eq!(end.unwrap(), ContainerState::Gone);
+        assert_eq!(end.unwrap(), ContainerStatus::Gone);
     }
 
     #[tokio::test]
@@ -215,14 +219,14 @@ mod tests {
         let inspect = async || {
             asked.set(asked.get() + 1);
             match asked.get() {
-                1 => Ok(ContainerState::Running),
+                1 => Ok(ContainerStatus::Running),
                 _ => pending().await,
             }
         };
         let (patience, began) = (patience(), Instant::now());
         let end = wait_for_end(&patience, inspect, pending);
         let end = timeout(Duration::from_secs(30), end).await;
-        assert_eq!(end.unwrap(), ContainerState::Stopped);
+        assert_eq!(end.unwrap(), ContainerStatus::Stopped);
         assert!(began.elapsed() >= 200 * MS, "{:?}", began.elapsed());
     }
 }

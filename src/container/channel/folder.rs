@@ -79,7 +79,7 @@ pub struct Lock {
 
 /// Says that somebody sees to the container; many can. It ends as a [`Lock`] does.
 #[derive(Debug)]
-pub struct Hold {
+pub struct Lease {
     _file: File,
 }
 
@@ -162,7 +162,7 @@ impl Folder {
                 .as_deref()
                 .unwrap_or(Path::new(""))
                 .display();
-            Error::usage(format!("cannot serve the repository `{path}`")).because(e)
+            Error::usage(format!("cannot serve the repository `{path}`")).source(e)
         })?;
         let new = self.root.join("channel.json.new");
         let written = fs::write(&new, text).and_then(|()| fs::rename(&new, self.description()));
@@ -227,14 +227,14 @@ impl Folder {
     ///
     /// # Errors
     /// When the folder is gone, and so the container.
-    pub async fn hold(&self) -> Result<Hold> {
+    pub async fn hold(&self) -> Result<Lease> {
         let path = self.root.join(HELD);
         let failed = |e| self.failure("lock the channel folder", e);
         let file = OpenOptions::new().create(true).append(true).open(path);
         let file = file.map_err(failed)?;
         loop {
             match file.try_lock_shared() {
-                Ok(()) => return Ok(Hold { _file: file }),
+                Ok(()) => return Ok(Lease { _file: file }),
                 Err(TryLockError::WouldBlock) => sleep(LOCK_INTERVAL).await,
                 Err(TryLockError::Error(e)) => return Err(failed(e)),
             }
@@ -245,7 +245,7 @@ impl Folder {
     ///
     /// # Errors
     /// When the folder is gone.
-    pub async fn until_let_go(&self) -> Result<Lock> {
+    pub async fn wait_released(&self) -> Result<Lock> {
         loop {
             match self.try_lock(HELD)? {
                 Some(lock) => return Ok(lock),
@@ -260,17 +260,17 @@ impl Folder {
 
     pub(super) fn failure(&self, attempt: &str, cause: io::Error) -> Error {
         let root = self.root.display();
-        Error::failed(format!("cannot {attempt} `{root}`")).because(cause)
+        Error::failed(format!("cannot {attempt} `{root}`")).source(cause)
     }
 }
 
-/// Held by the one process that serves the channel, as long as it lives.
+/// ContainerWork by the one process that serves the channel, as long as it lives.
 pub(super) const SERVING: &str = "serving.lock";
 
-/// Held by that process while its sockets accept.
+/// ContainerWork by that process while its sockets accept.
 pub(super) const READY: &str = "ready.lock";
 
-/// Held by every dkr that sees to the container, and by that process when it does.
+/// ContainerWork by every dkr that sees to the container, and by that process when it does.
 pub(super) const HELD: &str = "held.lock";
 
 /// How often a lock is looked at that is waited for: a start waits for some of them.

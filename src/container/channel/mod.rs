@@ -18,7 +18,7 @@ mod server;
 #[cfg(test)]
 mod tests;
 
-pub use ended::{ContainerState, Patience, wait_for_end};
-pub use folder::{Channel, Folder, Hold};
+pub use ended::{ChannelTimeouts, ContainerStatus, wait_for_end};
+pub use folder::{Channel, Folder, Lease};
 pub use process::{COMMAND, ensure_running, run};
 pub use records::{orphans, records, sweep};

@@ -15,13 +15,13 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
-use super::ended::ContainerState;
+use super::ended::ContainerStatus;
 use super::folder::{Folder, LOCK_INTERVAL, READY, SERVING};
 use super::log::{self, Log};
 use super::server::{Server, remove_sockets};
 use crate::env::Env;
 use crate::error::{Error, Kind, Result};
-use crate::git::serve::{Limits, clear_leftovers};
+use crate::git::serve::{ServiceLimits, clear_leftovers};
 
 /// The hidden command; its one argument is the channel's folder.
 pub const COMMAND: &str = "channel-server";
@@ -37,7 +37,7 @@ const START_TIME: Duration = Duration::from_secs(10);
 /// When the process cannot be started, or ends or hangs before it serves.
 pub async fn ensure_running(folder: &Folder) -> Result<()> {
     let program =
-        std::env::current_exe().map_err(|e| Error::failed("cannot find dkr").because(e))?;
+        std::env::current_exe().map_err(|e| Error::failed("cannot find dkr").source(e))?;
     let arguments = [COMMAND.into(), folder.root().into()];
     start(folder, &program, &arguments).await
 }
@@ -60,7 +60,7 @@ pub(super) async fn start(folder: &Folder, program: &Path, arguments: &[OsString
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null());
-    let mut spawn = || command.spawn().map_err(|e| failure().because(e));
+    let mut spawn = || command.spawn().map_err(|e| failure().source(e));
     let mut child = spawn()?;
     let began = Instant::now();
     while began.elapsed() < START_TIME {
@@ -102,20 +102,20 @@ fn is_interrupted(status: ExitStatus) -> bool {
 pub async fn run(
     root: &Path,
     env: &Env,
-    ended: impl Future<Output = ContainerState>,
-) -> Result<ContainerState> {
+    ended: impl Future<Output = ContainerStatus>,
+) -> Result<ContainerStatus> {
     let folder = Folder::open(root)?;
-    let handler = |e| Error::failed("cannot handle signals").because(e);
+    let handler = |e| Error::failed("cannot handle signals").source(e);
     // It fails for the leader of a process group, whom no terminal's signals reach either.
     let _ = rustix::process::setsid();
     let mut terminate = signal(SignalKind::terminate()).map_err(handler)?;
     let until = async {
         tokio::select! {
             state = ended => state,
-            _ = terminate.recv() => ContainerState::Running,
+            _ = terminate.recv() => ContainerStatus::Running,
         }
     };
-    let served = serve(&folder, env, &Limits::default(), until).await;
+    let served = serve(&folder, env, &ServiceLimits::default(), until).await;
     if let Err(error) = &served {
         Log::open(folder.root()).line(&error.to_string());
     }
@@ -127,9 +127,9 @@ pub async fn run(
 pub(super) async fn serve(
     folder: &Folder,
     env: &Env,
-    limits: &Limits,
-    ended: impl Future<Output = ContainerState>,
-) -> Result<ContainerState> {
+    limits: &ServiceLimits,
+    ended: impl Future<Output = ContainerStatus>,
+) -> Result<ContainerStatus> {
     let began = Instant::now();
     let _serving = loop {
         if let Some(lock) = folder.try_lock(SERVING)? {
@@ -137,7 +137,7 @@ pub(super) async fn serve(
         }
         // Another process serves; or one is ending, and this one takes over from it.
         if folder.is_served() || began.elapsed() >= START_TIME {
-            return Ok(ContainerState::Running);
+            return Ok(ContainerStatus::Running);
         }
         sleep(LOCK_INTERVAL).await;
     };
@@ -168,7 +168,7 @@ pub(super) async fn serve(
     );
     log.line(&format!("ended: the container is {state:?}"));
     remove_sockets(folder)?;
-    if state == ContainerState::Gone {
+    if state == ContainerStatus::Gone {
         folder.remove()?;
     }
     Ok(state)

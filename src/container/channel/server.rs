@@ -23,7 +23,7 @@ use super::folder::{Channel, Folder};
 use super::log::Log;
 use crate::env::Env;
 use crate::error::Result;
-use crate::git::serve::{Limits, MAX_PUSH_BYTES, Program, PushPrefix, Service};
+use crate::git::serve::{MAX_PUSH_BYTES, Program, PushPrefix, Service, ServiceLimits};
 
 /// How many connections to one socket are answered at a time; more wait in the kernel's queue.
 /// Each socket has its own number: a push asks the other socket what the host has.
@@ -71,7 +71,13 @@ impl Server {
     }
 
     /// Answers connections until `stop`, and ends those that are open then.
-    pub async fn run(self, env: &Env, limits: &Limits, log: &Arc<Log>, stop: &CancellationToken) {
+    pub async fn run(
+        self,
+        env: &Env,
+        limits: &ServiceLimits,
+        log: &Arc<Log>,
+        stop: &CancellationToken,
+    ) {
         let mut doors = JoinSet::new();
         for (service, listener) in self.doors {
             let door = Door {
@@ -92,7 +98,7 @@ impl Server {
 struct Door {
     service: Arc<Service>,
     env: Arc<Env>,
-    limits: Arc<Limits>,
+    limits: Arc<ServiceLimits>,
     log: Arc<Log>,
     stop: CancellationToken,
 }

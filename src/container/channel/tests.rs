@@ -19,15 +19,15 @@ use super::server::MAX_CONNECTIONS;
 use super::*;
 use crate::env::Env;
 use crate::error::Result;
-use crate::git::serve::Limits;
+use crate::git::serve::ServiceLimits;
 use crate::git::serve::testing::Sandbox;
 
 /// A channel that is served within the test, until it says that the container has ended.
 struct Served {
     sandbox: Sandbox,
     folder: Folder,
-    end: oneshot::Sender<ContainerState>,
-    process: JoinHandle<Result<ContainerState>>,
+    end: oneshot::Sender<ContainerStatus>,
+    process: JoinHandle<Result<ContainerStatus>>,
 }
 
 fn assigned(sandbox: &Sandbox) -> Folder {
@@ -57,8 +57,8 @@ impl Served {
         let (end, ended) = oneshot::channel();
         let (root, env) = (folder.clone(), sandbox.env());
         let process = tokio::spawn(async move {
-            let ended = async { ended.await.unwrap_or(ContainerState::Gone) };
-            serve(&root, &env, &Limits::default(), ended).await
+            let ended = async { ended.await.unwrap_or(ContainerStatus::Gone) };
+            serve(&root, &env, &ServiceLimits::default(), ended).await
         });
         until("the channel is served", || folder.is_served()).await;
         Served {
@@ -80,7 +80,7 @@ impl Served {
     }
 
     /// Ends the container; the channel must end soon after.
-    async fn end(self, state: ContainerState) -> (Sandbox, Folder) {
+    async fn end(self, state: ContainerStatus) -> (Sandbox, Folder) {
         self.end.send(state).unwrap();
         let ended = timeout(Duration::from_secs(30), self.process).await;
         ended.expect("the channel ends").unwrap().unwrap();
@@ -133,7 +133,7 @@ async fn a_container_fetches_and_pushes_and_the_folder_ends_with_it() {
     let found = Folder::of_container(&env, "c0ffee").unwrap();
     assert_eq!(found.as_ref(), Some(&served.folder));
 
-    let (t, folder) = served.end(ContainerState::Stopped).await;
+    let (t, folder) = served.end(ContainerStatus::Stopped).await;
     assert_eq!(fs::read_dir(folder.mount_source()).unwrap().count(), 0);
     // A process that another test starts just then has the lock, too, until it has begun.
     until("nobody serves it", || !folder.is_served()).await;
@@ -153,7 +153,7 @@ async fn a_container_fetches_and_pushes_and_the_folder_ends_with_it() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_folder_of_a_container_that_is_gone_is_removed() {
     let served = Served::new(1).await;
-    let (_, folder) = served.end(ContainerState::Gone).await;
+    let (_, folder) = served.end(ContainerStatus::Gone).await;
     assert!(!folder.root().exists());
     assert!(Folder::open(folder.root()).is_err());
 }
@@ -194,7 +194,7 @@ async fn what_a_client_asks_for_besides_the_protocol_changes_nothing() {
     }
     served.no_process_is_left("odd requests").await;
     assert_eq!(served.sandbox.host_files(), before);
-    served.end(ContainerState::Stopped).await;
+    served.end(ContainerStatus::Stopped).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -227,7 +227,7 @@ async fn a_client_that_vanishes_leaves_no_process() {
     stream.shutdown().await.unwrap();
     served.no_process_is_left("a fetch that nobody reads").await;
     drop(stream);
-    served.end(ContainerState::Stopped).await;
+    served.end(ContainerStatus::Stopped).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -252,7 +252,7 @@ async fn a_slow_reader_costs_no_memory_and_gets_everything() {
     assert!(answer.len() > NOISE_BYTES, "{}", answer.len());
     drop(streams);
     served.no_process_is_left("slow readers").await;
-    served.end(ContainerState::Stopped).await;
+    served.end(ContainerStatus::Stopped).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -290,7 +290,7 @@ async fn a_thousand_connections_are_answered_a_few_at_a_time() {
         "{:?}",
         began.elapsed()
     );
-    served.end(ContainerState::Stopped).await;
+    served.end(ContainerStatus::Stopped).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -7,21 +7,21 @@ use crate::git::serve::PushPrefix;
 use crate::git::working_branch::WIP;
 use crate::image::labels::REPO_PATH;
 
-use super::report::Report;
+use super::report::WorkReport;
 use super::unsaved::OnHost;
 
 /// Where work that was taken stands in the host's repository.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Places {
+pub struct SavedRefs {
     name: String,
     prefix: Option<PushPrefix>,
 }
 
-impl Places {
+impl SavedRefs {
     /// Those of a container.
     pub fn of(container: &ListedContainer) -> Self {
         let prefix = container.labels.get(PUSH_PREFIX);
-        Places {
+        SavedRefs {
             name: working_branch(container).to_owned(),
             prefix: prefix.and_then(|prefix| PushPrefix::parse(prefix).ok()),
         }
@@ -49,7 +49,7 @@ impl Places {
         format!("{}{short}", self.all_taken())
     }
 
-    /// What all of [`Places::taken`] begin with.
+    /// What all of [`SavedRefs::taken`] begin with.
     pub fn all_taken(&self) -> String {
         format!("refs/dkr/taken/{}/", self.name)
     }
@@ -67,13 +67,13 @@ pub fn prefix_of_this_machine() -> PushPrefix {
 }
 
 /// Whether the uncommitted state must be weighed to tell if it was taken.
-pub fn needs_tree(repo: Option<&Repository>, places: &Places, report: &Report) -> bool {
+pub fn needs_tree(repo: Option<&Repository>, places: &SavedRefs, report: &WorkReport) -> bool {
     let taken = || repo.is_some_and(|repo| repo.commit_at(&places.wip()).is_some());
     report.is_dirty() && report.tree.is_none() && taken()
 }
 
 /// What the repository has of the work; nothing if it is gone.
-pub fn on_host(repo: Option<&Repository>, places: &Places, report: &Report) -> OnHost {
+pub fn on_host(repo: Option<&Repository>, places: &SavedRefs, report: &WorkReport) -> OnHost {
     let Some(repo) = repo else {
         return OnHost::default();
     };

@@ -4,10 +4,10 @@ use std::collections::HashMap;
 
 use futures_util::future::join_all;
 
-use super::host::{Places, needs_tree, on_host, repository};
+use super::host::{SavedRefs, needs_tree, on_host, repository};
 use super::probe::{Probe, has_run};
-use super::report::Report;
-use super::unsaved::OnlyThere;
+use super::report::WorkReport;
+use super::unsaved::UnsavedWork;
 use crate::container::Containers;
 use crate::engine::ListedContainer;
 use crate::engine::containers::ContainerId;
@@ -17,18 +17,21 @@ use crate::image::labels::{REF, REPO_PATH};
 
 /// What a container holds.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Held {
+pub struct ContainerWork {
     /// All of it.
-    pub report: Report,
+    pub report: WorkReport,
     /// What is nowhere else.
-    pub only_there: OnlyThere,
+    pub unsaved: UnsavedWork,
     /// How many commits the image's branch has by now that the work is not based on; none if that
     /// cannot be told.
     pub behind: Option<usize>,
 }
 
 /// What each of the containers holds, without starting any; nothing for one that does not say.
-pub async fn held_by(probe: &Probe<'_>, containers: &[&ListedContainer]) -> Vec<Option<Held>> {
+pub async fn list_work(
+    probe: &Probe<'_>,
+    containers: &[&ListedContainer],
+) -> Vec<Option<ContainerWork>> {
     let reports = containers.iter().map(|container| async {
         match probe.look(container).await {
             Ok(None) if container.state == "created" => Some(None),
@@ -43,7 +46,7 @@ pub async fn held_by(probe: &Probe<'_>, containers: &[&ListedContainer]) -> Vec<
         let repo = repos.entry(path).or_insert_with(|| repository(container));
         held.push(match report {
             None => None,
-            Some(None) => Some(Held::default()),
+            Some(None) => Some(ContainerWork::default()),
             Some(Some(report)) => Some(weigh(probe, container, report, repo.as_ref()).await),
         });
     }
@@ -54,12 +57,12 @@ pub async fn held_by(probe: &Probe<'_>, containers: &[&ListedContainer]) -> Vec<
 ///
 /// # Errors
 /// When it cannot be asked.
-pub async fn held_by_one(probe: &Probe<'_>, container: &ListedContainer) -> Result<Held> {
+pub async fn work_of(probe: &Probe<'_>, container: &ListedContainer) -> Result<ContainerWork> {
     if !has_run(probe.engine, &container.id).await? {
-        return Ok(Held::default());
+        return Ok(ContainerWork::default());
     }
     let repo = repository(container);
-    let places = Places::of(container);
+    let places = SavedRefs::of(container);
     let mut report = probe.ask(&container.id, false).await?;
     if needs_tree(repo.as_ref(), &places, &report) {
         report = probe.ask(&container.id, true).await?;
@@ -70,12 +73,12 @@ pub async fn held_by_one(probe: &Probe<'_>, container: &ListedContainer) -> Resu
 /// What the container of this id holds.
 ///
 /// # Errors
-/// As [`held_by_one`]; `NotFound` if it is gone.
-pub async fn held_in(probe: &Probe<'_>, id: &ContainerId) -> Result<Held> {
+/// As [`work_of`]; `NotFound` if it is gone.
+pub async fn work_in(probe: &Probe<'_>, id: &ContainerId) -> Result<ContainerWork> {
     let containers = Containers::read(probe.engine, probe.env()).await?;
     match containers.any(id) {
-        Some(container) => held_by_one(probe, &container).await,
-        None => Ok(Held::default()),
+        Some(container) => work_of(probe, &container).await,
+        None => Ok(ContainerWork::default()),
     }
 }
 
@@ -83,11 +86,11 @@ pub async fn held_in(probe: &Probe<'_>, id: &ContainerId) -> Result<Held> {
 async fn weigh(
     probe: &Probe<'_>,
     container: &ListedContainer,
-    mut report: Report,
+    mut report: WorkReport,
     repo: Option<&Repository>,
-) -> Held {
+) -> ContainerWork {
     if container.state == "running"
-        && needs_tree(repo, &Places::of(container), &report)
+        && needs_tree(repo, &SavedRefs::of(container), &report)
         && let Ok(weighed) = probe.ask(&container.id, true).await
     {
         report = weighed;
@@ -95,17 +98,21 @@ async fn weigh(
     hold(container, report, repo)
 }
 
-fn hold(container: &ListedContainer, report: Report, repo: Option<&Repository>) -> Held {
-    let host = on_host(repo, &Places::of(container), &report);
-    let only_there = OnlyThere::of(&report, &host);
+fn hold(
+    container: &ListedContainer,
+    report: WorkReport,
+    repo: Option<&Repository>,
+) -> ContainerWork {
+    let host = on_host(repo, &SavedRefs::of(container), &report);
+    let unsaved = UnsavedWork::of(&report, &host);
     let behind = repo.and_then(|repo| {
         let reference = container.labels.get(REF)?;
         let fork = report.fork.as_ref()?;
         repo.compare(fork, reference, COMPARE_LIMIT).behind()
     });
-    Held {
+    ContainerWork {
         report,
-        only_there,
+        unsaved,
         behind,
     }
 }

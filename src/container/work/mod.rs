@@ -12,7 +12,7 @@ pub mod report;
 pub mod take;
 pub mod unsaved;
 
-pub use list::Held;
+pub use list::ContainerWork;
 pub use probe::Probe;
-pub use report::Report;
-pub use unsaved::OnlyThere;
+pub use report::WorkReport;
+pub use unsaved::UnsavedWork;

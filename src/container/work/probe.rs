@@ -11,11 +11,11 @@ use chrono::{DateTime, TimeDelta, Utc};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::awake::{Note, while_awake};
-use super::report::Report;
+use super::report::WorkReport;
 use crate::app::Context;
 use crate::engine::archive::{read_file, write_file};
 use crate::engine::containers::{self, ContainerId, ExitStatus};
-use crate::engine::question::{self, Answer, Patience};
+use crate::engine::question::{self, Answer, AnswerLimits};
 use crate::engine::streams::Streams;
 use crate::engine::{Engine, ListedContainer};
 use crate::env::Env;
@@ -76,8 +76,8 @@ impl<'a> Probe<'a> {
         &self.cx.env
     }
 
-    fn within(&self, silence: Duration, total: Option<Duration>) -> Patience {
-        Patience {
+    fn within(&self, silence: Duration, total: Option<Duration>) -> AnswerLimits {
+        AnswerLimits {
             silence,
             total,
             interrupt: self.cx.signals.interrupt().clone(),
@@ -88,7 +88,7 @@ impl<'a> Probe<'a> {
     ///
     /// # Errors
     /// When it cannot be asked.
-    pub async fn look(&self, container: &ListedContainer) -> Result<Option<Report>> {
+    pub async fn look(&self, container: &ListedContainer) -> Result<Option<WorkReport>> {
         let id = &container.id;
         match &*container.state {
             "running" => {
@@ -106,9 +106,9 @@ impl<'a> Probe<'a> {
     ///
     /// # Errors
     /// When it cannot be asked.
-    pub async fn ask(&self, id: &ContainerId, tree: bool) -> Result<Report> {
+    pub async fn ask(&self, id: &ContainerId, tree: bool) -> Result<WorkReport> {
         let state = containers::inspect(self.engine, &id.0).await?;
-        let enough = |report: &Report| !tree || !report.is_dirty() || report.tree.is_some();
+        let enough = |report: &WorkReport| !tree || !report.is_dirty() || report.tree.is_some();
         if !state.running
             && let Some(report) = saved(self.engine, id).await?.filter(enough)
         {
@@ -126,8 +126,8 @@ impl<'a> Probe<'a> {
         &self,
         id: &ContainerId,
         options: &[&str],
-        patience: &Patience,
-    ) -> Result<Report> {
+        patience: &AnswerLimits,
+    ) -> Result<WorkReport> {
         let command = [&[SCRIPT, "report"], options].concat();
         let attempt = format!("cannot learn what work container `{id}` holds");
         self.run_script(id, &command, attempt, patience).await
@@ -142,7 +142,7 @@ impl<'a> Probe<'a> {
         id: &ContainerId,
         command: &[&str],
         attempt: String,
-    ) -> Result<Report> {
+    ) -> Result<WorkReport> {
         let patience = self.within(self.silence, Some(self.silence * TALK));
         self.run_script(id, command, attempt, &patience).await
     }
@@ -152,11 +152,11 @@ impl<'a> Probe<'a> {
         id: &ContainerId,
         command: &[&str],
         attempt: String,
-        patience: &Patience,
-    ) -> Result<Report> {
+        patience: &AnswerLimits,
+    ) -> Result<WorkReport> {
         match question::output(self.engine, id, command, patience).await {
             Ok(answer) if answer.status == ExitStatus(0) => {
-                Report::parse(&String::from_utf8_lossy(&answer.stdout))
+                WorkReport::parse(&String::from_utf8_lossy(&answer.stdout))
             }
             Ok(answer) => {
                 let error = Error::failed(attempt).cause(answer.reason());
@@ -365,9 +365,9 @@ pub async fn until_prepared(engine: &Engine, id: &ContainerId, began: &str) {
 }
 
 /// The report that a container left when it ended.
-async fn saved(engine: &Engine, id: &ContainerId) -> Result<Option<Report>> {
+async fn saved(engine: &Engine, id: &ContainerId) -> Result<Option<WorkReport>> {
     match read_file(engine, id, REPORT, LARGEST).await {
-        Ok(Some(text)) => Report::parse(&String::from_utf8_lossy(&text)).map(Some),
+        Ok(Some(text)) => WorkReport::parse(&String::from_utf8_lossy(&text)).map(Some),
         Ok(None) => Ok(None),
         Err(error) if error.kind == Kind::NotFound => Ok(None),
         Err(error) => Err(error),

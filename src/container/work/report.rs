@@ -10,7 +10,7 @@ const FIRST_LINE: &str = "dkr-work 1";
 
 /// The work in a container. Commits are full ids.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Report {
+pub struct WorkReport {
     /// The branch that HEAD is on; none if it is detached.
     pub branch: Option<String>,
     /// The commit of HEAD.
@@ -85,7 +85,7 @@ impl Operation {
     }
 }
 
-impl Report {
+impl WorkReport {
     /// Reads a report.
     ///
     /// # Errors
@@ -96,7 +96,7 @@ impl Report {
         if lines.next() != Some(FIRST_LINE) {
             return Err(invalid().cause(format!("it does not begin with `{FIRST_LINE}`")));
         }
-        let mut report = Report::default();
+        let mut report = WorkReport::default();
         for line in lines {
             let read = line
                 .split_once(' ')
@@ -214,7 +214,7 @@ mod tests {
              tip {a} refs/heads/fix/it\ntip {b} refs/tags/v1\nuntracked 1\nnested 1\n\
              worktree 3 {b} /a b\nstaged 2 {a}\nraw /r\nunsaved /u v\nrepository /n\nruns vim\ntree {b}\nwip {a}\nhave {b}\n"
         );
-        let report = Report::parse(&text).unwrap();
+        let report = WorkReport::parse(&text).unwrap();
         assert_eq!(report.branch.as_deref(), Some("fix/it"));
         assert_eq!((report.changed, report.untracked), (2, 2));
         assert_eq!((report.nested, report.new_files()), (1, 1));
@@ -237,7 +237,7 @@ mod tests {
     #[test]
     fn what_is_no_report_is_refused() {
         let head = format!("dkr-work 1\nhead {}\n", "a".repeat(40));
-        assert!(Report::parse(&head).is_ok());
+        assert!(WorkReport::parse(&head).is_ok());
         for text in [
             String::new(),
             "dkr-work 2\n".to_owned(),
@@ -250,7 +250,7 @@ mod tests {
             format!("{head}\u{1b}[2J x\n"),
             format!("{head}unknown x\n"),
         ] {
-            assert!(Report::parse(&text).is_err(), "{text:?}");
+            assert!(WorkReport::parse(&text).is_err(), "{text:?}");
         }
     }
 }

@@ -7,10 +7,10 @@ use std::collections::BTreeSet;
 
 use tokio::io::AsyncWriteExt;
 
-use super::host::{Places, on_host};
+use super::host::{SavedRefs, on_host};
 use super::probe::{Probe, SCRIPT};
-use super::report::Report;
-use super::unsaved::OnlyThere;
+use super::report::WorkReport;
+use super::unsaved::UnsavedWork;
 use crate::engine::ListedContainer;
 use crate::engine::containers::ExitStatus;
 use crate::engine::question::{Tail, UNREAD};
@@ -53,11 +53,11 @@ impl Taken {
 
 /// What came of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Outcome {
+pub struct TakeResult {
     /// The refs that were written; none if there was nothing new.
     pub taken: Vec<Taken>,
     /// What could not be taken.
-    pub left: OnlyThere,
+    pub left: UnsavedWork,
     /// What your repository refused, or the container could not pack, and why.
     pub refused: Vec<(String, String)>,
     /// Files that were taken as they are, without their filters: full paths.
@@ -77,7 +77,7 @@ pub async fn take(
     repo: &Repository,
     force: bool,
     env: &Env,
-) -> Result<Outcome> {
+) -> Result<TakeResult> {
     let take = async || take_awake(probe, container, repo, force, env).await;
     probe.awake(&container.id, take).await
 }
@@ -88,9 +88,9 @@ async fn take_awake(
     repo: &Repository,
     force: bool,
     env: &Env,
-) -> Result<Outcome> {
+) -> Result<TakeResult> {
     let report = snapshot(probe, container).await?;
-    let places = Places::of(container);
+    let places = SavedRefs::of(container);
     let safe = repo.on_some_ref(&report.ends().collect::<Vec<_>>());
     let taken = repo.commits_below(&places.all_taken());
     let plan = Plan {
@@ -111,9 +111,9 @@ async fn take_awake(
     };
     let delivered = delivery.run(plan.make()).await;
     let (taken, refused) = delivered.map_err(|error| explained(error, container, &places))?;
-    let left = OnlyThere::of(&report, &on_host(Some(repo), &places, &report));
+    let left = UnsavedWork::of(&report, &on_host(Some(repo), &places, &report));
     let untaken = [report.repositories, report.unsaved].concat();
-    Ok(Outcome {
+    Ok(TakeResult {
         taken,
         left,
         refused,
@@ -122,14 +122,14 @@ async fn take_awake(
     })
 }
 
-async fn snapshot(probe: &Probe<'_>, container: &ListedContainer) -> Result<Report> {
+async fn snapshot(probe: &Probe<'_>, container: &ListedContainer) -> Result<WorkReport> {
     let id = &container.id;
     let attempt = format!("cannot save the work in container `{id}`");
     probe.save(id, &[SCRIPT, "take", &id.0], attempt).await
 }
 
 /// Adds what helps to git's words.
-fn explained(error: Error, container: &ListedContainer, places: &Places) -> Error {
+fn explained(error: Error, container: &ListedContainer, places: &SavedRefs) -> Error {
     let branch = places.branch().unwrap_or_default();
     match error.reason {
         Some(Reason::NonFastForward) => error
@@ -149,8 +149,8 @@ fn explained(error: Error, container: &ListedContainer, places: &Places) -> Erro
 
 /// What decides which refs are written.
 struct Plan<'a> {
-    report: &'a Report,
-    places: &'a Places,
+    report: &'a WorkReport,
+    places: &'a SavedRefs,
     container: &'a str,
     is_safe: &'a dyn Fn(&str) -> bool,
     is_taken: &'a dyn Fn(&str) -> bool,
@@ -260,7 +260,7 @@ struct Delivery<'a> {
     probe: &'a Probe<'a>,
     container: &'a ListedContainer,
     repo: &'a Repository,
-    report: &'a Report,
+    report: &'a WorkReport,
     force: bool,
     env: &'a Env,
 }
@@ -334,7 +334,7 @@ impl Delivery<'_> {
 }
 
 /// What is packed, and what the host has of it already.
-fn revisions(repo: &Repository, report: &Report, updates: &[RefUpdate]) -> String {
+fn revisions(repo: &Repository, report: &WorkReport, updates: &[RefUpdate]) -> String {
     let is_here = |id: &String| {
         let id = id.parse::<CommitId>();
         id.is_ok_and(|id| repo.has_commit(&id))

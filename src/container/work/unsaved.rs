@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::report::{Operation, Report};
+use super::report::{Operation, WorkReport};
 
 /// What the host's repository has of a container's work.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -17,7 +17,7 @@ pub struct OnHost {
 
 /// Work that is only in a container.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct OnlyThere {
+pub struct UnsavedWork {
     /// Files that were changed or removed.
     pub changed: usize,
     /// New files that are not ignored.
@@ -38,9 +38,9 @@ pub struct OnlyThere {
     pub operation: Option<String>,
 }
 
-impl OnlyThere {
+impl UnsavedWork {
     /// What of `report` the host does not have.
-    pub fn of(report: &Report, host: &OnHost) -> Self {
+    pub fn of(report: &WorkReport, host: &OnHost) -> Self {
         let safe = |id: &&String| host.commits.contains(*id);
         let listed = report.listed.iter().filter(safe).count();
         // Not all commits are listed; but what all tips lead to is safe if they are.
@@ -66,7 +66,7 @@ impl OnlyThere {
             operation.can_be_taken() && host.taken.contains(report.head_of(operation))
         };
         let mut operations = report.operations.iter();
-        OnlyThere {
+        UnsavedWork {
             changed: files(report.changed),
             untracked: files(report.new_files()),
             nested: report.nested,
@@ -156,25 +156,25 @@ mod tests {
     use super::super::report::Worktree;
     use super::*;
 
-    fn dirty() -> Report {
-        Report {
+    fn dirty() -> WorkReport {
+        WorkReport {
             head: "h".into(),
             changed: 2,
             untracked: 1,
             tree: Some("t".into()),
-            ..Report::default()
+            ..WorkReport::default()
         }
     }
 
     #[test]
     fn what_the_host_has_is_safe() {
-        let report = Report {
+        let report = WorkReport {
             commits: 3,
             listed: vec!["c".into(), "b".into(), "a".into()],
             stash: vec!["s".into()],
             ..dirty()
         };
-        let only = |report: &Report, host: &OnHost| OnlyThere::of(report, host).describe();
+        let only = |report: &WorkReport, host: &OnHost| UnsavedWork::of(report, host).describe();
         assert_eq!(
             only(&report, &OnHost::default()),
             "3 commits, 2 changed files, 1 untracked file and 1 entry of the stash"
@@ -186,18 +186,18 @@ mod tests {
         };
         assert_eq!(only(&report, &host), "1 commit");
         host.commits.insert("c".into());
-        assert!(OnlyThere::of(&report, &host).is_empty());
+        assert!(UnsavedWork::of(&report, &host).is_empty());
     }
 
     #[test]
     fn what_is_not_listed_is_as_safe_as_the_tips() {
-        let mut report = Report {
+        let mut report = WorkReport {
             commits: 2000,
             listed: vec!["b".into(), "a".into()],
             tips: vec![("old".into(), "refs/tags/x".into())],
-            ..Report::default()
+            ..WorkReport::default()
         };
-        let only = |report: &Report, host: &OnHost| OnlyThere::of(report, host).describe();
+        let only = |report: &WorkReport, host: &OnHost| UnsavedWork::of(report, host).describe();
         let mut host = OnHost {
             commits: ["a", "b"].map(String::from).into(),
             ..OnHost::default()
@@ -218,20 +218,20 @@ mod tests {
             commit: commit.into(),
             path: "/x".into(),
         };
-        let report = Report {
+        let report = WorkReport {
             worktrees: vec![worktree(2, "a"), worktree(3, "b")],
-            ..Report::default()
+            ..WorkReport::default()
         };
         let mut host = OnHost::default();
-        let only = OnlyThere::of(&report, &host);
+        let only = UnsavedWork::of(&report, &host);
         assert_eq!(only.describe(), "5 changed files in other worktrees");
         host.commits = ["a", "b"].map(String::from).into();
-        assert!(OnlyThere::of(&report, &host).is_empty());
+        assert!(UnsavedWork::of(&report, &host).is_empty());
     }
 
     #[test]
     fn what_only_the_index_holds_counts_until_it_is_taken() {
-        let report = Report {
+        let report = WorkReport {
             staged: vec![(1, "i".into())],
             ..dirty()
         };
@@ -239,10 +239,10 @@ mod tests {
             wip: Some(("t".into(), "h".into())),
             ..OnHost::default()
         };
-        let only = OnlyThere::of(&report, &host);
+        let only = UnsavedWork::of(&report, &host);
         assert_eq!(only.describe(), "1 staged state of a file");
         host.commits.insert("i".into());
-        assert!(OnlyThere::of(&report, &host).is_empty());
+        assert!(UnsavedWork::of(&report, &host).is_empty());
     }
 
     #[test]
@@ -251,26 +251,26 @@ mod tests {
             wip: Some((tree.into(), parent.into())),
             ..OnHost::default()
         };
-        let is_safe = |report: &Report, host: &OnHost| OnlyThere::of(report, host).is_empty();
+        let is_safe = |report: &WorkReport, host: &OnHost| UnsavedWork::of(report, host).is_empty();
         assert!(is_safe(&dirty(), &host("t", "h")));
         assert!(!is_safe(&dirty(), &host("x", "h")));
         assert!(!is_safe(&dirty(), &host("t", "x")));
-        let nested = Report {
+        let nested = WorkReport {
             untracked: 2,
             nested: 1,
             ..dirty()
         };
-        let only = OnlyThere::of(&nested, &host("t", "h"));
+        let only = UnsavedWork::of(&nested, &host("t", "h"));
         assert_eq!(only.describe(), "1 repository within the repository");
     }
 
     #[test]
     fn what_cannot_be_saved_is_left_when_the_rest_is_taken() {
-        let report = Report {
+        let report = WorkReport {
             unsaved: vec!["/workspace/a".into()],
             ..dirty()
         };
-        let only = |host: &OnHost| OnlyThere::of(&report, host).describe();
+        let only = |host: &OnHost| UnsavedWork::of(&report, host).describe();
         assert_eq!(
             only(&OnHost::default()),
             "2 changed files and 1 untracked file"
@@ -288,22 +288,22 @@ mod tests {
             name: name.into(),
             head: head.map(str::to_owned),
         };
-        let mut report = Report {
+        let mut report = WorkReport {
             head: "h".into(),
             operations: vec![operation("rebase", None), operation("merge", Some("w"))],
-            ..Report::default()
+            ..WorkReport::default()
         };
         let mut host = OnHost::default();
-        let only = OnlyThere::of(&report, &host);
+        let only = UnsavedWork::of(&report, &host);
         assert_eq!(only.describe(), "a rebase in progress");
         host.taken.insert("h".into());
-        let only = OnlyThere::of(&report, &host);
+        let only = UnsavedWork::of(&report, &host);
         assert_eq!(only.describe(), "a merge in progress");
         host.taken.insert("w".into());
-        assert!(OnlyThere::of(&report, &host).is_empty());
+        assert!(UnsavedWork::of(&report, &host).is_empty());
         // Its patches are on no ref, whatever is.
         report.operations = vec![operation("am", None)];
-        let only = OnlyThere::of(&report, &host);
+        let only = UnsavedWork::of(&report, &host);
         assert_eq!(only.describe(), "a `git am` in progress");
     }
 }

@@ -14,7 +14,7 @@ use crate::error::Result;
 
 /// How long a service may last and wait.
 #[derive(Debug, Clone)]
-pub struct Limits {
+pub struct ServiceLimits {
     /// Ends it when no byte has moved in either direction for this long. git itself sends a sign
     /// of life every 5 s while it works (`uploadpack.keepAlive`, `receive.keepAlive`).
     pub idle: Duration,
@@ -27,9 +27,9 @@ pub struct Limits {
     pub grace: Duration,
 }
 
-impl Default for Limits {
+impl Default for ServiceLimits {
     fn default() -> Self {
-        Limits {
+        ServiceLimits {
             idle: Duration::from_secs(15 * 60),
             total: Duration::from_secs(12 * 60 * 60),
             stall: Duration::from_secs(4),
@@ -40,7 +40,7 @@ impl Default for Limits {
 
 /// How a service ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Outcome {
+pub enum ServiceEnd {
     /// The process ended by itself and said that all is well.
     Finished,
     /// The process ended by itself and said that it failed; the end of its standard error.
@@ -61,7 +61,7 @@ pub struct Traffic {
     /// Bytes that were sent to the client.
     pub sent: u64,
     /// How it ended.
-    pub outcome: Outcome,
+    pub outcome: ServiceEnd,
 }
 
 /// How much of the process's standard error is kept.
@@ -74,7 +74,7 @@ const STDERR_BYTES: usize = 4 * 1024;
 pub async fn bridge<S>(
     stream: S,
     command: Command,
-    limits: &Limits,
+    limits: &ServiceLimits,
     gone: impl Future<Output = ()>,
 ) -> Result<Traffic>
 where
@@ -91,7 +91,7 @@ pub(super) async fn answer<S>(
     stream: S,
     (mut process, (stdin, stdout, stderr)): (Process, Streams),
     rules: Option<Client<'_>>,
-    limits: &Limits,
+    limits: &ServiceLimits,
     gone: impl Future<Output = ()>,
 ) -> Traffic
 where
@@ -108,15 +108,15 @@ where
     let (mut fed, mut exited) = (false, None);
     let end = loop {
         tokio::select! {
-            said = &mut output => break said.map_err(|_| Outcome::Gone),
+            said = &mut output => break said.map_err(|_| ServiceEnd::Gone),
             result = &mut input, if !fed => match result {
                 Ok(()) => fed = true,
-                Err(_) => break Err(Outcome::Gone),
+                Err(_) => break Err(ServiceEnd::Gone),
             },
             status = process.wait(), if exited.is_none() => exited = Some(status),
-            () = &mut gone => break Err(Outcome::Gone),
-            () = flow.idle_for(limits.idle) => break Err(Outcome::TimedOut),
-            () = &mut deadline => break Err(Outcome::TimedOut),
+            () = &mut gone => break Err(ServiceEnd::Gone),
+            () = flow.idle_for(limits.idle) => break Err(ServiceEnd::TimedOut),
+            () = &mut deadline => break Err(ServiceEnd::TimedOut),
         }
     };
     drop(output);
@@ -149,9 +149,9 @@ where
     let complaint = complaint.ok().and_then(|text| text.ok());
     let outcome = match (outcome, flow.refusal()) {
         (Some(outcome), _) => outcome,
-        (None, Some(refusal)) => Outcome::Refused(refusal.message.clone()),
-        (None, None) if status.is_some_and(|status| status.success()) => Outcome::Finished,
-        (None, None) => Outcome::Failed(complaint.unwrap_or_default()),
+        (None, Some(refusal)) => ServiceEnd::Refused(refusal.message.clone()),
+        (None, None) if status.is_some_and(|status| status.success()) => ServiceEnd::Finished,
+        (None, None) => ServiceEnd::Failed(complaint.unwrap_or_default()),
     };
     Traffic {
         received: flow.received(),
@@ -186,8 +186,8 @@ mod tests {
         command
     }
 
-    fn impatient() -> Limits {
-        Limits {
+    fn impatient() -> ServiceLimits {
+        ServiceLimits {
             idle: Duration::from_millis(300),
             total: Duration::from_millis(900),
             stall: Duration::from_millis(100),
@@ -199,7 +199,7 @@ mod tests {
     async fn half_closing_reaches_the_process_and_its_answer_comes_back() {
         let (near, mut far) = tokio::io::duplex(64);
         let gone = std::future::pending();
-        let limits = Limits::default();
+        let limits = ServiceLimits::default();
         let traffic = bridge(near, shell("wc -c; echo oops >&2; exit 3"), &limits, gone);
         let client = async {
             far.write_all(&[b'x'; 1000]).await.unwrap();
@@ -212,26 +212,34 @@ mod tests {
         let traffic = traffic.unwrap();
         assert_eq!(answer.trim(), "1000");
         assert_eq!(traffic.received, 1000);
-        assert_eq!(traffic.outcome, Outcome::Failed("oops".into()));
+        assert_eq!(traffic.outcome, ServiceEnd::Failed("oops".into()));
     }
 
     #[tokio::test]
     async fn an_idle_a_stalled_and_an_endless_service_are_ended_with_their_helpers() {
         let sleeper = sleep_of("977");
         let stories = [
-            (format!("{sleeper} & {sleeper}"), false, Outcome::TimedOut),
+            (
+                format!("{sleeper} & {sleeper}"),
+                false,
+                ServiceEnd::TimedOut,
+            ),
             (
                 "while :; do echo; sleep 0.1; done".to_owned(),
                 false,
-                Outcome::TimedOut,
+                ServiceEnd::TimedOut,
             ),
-            ("yes".to_owned(), true, Outcome::Gone),
-            (format!("trap '' TERM; {sleeper}"), false, Outcome::TimedOut),
+            ("yes".to_owned(), true, ServiceEnd::Gone),
+            (
+                format!("trap '' TERM; {sleeper}"),
+                false,
+                ServiceEnd::TimedOut,
+            ),
         ];
         for (script, half_close, expected) in stories {
             // A client that is gone is found out long before anything else is.
             let limits = match half_close {
-                true => Limits {
+                true => ServiceLimits {
                     idle: Duration::from_secs(5),
                     total: Duration::from_secs(10),
                     ..impatient()
@@ -256,7 +264,7 @@ mod tests {
         let helper = sleep_of("978");
         let (near, mut far) = tokio::io::duplex(64);
         let gone = std::future::pending();
-        let limits = Limits::default();
+        let limits = ServiceLimits::default();
         let traffic = bridge(
             near,
             shell(&format!("echo done; {helper} &")),
@@ -266,7 +274,7 @@ mod tests {
         let mut answer = String::new();
         let both = async { tokio::join!(traffic, far.read_to_string(&mut answer)) };
         let (traffic, _) = timeout(Duration::from_secs(30), both).await.unwrap();
-        assert_eq!(traffic.unwrap().outcome, Outcome::Finished);
+        assert_eq!(traffic.unwrap().outcome, ServiceEnd::Finished);
         assert_eq!(answer, "done\n");
         until_none_runs(&helper).await;
     }

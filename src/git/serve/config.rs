@@ -80,7 +80,7 @@ fn takes_over(value: &str, root: &str) -> bool {
 async fn run(mut command: Command, git_dir: &Path, arguments: &[&str]) -> Result<Output> {
     command.arg("--git-dir").arg(git_dir).args(arguments);
     let output = command.kill_on_drop(true).output().await;
-    output.map_err(|e| Error::failed("cannot run `git`").because(e))
+    output.map_err(|e| Error::failed("cannot run `git`").source(e))
 }
 
 #[cfg(test)]

@@ -45,7 +45,7 @@ impl Process {
             .process_group(0);
         let mut leader = command.spawn().map_err(|e| {
             let program = command.as_std().get_program().display();
-            Error::failed(format!("cannot run `{program}`")).because(e)
+            Error::failed(format!("cannot run `{program}`")).source(e)
         })?;
         let streams = (
             leader.stdin.take().expect("the standard input is piped"),

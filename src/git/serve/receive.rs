@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use git2::Reference;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-use super::{Limits, Program, Service};
+use super::{Program, Service, ServiceLimits};
 use crate::env::Env;
 use crate::error::{Error, Reason, Result};
 use crate::git::CommitId;
@@ -41,7 +41,7 @@ impl Service {
         self.permits(updates)?;
         let git_dir = self.git_dir.display();
         let failed = || Error::failed(format!("cannot bring commits into `{git_dir}`"));
-        let grace = Limits::default().grace;
+        let grace = ServiceLimits::default().grace;
         let (mut process, (input, mut output, mut errors)) = self.start(env, grace).await?;
         let mut words = String::new();
         let talk = async {
@@ -64,7 +64,7 @@ impl Service {
                 return Ok(());
             }
             Ok(refusals) => error.causes.extend(refusals),
-            Err(e) if error.causes.is_empty() => error = error.because(e),
+            Err(e) if error.causes.is_empty() => error = error.source(e),
             // It has ended, and has said why.
             Err(_) => {}
         }

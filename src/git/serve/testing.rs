@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use tokio::net::UnixListener;
 use tokio::time::{Instant, sleep};
 
-use super::{Limits, Service, Traffic};
+use super::{Service, ServiceLimits, Traffic};
 use crate::env::Env;
 use crate::git::testing::write_script;
 
@@ -143,7 +143,7 @@ impl Sandbox {
         let (recorder, env) = (records.0.clone(), self.env());
         drop(tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                let limits = Limits::default();
+                let limits = ServiceLimits::default();
                 let pending = std::future::pending();
                 let traffic = service.answer(stream, &env, &limits, pending).await;
                 recorder.lock().unwrap().push(traffic.unwrap());

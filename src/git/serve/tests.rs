@@ -241,7 +241,7 @@ async fn a_small_pack_that_asks_for_much_memory_is_refused() {
     let t = Sandbox::new(3);
     let service = receive_pack(&t, MAX_PUSH_BYTES);
     let (near, mut far) = tokio::io::duplex(100_000);
-    let (env, limits) = (t.env(), Limits::default());
+    let (env, limits) = (t.env(), ServiceLimits::default());
     let answer = service.answer(near, &env, &limits, std::future::pending());
     let id = "a".repeat(40);
     let mut push = format!(
@@ -256,7 +256,7 @@ async fn a_small_pack_that_asks_for_much_memory_is_refused() {
     far.shutdown().await.unwrap();
     let mut said = Vec::new();
     let (traffic, _) = tokio::join!(answer, far.read_to_end(&mut said));
-    assert_eq!(traffic.unwrap().outcome, Outcome::Finished);
+    assert_eq!(traffic.unwrap().outcome, ServiceEnd::Finished);
     let said = String::from_utf8_lossy(&said);
     assert!(said.contains("attempting to allocate"), "{said}");
     assert_eq!(t.host(&["for-each-ref", "refs/heads/box/"]), "");
@@ -313,11 +313,11 @@ async fn a_repository_of_someone_else_that_dkr_was_let_into_is_served() {
         command.env("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1");
         let (near, mut far) = tokio::io::duplex(1024);
         far.write_all(b"0000").await.unwrap();
-        let (gone, limits) = (std::future::pending(), Limits::default());
+        let (gone, limits) = (std::future::pending(), ServiceLimits::default());
         let traffic = bridge(near, command, &limits, gone);
         let mut answer = Vec::new();
         let (traffic, _) = tokio::join!(traffic, far.read_to_end(&mut answer));
-        assert_eq!(traffic.unwrap().outcome, Outcome::Finished);
+        assert_eq!(traffic.unwrap().outcome, ServiceEnd::Finished);
     }
 }
 

@@ -54,7 +54,7 @@ impl ConfLabel {
     /// If it is not what dkr writes.
     pub fn parse(text: &str) -> Result<Self> {
         serde_json::from_str(text)
-            .map_err(|error| Error::failed("cannot read the label `dkr.config`").because(error))
+            .map_err(|error| Error::failed("cannot read the label `dkr.config`").source(error))
     }
 
     /// The label's text.

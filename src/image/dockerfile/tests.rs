@@ -90,7 +90,7 @@ fn an_object_image_holds_what_every_branch_image_needs_first() {
 fn a_vertex_leads_back_to_the_line_of_the_section() {
     let file = Dockerfile::create(&spec());
     let step = file.step("[ 9/12] RUN cd /workspace &&   ./setup.sh");
-    let origin = Origin::Section {
+    let origin = StepOrigin::Section {
         name: "post_clone".into(),
         line: 12,
     };

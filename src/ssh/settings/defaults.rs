@@ -55,7 +55,7 @@ pub(super) fn read_passphrase(path: &Path) -> Result<Zeroizing<String>> {
             "cannot read the passphrase in `{}`",
             path.display()
         ))
-        .because(e)
+        .source(e)
     })?;
     let first = text.lines().next().unwrap_or_default();
     Ok(Zeroizing::new(first.to_owned()))

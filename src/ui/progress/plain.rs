@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::text::{duration, log_line};
 use crate::ui::progress::board::Phase;
-use crate::ui::progress::{Outcome, Stage};
+use crate::ui::progress::{PhaseEnd, Stage};
 
 /// Numbers of one stage are said at most this often.
 const INTERVAL: Duration = Duration::from_secs(5);
@@ -66,12 +66,12 @@ pub fn log(label: &str, line: &str) -> String {
 }
 
 /// The line that says how a phase ended.
-pub fn finished(label: &str, outcome: Outcome, took: Duration) -> String {
+pub fn finished(label: &str, outcome: PhaseEnd, took: Duration) -> String {
     let prefix = prefix(label);
     match outcome {
-        Outcome::Done { .. } => format!("{prefix} done in {}", duration(took)),
-        Outcome::Cached => format!("{prefix} cached"),
-        Outcome::Failed => format!("{prefix} failed after {}", duration(took)),
+        PhaseEnd::Done { .. } => format!("{prefix} done in {}", duration(took)),
+        PhaseEnd::Cached => format!("{prefix} cached"),
+        PhaseEnd::Failed => format!("{prefix} failed after {}", duration(took)),
     }
 }
 
@@ -129,10 +129,10 @@ mod tests {
         );
         assert_eq!(log("packages", ""), "[packages]");
         let took = Duration::from_millis(12_300);
-        let done = Outcome::Done { took: None };
+        let done = PhaseEnd::Done { took: None };
         assert_eq!(finished("clone", done, took), "[clone] done in 12.3s");
-        assert_eq!(finished("clone", Outcome::Cached, took), "[clone] cached");
-        let failed = finished("clone", Outcome::Failed, took);
+        assert_eq!(finished("clone", PhaseEnd::Cached, took), "[clone] cached");
+        let failed = finished("clone", PhaseEnd::Failed, took);
         assert_eq!(failed, "[clone] failed after 12.3s");
     }
 }

@@ -64,9 +64,9 @@ fn what_is_printed_stays_above_what_runs() {
     assert!(rows[3].ends_with("clone  0.0s"), "{rows:?}");
 
     let took = Some(Duration::from_secs(72));
-    screen.finish(key(1), Outcome::Done { took }, now);
+    screen.finish(key(1), PhaseEnd::Done { took }, now);
     screen.data("data").unwrap();
-    screen.finish(key(2), Outcome::Failed, now);
+    screen.finish(key(2), PhaseEnd::Failed, now);
     let rows = visible(&err.text());
     assert_eq!(
         rows,
@@ -94,7 +94,7 @@ fn a_long_label_gives_way_to_its_end() {
     let (mut screen, err) = screen(Display::Board);
     let now = Instant::now();
     screen.start(key(1), "RUN ".repeat(30), now, now);
-    screen.finish(key(1), Outcome::Cached, now);
+    screen.finish(key(1), PhaseEnd::Cached, now);
     let rows = visible(&err.text());
     assert_eq!(rows[0], "✓ RUN RUN RUN RUN RUN RUN RUN …  cached");
 }
@@ -139,7 +139,7 @@ fn quiet_shows_nothing_but_messages() {
     screen.stage(key(1), Stage::new("Counting objects"), now);
     screen.log(key(1), "line");
     screen.print("a warning\n");
-    screen.finish(key(1), Outcome::Failed, now);
+    screen.finish(key(1), PhaseEnd::Failed, now);
     assert_eq!(err.text(), "a warning\n");
 }
 

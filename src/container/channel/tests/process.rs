@@ -25,7 +25,7 @@ async fn serve(root: &Path) {
         while !end.exists() {
             sleep(Duration::from_millis(20)).await;
         }
-        ContainerState::Stopped
+        ContainerStatus::Stopped
     };
     run(root, &Env::of_process(), ended).await.unwrap();
 }

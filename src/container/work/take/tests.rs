@@ -5,9 +5,9 @@ use crate::container::labels::{PUSH_PREFIX, WORK_BRANCH};
 use crate::container::work::report::Operation;
 use crate::engine::containers::ContainerId;
 
-fn places() -> Places {
+fn places() -> SavedRefs {
     let labels = [(WORK_BRANCH, "fix"), (PUSH_PREFIX, "box")];
-    Places::of(&ListedContainer {
+    SavedRefs::of(&ListedContainer {
         id: ContainerId("c1".to_owned()),
         name: "fix".to_owned(),
         image: String::new(),
@@ -20,7 +20,7 @@ fn places() -> Places {
     })
 }
 
-fn planned(report: &Report, safe: &[&str], wip: Option<CommitAt>) -> Vec<(String, String)> {
+fn planned(report: &WorkReport, safe: &[&str], wip: Option<CommitAt>) -> Vec<(String, String)> {
     let plan = Plan {
         report,
         places: &places(),
@@ -43,7 +43,7 @@ fn pairs(refs: &[(&str, &str)]) -> Vec<(String, String)> {
 #[test]
 fn each_piece_of_work_has_its_place() {
     let tip = |id: &str, name: &str| (id.to_owned(), name.to_owned());
-    let mut report = Report {
+    let mut report = WorkReport {
         head: "c".into(),
         tips: vec![
             tip("a", "refs/heads/fix"),
@@ -53,7 +53,7 @@ fn each_piece_of_work_has_its_place() {
         stash: vec!["s".into()],
         tree: Some("t".into()),
         wip: Some("w".into()),
-        ..Report::default()
+        ..WorkReport::default()
     };
     let all = pairs(&[
         ("refs/heads/box/fix", "a"),
@@ -82,11 +82,11 @@ fn each_piece_of_work_has_its_place() {
 
 #[test]
 fn an_uncommitted_state_is_taken_once_and_never_lost() {
-    let report = Report {
+    let report = WorkReport {
         head: "h".into(),
         tree: Some("t".into()),
         wip: Some("w2".into()),
-        ..Report::default()
+        ..WorkReport::default()
     };
     let before = |tree: &str, container: &str| {
         Some(CommitAt {

@@ -63,10 +63,10 @@ pub(super) async fn hello(service: Service, t: &Sandbox) -> String {
     let (near, mut far) = tokio::io::duplex(1 << 20);
     far.write_all(b"0000").await.unwrap();
     far.shutdown().await.unwrap();
-    let (env, limits) = (t.env(), Limits::default());
+    let (env, limits) = (t.env(), ServiceLimits::default());
     let answer = service.answer(near, &env, &limits, std::future::pending());
     let mut said = Vec::new();
     let (traffic, _) = tokio::join!(answer, far.read_to_end(&mut said));
-    assert_eq!(traffic.unwrap().outcome, Outcome::Finished);
+    assert_eq!(traffic.unwrap().outcome, ServiceEnd::Finished);
     String::from_utf8_lossy(&said).into_owned()
 }

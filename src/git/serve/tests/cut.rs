@@ -54,7 +54,7 @@ async fn pushing(t: &Sandbox, push: &[u8]) -> (JoinHandle<Traffic>, Cut) {
     let (service, env) = (receive_pack(t, MAX_PUSH_BYTES), t.env());
     let (cut, gone) = oneshot::channel();
     let serving = tokio::spawn(async move {
-        let limits = Limits::default();
+        let limits = ServiceLimits::default();
         let gone = async { drop(gone.await) };
         service.answer(near, &env, &limits, gone).await.unwrap()
     });

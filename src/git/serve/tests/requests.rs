@@ -3,7 +3,7 @@
 use super::*;
 
 /// What the host answers to a request of a client that says nothing else.
-async fn answer(t: &Sandbox, command: &str, arguments: &[String]) -> (Outcome, String) {
+async fn answer(t: &Sandbox, command: &str, arguments: &[String]) -> (ServiceEnd, String) {
     let line = |text: &str| format!("{:04x}{text}\n", text.len() + 5);
     let arguments: String = arguments.iter().map(|text| line(text)).collect();
     let key = line(&format!("command={command}"));
@@ -11,7 +11,7 @@ async fn answer(t: &Sandbox, command: &str, arguments: &[String]) -> (Outcome, S
     let request = format!("{key}0001{arguments}0000");
     far.write_all(request.as_bytes()).await.unwrap();
     far.shutdown().await.unwrap();
-    let (service, env, limits) = (upload_pack(t), t.env(), Limits::default());
+    let (service, env, limits) = (upload_pack(t), t.env(), ServiceLimits::default());
     let serving = service.answer(near, &env, &limits, std::future::pending());
     let mut said = Vec::new();
     let (traffic, _) = tokio::join!(serving, far.read_to_end(&mut said));
@@ -74,7 +74,7 @@ async fn what_tells_of_hidden_refs_is_refused_by_name_whatever_the_host_allows()
         let message = format!("dkr: fetch refused: the host does not offer `{name}`");
         assert!(said.contains(&format!("ERR {message}\n")), "{name}: {said}");
         assert!(!said.contains("PACK") && !said.contains(&stash), "{said}");
-        assert_eq!(outcome, Outcome::Refused(message));
+        assert_eq!(outcome, ServiceEnd::Refused(message));
     }
 }
 
