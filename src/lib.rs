@@ -59,7 +59,8 @@ use std::ffi::OsString;
 use std::time::Duration;
 
 use crate::app::Context;
-use crate::cli::{Cli, Instead, Settings};
+use crate::cli::Settings;
+use crate::commands::{Cli, Instead};
 use crate::engine::signals::Router;
 use crate::env::Env;
 use crate::error::{Error, Kind, Result};
@@ -77,7 +78,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
         return u8::from(!askpass::answer());
     }
     let ui = Ui::new(&env, Options::default());
-    let (cli, settings) = match cli::parse(args, &env) {
+    let (cli, settings) = match commands::parse(args, &env) {
         Ok(read) => read,
         Err(instead) => return say_instead(&instead, &ui),
     };

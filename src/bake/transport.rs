@@ -114,7 +114,7 @@ impl Transport {
                 network.as_str()
             );
             if asked {
-                return Err(Error::usage("cannot options the repository over SSH")
+                return Err(Error::usage("cannot reach the repository over SSH")
                     .cause(cause)
                     .hint("use `--transport session`, or leave out `--build-network`"));
             }
@@ -170,9 +170,9 @@ impl Transport {
     /// The script by which a step reaches the repository, and what that needs beside it.
     pub fn scripts(&self) -> Vec<(&'static str, &'static str)> {
         match self {
-            Transport::Ssh(_) => vec![("options.sh", include_str!("../../assets/ssh.sh"))],
+            Transport::Ssh(_) => vec![("reach.sh", include_str!("../../assets/ssh.sh"))],
             Transport::Session { .. } => vec![
-                ("options.sh", include_str!("../../assets/session.sh")),
+                ("reach.sh", include_str!("../../assets/session.sh")),
                 (
                     "connect.sh",
                     include_str!("../../assets/session-connect.sh"),

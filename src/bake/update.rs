@@ -26,7 +26,7 @@ pub enum DriftAnswer {
     Fail,
 }
 
-/// How a update_image ended.
+/// How an update ended.
 pub enum Updated {
     /// There was nothing to do; the tag of the image.
     Current(String),

@@ -6,8 +6,7 @@ use futures_util::future::try_join_all;
 
 use super::layers::{Layers, bytes_only_in};
 use crate::bake::moving_tags::list_mended;
-use crate::container::Containers;
-use crate::container::forgotten;
+use crate::container::{Containers, forgotten};
 use crate::engine::{Engine, ImageDetails, ListedContainer};
 use crate::env::Env;
 use crate::error::{Kind, Result};

@@ -25,7 +25,7 @@ use crate::text::{one_of, shown};
 /// Every setting and what it is for, as `show-config` lists them. From its name follow its flag and its
 /// variable: `ssh_port` is `--ssh-port` and `DKR_SSH_PORT`.
 #[rustfmt::skip]
-const SETTINGS: [(&str, &str); 23] = [
+pub const SETTINGS: [(&str, &str); 23] = [
     ("ssh_key", "private key for the host's SSH server"),
     ("ssh_user", "user on the host's SSH server"),
     ("ssh_host", "address of the host's SSH server, as a build sees it"),
@@ -88,6 +88,8 @@ pub struct Setting {
 /// The environment and the user's configuration.
 #[derive(Debug, Clone, Default)]
 pub struct Settings {
+    /// Every setting as the argument that declares it.
+    declared: Command,
     env: Env,
     path: PathBuf,
     /// What the file sets, and in which line.
@@ -95,15 +97,18 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Reads the user's configuration; a file that does not exist sets nothing.
+    /// Reads the user's configuration for the command line `whole`; a file that does not exist sets
+    /// nothing.
     ///
     /// # Errors
     /// If the file cannot be read, or a line of it is not a known key with a value it can have.
-    pub fn load(env: &Env) -> Result<Self> {
+    pub fn load(whole: &Command, env: &Env) -> Result<Self> {
         let path = path(env).unwrap_or_default();
         match std::fs::read(&path) {
-            Ok(bytes) => Self::parse(env, &path, &bytes),
-            Err(error) if error.kind() == ErrorKind::NotFound => Self::parse(env, &path, b""),
+            Ok(bytes) => Self::parse(whole, env, &path, &bytes),
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                Self::parse(whole, env, &path, b"")
+            }
             Err(error) => {
                 let path = path.display();
                 let message = format!("cannot read the user configuration `{path}`");
@@ -116,7 +121,7 @@ impl Settings {
     ///
     /// # Errors
     /// As [`Settings::load`].
-    fn parse(env: &Env, path: &Path, bytes: &[u8]) -> Result<Self> {
+    pub fn parse(whole: &Command, env: &Env, path: &Path, bytes: &[u8]) -> Result<Self> {
         let home = env.home();
         let mut lines: BTreeMap<_, (OsString, usize)> = BTreeMap::new();
         for line in user_file::lines(bytes)? {
@@ -138,11 +143,12 @@ impl Settings {
         }
         // Also what a variable hides: a mistake should not wait for the day that it is gone.
         let file_alone = Settings {
+            declared: declared(whole),
             env: home.map(|home| ("HOME", home)).into_iter().collect(),
             path: path.to_owned(),
             lines,
         };
-        file_alone.read(arguments())?;
+        file_alone.read(file_alone.declared.clone())?;
         Ok(Settings {
             env: env.clone(),
             ..file_alone
@@ -150,8 +156,9 @@ impl Settings {
     }
 
     /// The settings of `env` alone.
-    pub(super) fn of_variables(env: &Env) -> Self {
+    pub fn of_variables(whole: &Command, env: &Env) -> Self {
         Settings {
+            declared: declared(whole),
             env: env.clone(),
             ..Settings::default()
         }
@@ -167,7 +174,7 @@ impl Settings {
     /// # Errors
     /// If one of them has a value that it cannot have.
     pub fn all(&self) -> Result<Vec<Setting>> {
-        let matches = self.read(arguments())?;
+        let matches = self.read(self.declared.clone())?;
         let value = |key| {
             let value = matches.get_raw(key)?.next()?;
             Some(value.to_string_lossy().into_owned())
@@ -207,7 +214,7 @@ impl Settings {
     }
 
     /// `command` with what variables and the file say as the defaults of its arguments.
-    pub(super) fn as_defaults(&self, command: Command) -> Command {
+    pub fn as_defaults(&self, command: Command) -> Command {
         let command = command.mut_args(|arg| match self.set(arg.get_id().as_str()) {
             Some((value, Source::Line(_))) => self.as_line(arg).default_value(value),
             Some((value, _)) => arg.default_value(value),
@@ -237,7 +244,7 @@ impl Settings {
 
     /// The error for a value that its argument cannot have, in dkr's words; `None` for what clap says
     /// itself.
-    pub(super) fn explain(&self, error: &clap::Error) -> Option<Error> {
+    pub fn explain(&self, error: &clap::Error) -> Option<Error> {
         let text = |kind| match error.get(kind) {
             Some(ContextValue::String(text)) => Some(text.as_str()),
             _ => None,
@@ -295,7 +302,7 @@ impl Settings {
 }
 
 /// The argument with its variable and key in its help, if it is a setting.
-pub(super) fn documented(arg: Arg) -> Arg {
+pub fn documented(arg: Arg) -> Arg {
     let key = arg.get_id().as_str().to_owned();
     if !SETTINGS.iter().any(|(known, _)| *known == key) {
         return arg;
@@ -308,11 +315,10 @@ pub(super) fn documented(arg: Arg) -> Arg {
         .hide_possible_values(takes_value)
 }
 
-/// Every setting as the argument that declares it.
-fn arguments() -> Command {
-    let whole = super::description();
+/// Every setting as the argument of `whole` that declares it.
+pub fn declared(whole: &Command) -> Command {
     let timeout = ContainerTimeout::augment_args(Command::new("dkr"));
-    let commands: Vec<&Command> = whole.get_subcommands().chain([&whole]).collect();
+    let commands: Vec<&Command> = whole.get_subcommands().chain([whole]).collect();
     let declared = SETTINGS.iter().filter_map(|(key, _)| {
         let mut arguments = commands.iter().flat_map(|command| command.get_arguments());
         arguments.find(|arg| arg.get_id() == key).cloned()
@@ -350,7 +356,8 @@ pub fn variable(key: &str) -> String {
     format!("DKR_{}", key.to_ascii_uppercase())
 }
 
-fn flag(key: &str) -> String {
+/// The flag of a setting.
+pub fn flag(key: &str) -> String {
     format!("--{}", key.replace('_', "-"))
 }
 
@@ -367,6 +374,3 @@ fn path(env: &Env) -> Option<PathBuf> {
     let directory = xdg.or_else(|| Some(env.home()?.join(".config")))?;
     Some(directory.join("dkr/dkr.conf"))
 }
-
-#[cfg(test)]
-mod tests;

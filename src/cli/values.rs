@@ -2,11 +2,12 @@
 
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::text::one_of;
 
 /// A reader of what `parse` takes, which is what `expected` says.
-pub(super) fn expecting<T>(
+pub fn expecting<T>(
     expected: &'static str,
     parse: fn(&str) -> Option<T>,
 ) -> impl Fn(&str) -> Result<T, String> + Clone {
@@ -14,7 +15,7 @@ pub(super) fn expecting<T>(
 }
 
 /// A reader of whole numbers.
-pub(super) fn number<T: TryFrom<u64>>(
+pub fn number<T: TryFrom<u64>>(
     range: RangeInclusive<u64>,
 ) -> impl Fn(&str) -> Result<T, String> + Clone {
     move |text| {
@@ -29,7 +30,7 @@ pub(super) fn number<T: TryFrom<u64>>(
 }
 
 /// Reads any text but an empty one.
-pub(super) fn text(text: &str) -> Result<String, String> {
+pub fn text(text: &str) -> Result<String, String> {
     expecting("a value", |text| {
         (!text.is_empty()).then(|| text.to_owned())
     })(text)
@@ -37,7 +38,7 @@ pub(super) fn text(text: &str) -> Result<String, String> {
 
 /// Reads the network of a container, unless it is another container's: the engine gives a container none
 /// of these with a host name.
-pub(super) fn own_network(network: &str) -> Result<String, String> {
+pub fn own_network(network: &str) -> Result<String, String> {
     const NETWORKS: &str = "`bridge`, `host`, `none` or the name of a network; not that of another \
                             container, as this one has a host name of its own";
     expecting(NETWORKS, |network| {
@@ -47,7 +48,7 @@ pub(super) fn own_network(network: &str) -> Result<String, String> {
 }
 
 /// Reads `true` or `false`, or another word for one of them.
-pub(super) fn switch(text: &str) -> Result<bool, String> {
+pub fn switch(text: &str) -> Result<bool, String> {
     match text.to_ascii_lowercase().as_str() {
         "true" | "yes" | "on" | "1" => Ok(true),
         "false" | "no" | "off" | "0" => Ok(false),
@@ -68,7 +69,7 @@ pub enum HostPaths {
 }
 
 /// Reads whether host paths are allowed at all: what a flag or a variable can say.
-pub(super) fn host_paths(text: &str) -> Result<HostPaths, String> {
+pub fn host_paths(text: &str) -> Result<HostPaths, String> {
     switch(text).map(|all| match all {
         true => HostPaths::Everything,
         false => HostPaths::Nothing,
@@ -76,7 +77,7 @@ pub(super) fn host_paths(text: &str) -> Result<HostPaths, String> {
 }
 
 /// Reads the same, or which ones: what a line of the user's file can say.
-pub(super) fn listed_host_paths(text: &str, home: Option<&Path>) -> Result<HostPaths, String> {
+pub fn listed_host_paths(text: &str, home: Option<&Path>) -> Result<HostPaths, String> {
     host_paths(text).or_else(|expected| {
         let paths = text.split_whitespace().map(|path| absolute(path, home));
         match paths.collect() {
@@ -87,10 +88,52 @@ pub(super) fn listed_host_paths(text: &str, home: Option<&Path>) -> Result<HostP
 }
 
 /// Reads a path of the user's file. A relative one would mean another file in each directory.
-pub(super) fn absolute(text: &str, home: Option<&Path>) -> Result<PathBuf, String> {
+pub fn absolute(text: &str, home: Option<&Path>) -> Result<PathBuf, String> {
     match (text.strip_prefix("~/"), home) {
         (Some(rest), Some(home)) => Ok(home.join(rest)),
         (None, _) if text.starts_with('/') => Ok(text.into()),
         _ => Err("expected an absolute path or one that begins with `~/`".to_owned()),
+    }
+}
+
+/// Reads `12h`, `3d`, `2w`: a number and a unit.
+pub fn age(text: &str) -> Result<Duration, String> {
+    const UNITS: [(char, u64); 5] = [
+        ('s', 1),
+        ('m', 60),
+        ('h', 3600),
+        ('d', 86_400),
+        ('w', 7 * 86_400),
+    ];
+    let read = || {
+        let unit = text.chars().last()?;
+        let (_, seconds) = UNITS.iter().find(|(name, _)| *name == unit)?;
+        let number: u64 = text.strip_suffix(unit)?.parse().ok()?;
+        number.checked_mul(*seconds).map(Duration::from_secs)
+    };
+    read().ok_or_else(|| "expected a number and a unit: 30m, 12h, 3d or 2w".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_age_is_a_number_and_a_unit() {
+        assert_eq!(age("12h"), Ok(Duration::from_secs(12 * 3600)));
+        assert_eq!(age("2w"), Ok(Duration::from_secs(14 * 86_400)));
+        for text in [
+            "",
+            "3",
+            "d",
+            "-1d",
+            "1.5d",
+            "3 d",
+            "1y",
+            "1ü",
+            "99999999999999999999w",
+        ] {
+            assert!(age(text).is_err(), "{text}");
+        }
     }
 }

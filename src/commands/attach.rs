@@ -1,8 +1,10 @@
 //! `dkr attach`: comes back to a container.
 
+use clap::Args;
+
 use super::containers::choose;
 use crate::app::Context;
-use crate::cli::AttachArgs;
+use crate::cli::ContainerArg;
 use crate::container::Containers;
 use crate::container::labels::working_branch;
 use crate::container::own::inspect;
@@ -11,6 +13,21 @@ use crate::container::watch;
 use crate::container::work::Probe;
 use crate::engine::Engine;
 use crate::error::Result;
+
+pub(super) const EXAMPLES: &str = "Examples:
+  dkr attach fix-parser          come back to its session, or to the command that runs in it
+  dkr attach fix                 a prefix will do, if no other container has it
+
+A container that has ended is started again, on its branch and with all that is in it, for a session.
+`Ctrl-b d` leaves a session, which goes on.";
+
+/// Arguments of `attach`.
+#[derive(Debug, Clone, Args)]
+pub struct AttachArgs {
+    /// Which container.
+    #[command(flatten)]
+    pub container: ContainerArg,
+}
 
 /// Runs the command; its result is the status of what ran in the container, 0 if that goes on.
 ///

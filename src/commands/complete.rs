@@ -9,16 +9,18 @@ use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clap::{Arg, Command, ValueHint};
+use clap::{Arg, Args, Command, ValueHint};
 use clap_complete::engine::{
     ArgValueCompleter, CompletionCandidate, PathCompleter, ValueCompleter, complete,
 };
 use tokio::runtime::Handle;
 use tokio::task::block_in_place;
 
+use super::completions::Shell;
+use super::parse::description;
 use crate::app::Context;
 use crate::bake::images::list;
-use crate::cli::{CompleteArgs, Offer, Shell, description};
+use crate::cli::Offer;
 use crate::container::Containers;
 use crate::container::labels::working_branch;
 use crate::engine::Engine;
@@ -28,6 +30,17 @@ use crate::env::Env;
 use crate::error::{Error, Result};
 use crate::git::{CommitId, Repository};
 use crate::image::labels::REPO_NAME;
+
+/// Arguments of `complete`.
+#[derive(Debug, Clone, Args)]
+pub struct CompleteArgs {
+    /// The shell that asks
+    pub shell: Shell,
+    /// The words of the command line up to the cursor; for bash the line itself, and the part of its last
+    /// word that bash will replace
+    #[arg(last = true)]
+    pub words: Vec<OsString>,
+}
 
 /// How long an engine may take; a user waits at the prompt.
 const PATIENCE: Duration = Duration::from_millis(800);

@@ -1,8 +1,32 @@
 //! `dkr completions`: what a shell needs to complete dkr's command line.
 
+use clap::{Args, ValueEnum};
+
 use crate::app::Context;
-use crate::cli::{CompletionsArgs, Shell};
 use crate::error::Result;
+
+pub(super) const EXAMPLES: &str = "Examples:
+  dkr completions bash > ~/.local/share/bash-completion/completions/dkr
+  dkr completions zsh > ~/.zfunc/_dkr          (a folder of your `fpath`)
+  dkr completions fish > ~/.config/fish/completions/dkr.fish";
+
+/// Arguments of `completions`.
+#[derive(Debug, Clone, Args)]
+pub struct CompletionsArgs {
+    /// The shell
+    pub shell: Shell,
+}
+
+/// The shells that dkr completes for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Shell {
+    /// GNU Bash
+    Bash,
+    /// Z shell
+    Zsh,
+    /// fish
+    Fish,
+}
 
 /// Runs the command.
 ///

@@ -3,13 +3,15 @@
 use std::fmt::Write as _;
 use std::time::Instant;
 
+use clap::Args;
+
 use crate::app::Context;
 use crate::bake::create::{Baked, Create};
 use crate::bake::images::list;
 use crate::bake::source;
 use crate::bake::transport::{TransportMode, TransportOptions};
 use crate::bake::update::{DriftAnswer, choose, newest_update};
-use crate::cli::{BuildArgs, CreateImageArgs, Given, SshArgs};
+use crate::cli::{BuildArgs, Given, SshArgs, TargetArgs};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::git::Target;
@@ -17,6 +19,32 @@ use crate::image::dockerfile::Dockerfile;
 use crate::image::{Images, Labels};
 use crate::ssh::settings::SshFlags;
 use crate::text::{duration, size};
+
+pub(super) const EXAMPLES: &str = "Examples:
+  dkr create-image                       the current repository, the branch that HEAD is on
+  dkr create-image ~/src/linux v6.12     a tag of another repository
+  dkr create-image . space/main          the branch `main` of the remote `space`, fetched first
+  dkr create-image --dry-run             show the Dockerfile, labels and tags; build nothing";
+
+/// Arguments of `create-image`.
+#[derive(Debug, Clone, Args)]
+pub struct CreateImageArgs {
+    /// The flags that were given.
+    #[command(flatten)]
+    pub given: Given,
+    /// What to bake.
+    #[command(flatten)]
+    pub target: TargetArgs,
+    /// Bake even if the engine's disk seems to have too little room, without the build cache
+    #[arg(long)]
+    pub force: bool,
+    /// How to reach the repository.
+    #[command(flatten)]
+    pub ssh: SshArgs,
+    /// How to build.
+    #[command(flatten)]
+    pub build: BuildArgs,
+}
 
 /// Runs the command.
 ///
@@ -44,7 +72,7 @@ pub async fn run(cx: &Context, args: &CreateImageArgs) -> Result<()> {
         return show(cx, &create).await;
     }
     let engine = {
-        let _waiting = cx.ui.waiting("options the Docker Engine");
+        let _waiting = cx.ui.waiting("reach the Docker Engine");
         Engine::connect(&cx.env).await?
     };
     cx.ui.message(&format!(

@@ -1,14 +1,14 @@
 //! `dkr diff`: what a container changed since its branch point.
 
+use clap::Args;
 use tokio::io::AsyncWrite;
 
 use super::containers::choose;
 use crate::app::Context;
-use crate::cli::DiffArgs;
-use crate::container::Containers;
-use crate::container::watch;
+use crate::cli::ContainerArg;
 use crate::container::work::Probe;
 use crate::container::work::probe::{SCRIPT, script_failed};
+use crate::container::{Containers, watch};
 use crate::engine::Engine;
 use crate::engine::containers::{ContainerId, ExitStatus};
 use crate::engine::question::{Tail, UNREAD};
@@ -17,6 +17,22 @@ use crate::error::{Error, Result};
 use crate::git::pager;
 use crate::ui::Ui;
 use crate::ui::pager::Pager;
+
+pub(super) const EXAMPLES: &str = "Examples:
+  dkr diff fix-parser            all changes since its branch point, in your pager
+  dkr diff fix-parser --stat     only which files, and how much
+  dkr diff fix-parser | git apply --check";
+
+/// Arguments of `diff`.
+#[derive(Debug, Clone, Args)]
+pub struct DiffArgs {
+    /// Which container.
+    #[command(flatten)]
+    pub container: ContainerArg,
+    /// Show only which files changed, and how much
+    #[arg(long)]
+    pub stat: bool,
+}
 
 /// Runs the command.
 ///

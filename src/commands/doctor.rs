@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use clap::Args;
 use serde::Serialize;
 
 use super::create_image::{ssh_flags, transport};
@@ -9,11 +10,35 @@ use super::json::to_json;
 use crate::app::Context;
 use crate::catalog::Catalog;
 use crate::catalog::lookup::find;
-use crate::cli::{BuildArgs, DoctorArgs, Settings};
+use crate::cli::{BuildArgs, Given, Offer, Settings, SshArgs};
 use crate::doctor::{Check, Status, engine, git, git_status, ssh};
 use crate::engine::{Engine, Location};
 use crate::error::Result;
 use crate::text::{count, sanitize, wrap};
+
+pub(super) const EXAMPLES: &str = "Examples:
+  dkr doctor                             check everything, change nothing
+  dkr doctor --image dkr:linux-main      also time `git status` in a container of that image
+  dkr doctor --json                      the same for programs
+
+The exit code is 1 if a check failed; warnings leave it at 0.";
+
+/// Arguments of `doctor`.
+#[derive(Debug, Clone, Args)]
+pub struct DoctorArgs {
+    /// The flags that were given.
+    #[command(flatten)]
+    pub given: Given,
+    /// Also time `git status` in a container of this image: its tag or id
+    #[arg(long, value_name = "NAME", add = Offer::Images)]
+    pub image: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+    /// How to reach the repository.
+    #[command(flatten)]
+    pub ssh: SshArgs,
+}
 
 /// Columns before the names of the checks.
 const INDENT: usize = 6;

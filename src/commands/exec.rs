@@ -1,10 +1,11 @@
 //! `dkr exec`: runs a command in a container that runs.
 
+use clap::Args;
 use tokio::io::{stderr, stdout};
 
 use super::containers::choose;
 use crate::app::Context;
-use crate::cli::ExecArgs;
+use crate::cli::ContainerArg;
 use crate::container::Containers;
 use crate::container::labels::working_branch;
 use crate::container::spec::environment;
@@ -16,6 +17,32 @@ use crate::engine::stdin::Stdin;
 use crate::engine::streams::Streams;
 use crate::engine::{Engine, containers, exec};
 use crate::error::{Error, Result, quoted};
+
+pub(super) const EXAMPLES: &str = "Examples:
+  dkr exec fix-parser -- git status           run a command beside what runs there
+  dkr exec fix-parser -- bash                 a shell
+  tar c data | dkr exec fix-parser -- tar x   its input and output are yours
+
+The exit status is the command's.";
+
+/// Arguments of `exec`.
+#[derive(Debug, Clone, Args)]
+pub struct ExecArgs {
+    /// Which container.
+    #[command(flatten)]
+    pub container: ContainerArg,
+    /// Set a variable; without a value, pass on yours
+    #[arg(short, long = "env", value_name = "KEY[=VALUE]")]
+    pub env: Vec<String>,
+    /// Command to run
+    #[arg(
+        last = true,
+        value_name = "CMD",
+        required = true,
+        help_heading = "Command"
+    )]
+    pub command: Vec<String>,
+}
 
 /// Runs the command; its result is the status of the command in the container.
 ///

@@ -2,14 +2,29 @@
 
 use std::fs::OpenOptions;
 use std::io::{ErrorKind, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+use clap::{Args, ValueHint};
 
 use crate::app::Context;
 use crate::bake::source::CONF_FILE;
-use crate::cli::InitArgs;
 use crate::error::{Error, Result};
 use crate::git::Repository;
 use crate::image::dkr_conf::TEMPLATE;
+
+pub(super) const EXAMPLES: &str = "Examples:
+  dkr init                   in the current repository
+  dkr init ~/src/linux       in another one
+
+Every line of the file is a comment: it changes nothing until you edit and commit it.";
+
+/// Arguments of `init`.
+#[derive(Debug, Clone, Args)]
+pub struct InitArgs {
+    /// Path of a repository [default: the current directory's]
+    #[arg(value_hint = ValueHint::DirPath)]
+    pub path: Option<PathBuf>,
+}
 
 /// Runs the command.
 ///

@@ -1,8 +1,9 @@
 //! `dkr inspect-image`: what is known of one image.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use chrono::Utc;
+use clap::{Args, ValueHint};
 
 use super::json::to_json;
 use crate::app::Context;
@@ -12,7 +13,7 @@ use crate::bake::source;
 use crate::catalog::lookup::{exactly, find};
 use crate::catalog::rows::ImageReport;
 use crate::catalog::{Catalog, CatalogImage, StalenessCheck};
-use crate::cli::InspectImageArgs;
+use crate::cli::Offer;
 use crate::container::labels::working_branch;
 use crate::engine::Engine;
 use crate::error::Result;
@@ -24,6 +25,26 @@ use crate::image::{Query, Staleness};
 use crate::text::{ago, count, size};
 use crate::ui::Ui;
 use crate::ui::table::{Column, Table};
+
+pub(super) const EXAMPLES: &str = "Examples:
+  dkr inspect-image                         the newest image of the current repository
+  dkr inspect-image ~/src/linux v6.12       the image of a tag of another repository
+  dkr inspect-image dkr:linux-main          an image by its tag
+  dkr inspect-image 5b32e5e2aff3 --json     an image by its id, for programs";
+
+/// Arguments of `inspect-image`.
+#[derive(Debug, Clone, Args)]
+pub struct InspectImageArgs {
+    /// Tag or id of an image, or path of a repository [default: the current directory's]
+    #[arg(value_name = "IMAGE|REPO", value_hint = ValueHint::DirPath, add = Offer::Images)]
+    pub image: Option<PathBuf>,
+    /// Branch, `remote/branch`, tag or commit of the repository [default: any]
+    #[arg(value_name = "REF", allow_hyphen_values = true, add = Offer::Refs)]
+    pub reference: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
 
 /// Runs the command.
 ///

@@ -1,11 +1,13 @@
 //! `dkr list-containers`: every container of dkr's images, newest first.
 
+use std::path::PathBuf;
+
 use chrono::Utc;
+use clap::{Args, ValueHint};
 
 use super::json::to_json;
 use crate::app::Context;
 use crate::catalog::rows::WorkRow;
-use crate::cli::ListContainersArgs;
 use crate::container::Containers;
 use crate::container::labels::working_branch;
 use crate::container::work::list::list_work;
@@ -16,6 +18,27 @@ use crate::git::{Repository, short};
 use crate::image::labels::{BRANCH_FROM, COMMIT, REPO_NAME, REPO_PATH};
 use crate::text::ago;
 use crate::ui::table::{Column, Table};
+
+pub(super) const EXAMPLES: &str = "Examples:
+  dkr list-containers            every container, newest first
+  dkr ps .                       those of the current repository
+  dkr ps --json                  the same for programs
+
+FILES and UNPUSHED count what is only in the container; `?` is one that was killed and did not say.";
+
+/// Arguments of `list-containers`.
+#[derive(Debug, Clone, Args)]
+pub struct ListContainersArgs {
+    /// Path of a repository [default: all]
+    #[arg(value_hint = ValueHint::DirPath)]
+    pub repo: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long, conflicts_with = "quiet")]
+    pub json: bool,
+    /// Print container ids only
+    #[arg(short, long)]
+    pub quiet: bool,
+}
 
 /// Runs the command.
 ///

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use chrono::Utc;
+use clap::Args;
 
 use super::json::to_json;
 use crate::app::Context;
@@ -13,7 +14,7 @@ use crate::bake::source;
 use crate::catalog::rows::ImageRow;
 use crate::catalog::staleness::in_short;
 use crate::catalog::{Catalog, CatalogImage, StalenessCheck};
-use crate::cli::ListImagesArgs;
+use crate::cli::SearchArgs;
 use crate::engine::Engine;
 use crate::error::Result;
 use crate::git::{Repository, short};
@@ -21,6 +22,32 @@ use crate::image::search::find;
 use crate::image::{Images, Query, Staleness};
 use crate::text::{ago, size};
 use crate::ui::table::{Column, Table};
+
+pub(super) const EXAMPLES: &str = "Examples:
+  dkr list-images                  every image, newest first
+  dkr list-images . main           the images of the current repository's `main`
+  dkr list-images --stale          how far each is behind its branch
+  dkr list-images --json           the same for programs";
+
+/// Arguments of `list-images`.
+#[derive(Debug, Clone, Args)]
+pub struct ListImagesArgs {
+    /// Which images [default: all]
+    #[command(flatten)]
+    pub target: SearchArgs,
+    /// Print JSON
+    #[arg(long, conflicts_with = "quiet")]
+    pub json: bool,
+    /// Print image ids only
+    #[arg(short, long)]
+    pub quiet: bool,
+    /// Compare each image with its branch
+    #[arg(long = "stale", conflicts_with = "quiet")]
+    pub compare: bool,
+    /// Do not shorten anything
+    #[arg(long)]
+    pub no_trunc: bool,
+}
 
 /// Hex digits of a shortened image id, as docker shows it.
 const SHORT_ID: usize = 12;

@@ -13,6 +13,7 @@ mod inspect_image;
 mod json;
 mod list_containers;
 mod list_images;
+mod parse;
 mod prune;
 mod reattach;
 mod remove_container;
@@ -24,10 +25,87 @@ mod stop;
 mod take;
 mod update_image;
 
+pub use parse::{Cli, Instead, parse};
+
+use std::path::PathBuf;
+
+use clap::Subcommand;
+
 use crate::app::Context;
-use crate::cli::{Command, Settings};
+use crate::cli::Settings;
 use crate::container::watch;
 use crate::error::Result;
+
+/// The commands of dkr.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Bake a repository and its toolchain into an image
+    #[command(visible_alias = "ci", after_help = create_image::EXAMPLES)]
+    CreateImage(create_image::CreateImageArgs),
+    /// Add the newest commits to an image, as one thin layer
+    #[command(visible_alias = "ui", after_help = update_image::EXAMPLES)]
+    UpdateImage(update_image::UpdateImageArgs),
+    /// Start a container on its own working branch
+    #[command(visible_aliases = ["si", "start-container", "sc"], after_help = start_image::EXAMPLES)]
+    StartImage(Box<start_image::StartImageArgs>),
+    /// Serve the git channel of a container (started by dkr itself)
+    #[command(hide = true)]
+    ChannelServer {
+        /// The channel's folder.
+        folder: PathBuf,
+    },
+    /// List the containers, and what work is only in them
+    #[command(visible_alias = "ps", after_help = list_containers::EXAMPLES)]
+    ListContainers(list_containers::ListContainersArgs),
+    /// Come back to a container
+    #[command(after_help = attach::EXAMPLES)]
+    Attach(attach::AttachArgs),
+    /// Run a command in a container
+    #[command(after_help = exec::EXAMPLES)]
+    Exec(exec::ExecArgs),
+    /// End what runs in containers
+    #[command(after_help = stop::EXAMPLES)]
+    Stop(stop::StopArgs),
+    /// Remove containers, but not with work that is nowhere else
+    #[command(visible_alias = "rm", after_help = remove_container::EXAMPLES)]
+    RemoveContainer(remove_container::RemoveContainerArgs),
+    /// Bring the work of a container to your repository
+    #[command(after_help = take::EXAMPLES)]
+    Take(take::TakeArgs),
+    /// Show what a container changed
+    #[command(after_help = diff::EXAMPLES)]
+    Diff(diff::DiffArgs),
+    /// List the images that dkr made
+    #[command(visible_alias = "ls", after_help = list_images::EXAMPLES)]
+    ListImages(list_images::ListImagesArgs),
+    /// Show what is known of an image
+    #[command(after_help = inspect_image::EXAMPLES)]
+    InspectImage(inspect_image::InspectImageArgs),
+    /// Remove images
+    #[command(after_help = remove_image::EXAMPLES)]
+    RemoveImage(remove_image::RemoveImageArgs),
+    /// Remove the images that newer ones have replaced, and containers that have ended
+    #[command(after_help = prune::EXAMPLES)]
+    Prune(prune::PruneArgs),
+    /// Show a repository's images and containers on one screen
+    #[command(after_help = status::EXAMPLES)]
+    Status(status::StatusArgs),
+    /// Check everything that dkr needs
+    #[command(after_help = doctor::EXAMPLES)]
+    Doctor(doctor::DoctorArgs),
+    /// Write a commented `.dkr.conf` to start from
+    #[command(after_help = init::EXAMPLES)]
+    Init(init::InitArgs),
+    /// Show every setting and where its value comes from
+    #[command(after_help = show_config::EXAMPLES)]
+    ShowConfig(show_config::ShowConfigArgs),
+    /// Print the completions of a shell
+    #[command(after_help = completions::EXAMPLES)]
+    Completions(completions::CompletionsArgs),
+    /// Say what completes a command line (asked by the shell)
+    #[command(hide = true)]
+    Complete(complete::CompleteArgs),
+}
 
 /// Runs the command that the user gave; its result is the exit status.
 ///

@@ -2,8 +2,11 @@
 //! hold nothing that is nowhere else.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::time::Duration;
 
 use chrono::{TimeDelta, Utc};
+use clap::{Args, ValueHint};
 
 use super::remove_image::remove_and_say;
 use crate::app::Context;
@@ -13,7 +16,7 @@ use crate::catalog::idle::{Idle, Staying, idle};
 use crate::catalog::plan::{Leave, prunable};
 use crate::catalog::removal::freed_bytes;
 use crate::catalog::{Catalog, CatalogImage};
-use crate::cli::PruneArgs;
+use crate::cli::values::{age, switch};
 use crate::container::Containers;
 use crate::container::finish::remove;
 use crate::container::labels::working_branch;
@@ -26,6 +29,38 @@ use crate::image::Query;
 use crate::image::labels::REPO_NAME;
 use crate::text::{ago, count, size};
 use crate::ui::table::{Column, Table};
+
+pub(super) const EXAMPLES: &str = "Examples:
+  dkr prune                          of each branch keep the two newest images
+  dkr prune . --keep 1               of the current repository, keep only the newest ones
+  dkr prune --older-than 2w          remove only what is older than two weeks
+  dkr prune --dry-run                say what would be removed, and how much that is
+
+Containers that have ended go, too, but not with work that is nowhere else. What a container uses
+stays, and so does every image that a kept one was built on.";
+
+/// Arguments of `prune`.
+#[derive(Debug, Clone, Args)]
+pub struct PruneArgs {
+    /// Path of a repository [default: all repositories]
+    #[arg(value_hint = ValueHint::DirPath)]
+    pub repo: Option<PathBuf>,
+    /// How many images of each branch to keep
+    #[arg(long = "keep", value_name = "N", default_value_t = 2)]
+    pub newest: usize,
+    /// Remove only what is older: 12h, 3d, 2w
+    #[arg(long, value_name = "AGE", value_parser = age)]
+    pub older_than: Option<Duration>,
+    /// Say what would be removed, and remove nothing
+    #[arg(long, value_parser = switch)]
+    pub dry_run: bool,
+    /// Do not ask
+    #[arg(short, long)]
+    pub yes: bool,
+    /// Do not ask, and also remove containers with work that is nowhere else
+    #[arg(long)]
+    pub force: bool,
+}
 
 /// Runs the command.
 ///

@@ -1,8 +1,8 @@
 //! `dkr start-image --name BRANCH` where a container works on that branch already: comes back to it.
 
+use super::start_image::StartImageArgs;
 use crate::app::Context;
 use crate::bake::source;
-use crate::cli::StartImageArgs;
 use crate::container::Containers;
 use crate::container::labels::WORK_BRANCH;
 use crate::container::lookup::working_on;

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use clap::Args;
 use tokio::time::timeout;
 
 use super::containers::choose_all;
 use crate::app::Context;
-use crate::cli::RemoveContainerArgs;
+use crate::cli::ContainersArg;
 use crate::container::Containers;
 use crate::container::finish::remove;
 use crate::container::labels::working_branch;
@@ -16,6 +17,21 @@ use crate::container::work::list::work_of;
 use crate::engine::containers::{self, force_remove};
 use crate::engine::{Engine, ListedContainer};
 use crate::error::{Error, Kind, Result, quoted};
+
+pub(super) const EXAMPLES: &str = "Examples:
+  dkr remove-container fix-parser          unless it runs or holds work that is nowhere else
+  dkr rm --force fix-parser                whatever it holds; one that runs is killed";
+
+/// Arguments of `remove-container`.
+#[derive(Debug, Clone, Args)]
+pub struct RemoveContainerArgs {
+    /// Which containers.
+    #[command(flatten)]
+    pub containers: ContainersArg,
+    /// Also if it runs, or holds work that is nowhere else
+    #[arg(long)]
+    pub force: bool,
+}
 
 /// How long a removal by force waits for another dkr that sees to the container's end.
 const PATIENCE: Duration = Duration::from_secs(5);

@@ -1,14 +1,31 @@
 //! `dkr remove-image`: removes images with all their tags.
 
+use clap::Args;
+
 use crate::app::Context;
 use crate::catalog::lookup::find;
 use crate::catalog::plan::check_removal;
 use crate::catalog::removal::{freed_bytes, remove};
 use crate::catalog::{Catalog, CatalogImage};
-use crate::cli::RemoveImageArgs;
+use crate::cli::Offer;
 use crate::engine::Engine;
 use crate::error::Result;
 use crate::text::{count, size};
+
+pub(super) const EXAMPLES: &str = "Examples:
+  dkr remove-image dkr:linux-main-0a1b2c    one image, by a tag or its id
+  dkr remove-image $(dkr list-images -q .)  every image of the current repository";
+
+/// Arguments of `remove-image`.
+#[derive(Debug, Clone, Args)]
+pub struct RemoveImageArgs {
+    /// Tags or ids of images
+    #[arg(value_name = "NAME", required = true, add = Offer::Images)]
+    pub names: Vec<String>,
+    /// Also if a stopped container uses the image, or another image was built on it
+    #[arg(long)]
+    pub force: bool,
+}
 
 /// Runs the command.
 ///

@@ -1,14 +1,28 @@
 //! `dkr show-config`: every setting, its value, and where that comes from.
 
+use clap::Args;
 use serde::Serialize;
 
 use super::json::to_json;
 use crate::app::Context;
 use crate::bake::transport::TransportMode;
-use crate::cli::{BuildArgs, Settings, ShowConfigArgs, Source, variable};
+use crate::cli::{BuildArgs, Settings, Source, variable};
 use crate::error::Result;
 use crate::ssh::settings::{DEFAULT_PORT, current_user, default_key};
 use crate::ui::table::{Column, Table};
+
+pub(super) const EXAMPLES: &str = "Examples:
+  dkr show-config                      every setting
+  DKR_STALE=fail dkr show-config       a variable wins over the file
+  dkr show-config --json               the same for programs";
+
+/// Arguments of `show-config`.
+#[derive(Debug, Clone, Args)]
+pub struct ShowConfigArgs {
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
 
 /// What is shown where nothing sets a value and none is known beforehand.
 const NONE: &str = "-";

@@ -1,5 +1,9 @@
 //! `dkr start-image`: starts a container on its own working branch.
 
+mod arguments;
+
+pub use arguments::{EXAMPLES, StartImageArgs};
+
 use super::create_image::{ssh_flags, transport};
 use super::reattach::{find_existing, reattach_to};
 use crate::app::Context;
@@ -10,9 +14,7 @@ use crate::bake::moving_tags::list_mended;
 use crate::bake::source;
 use crate::bake::transport::{TransportMode, TransportOptions};
 use crate::bake::update::{DriftAnswer, update_image};
-use crate::cli::{BuildArgs, LimitArgs, Settings, StartImageArgs};
-use crate::container::Containers;
-use crate::container::Keep;
+use crate::cli::{BuildArgs, LimitArgs, Settings};
 use crate::container::channel::{Folder, Lease};
 use crate::container::forward_agent::ForwardedAgent;
 use crate::container::labels::RECORD;
@@ -24,6 +26,7 @@ use crate::container::start::{
 };
 use crate::container::watch;
 use crate::container::work::host::prefix_of_this_machine;
+use crate::container::{Containers, Keep};
 use crate::engine::containers;
 use crate::engine::containers::{ContainerId, ContainerSpec};
 use crate::engine::limits::Limits;

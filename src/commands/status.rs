@@ -1,8 +1,10 @@
 //! `dkr status`: what dkr made of a repository, on one screen.
 
 use std::cmp::Reverse;
+use std::path::PathBuf;
 
 use chrono::Utc;
+use clap::{Args, ValueHint};
 
 use super::json::to_json;
 use super::list_containers::is_of;
@@ -12,11 +14,9 @@ use crate::bake::source;
 use crate::catalog::rows::{FreshRow, ImageRow, RepositoryReport, RepositoryRow, WorkRow};
 use crate::catalog::staleness::in_short;
 use crate::catalog::{Catalog, CatalogImage, StalenessCheck};
-use crate::cli::StatusArgs;
 use crate::container::labels::working_branch;
-use crate::container::work::ContainerWork;
-use crate::container::work::Probe;
 use crate::container::work::list::list_work;
+use crate::container::work::{ContainerWork, Probe};
 use crate::engine::{Engine, ListedContainer};
 use crate::error::Result;
 use crate::git::{Repository, short};
@@ -25,6 +25,22 @@ use crate::image::search::find;
 use crate::image::{Query, Staleness};
 use crate::text::{ago, count, size};
 use crate::ui::table::{Column, Table};
+
+pub(super) const EXAMPLES: &str = "Examples:
+  dkr status                 the current repository
+  dkr status ~/src/linux     another one
+  dkr status --json          the same for programs";
+
+/// Arguments of `status`.
+#[derive(Debug, Clone, Args)]
+pub struct StatusArgs {
+    /// Path of a repository [default: the current directory's]
+    #[arg(value_hint = ValueHint::DirPath)]
+    pub repo: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
 
 /// An image, how it stands to its branch and to the `.dkr.conf` of today.
 type Compared<'a> = (&'a CatalogImage, Staleness, Option<Drift>);

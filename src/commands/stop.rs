@@ -1,8 +1,10 @@
 //! `dkr stop`: ends what runs in containers, which stay.
 
+use clap::Args;
+
 use super::containers::choose_all;
 use crate::app::Context;
-use crate::cli::StopArgs;
+use crate::cli::ContainersArg;
 use crate::container::Containers;
 use crate::container::labels::working_branch;
 use crate::container::work::Probe;
@@ -10,6 +12,21 @@ use crate::container::work::list::list_work;
 use crate::engine::{Engine, ListedContainer, containers};
 use crate::error::{Kind, Result, quoted};
 use crate::text::count;
+
+pub(super) const EXAMPLES: &str = "Examples:
+  dkr stop fix-parser            end what runs in it; the container stays, with all that is in it
+  dkr stop $(dkr ps -q)          every container";
+
+/// Arguments of `stop`.
+#[derive(Debug, Clone, Args)]
+pub struct StopArgs {
+    /// Which containers.
+    #[command(flatten)]
+    pub containers: ContainersArg,
+    /// Seconds that it may take to end before it is killed
+    #[arg(short, long, value_name = "SECONDS", default_value_t = 30)]
+    pub time: u16,
+}
 
 /// Runs the command.
 ///

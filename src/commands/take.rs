@@ -1,8 +1,10 @@
 //! `dkr take`: brings the work of a container to the host's repository.
 
+use clap::Args;
+
 use super::containers::choose;
 use crate::app::Context;
-use crate::cli::TakeArgs;
+use crate::cli::ContainerArg;
 use crate::container::Containers;
 use crate::container::labels::working_branch;
 use crate::container::watch;
@@ -13,6 +15,27 @@ use crate::error::{Error, Result, quoted};
 use crate::git::{Repository, short};
 use crate::image::labels::REPO_PATH;
 use crate::text::count;
+
+pub(super) const EXAMPLES: &str = "Examples:
+  dkr take fix-parser            bring its work to your repository, whether it runs or not
+  git log laptop/fix-parser      its commits
+  git show refs/dkr/wip/fix-parser
+                                 what was not committed, new files included, as one commit
+  git cherry-pick --no-commit refs/dkr/wip/fix-parser
+                                 the same in your work tree
+
+What was taken counts as safe: the container can be removed.";
+
+/// Arguments of `take`.
+#[derive(Debug, Clone, Args)]
+pub struct TakeArgs {
+    /// Which container.
+    #[command(flatten)]
+    pub container: ContainerArg,
+    /// Also if its branch on the host has commits that the container does not have
+    #[arg(long)]
+    pub force: bool,
+}
 
 /// How many files are named.
 const NAMED: usize = 5;

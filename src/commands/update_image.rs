@@ -2,17 +2,47 @@
 
 use std::time::Instant;
 
+use clap::Args;
+
 use super::create_image::{announce, transport_options};
 use crate::app::Context;
 use crate::bake::create::Create;
 use crate::bake::images::warn_of;
 use crate::bake::moving_tags::list_mended;
 use crate::bake::source;
-use crate::bake::update::{Updated, update_image};
-use crate::cli::UpdateImageArgs;
+use crate::bake::update::{DriftAnswer, Updated, update_image};
+use crate::cli::{BuildArgs, Given, SshArgs, TargetArgs};
 use crate::engine::Engine;
 use crate::error::Result;
 use crate::image::Query;
+
+pub(super) const EXAMPLES: &str = "Examples:
+  dkr update-image                       the current repository, the branch that HEAD is on
+  dkr update-image . space/main          the branch `main` of the remote `space`, fetched first
+  dkr update-image --drift ignore        even if `.dkr.conf` changed in a way that needs a new bake";
+
+/// Arguments of `update-image`.
+#[derive(Debug, Clone, Args)]
+pub struct UpdateImageArgs {
+    /// The flags that were given.
+    #[command(flatten)]
+    pub given: Given,
+    /// What to update.
+    #[command(flatten)]
+    pub target: TargetArgs,
+    /// Build a layer even if there is nothing new
+    #[arg(long)]
+    pub force: bool,
+    /// If `.dkr.conf` changed so that only a new bake helps: ask, bake, ignore or fail
+    #[arg(long, value_name = "ANSWER", default_value = "ask")]
+    pub drift: DriftAnswer,
+    /// How to reach the repository.
+    #[command(flatten)]
+    pub ssh: SshArgs,
+    /// How to build.
+    #[command(flatten)]
+    pub build: BuildArgs,
+}
 
 /// Runs the command.
 ///

@@ -19,9 +19,8 @@ use crate::git::working_branch::check_working_branch;
 use crate::image::BakedImage;
 use crate::image::labels::REPO_PATH;
 
-use super::Keep;
-use super::forgotten;
 use super::work::host::prefix_of_this_machine;
+use super::{Keep, forgotten};
 
 /// The containers of an engine.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -2,9 +2,8 @@
 //!
 //! Only `connect` calls it. It never falls back: a name that leads nowhere is an error.
 
-use std::fmt;
-use std::fs;
 use std::path::{Path, PathBuf};
+use std::{fmt, fs};
 
 use serde::Deserialize;
 use sha2::{Digest, Sha256};

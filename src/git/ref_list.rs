@@ -5,10 +5,9 @@
 //! refs/files-backend.c and refs/packed-backend.c in git's sources.
 
 use std::collections::{BTreeMap, HashSet};
-use std::fmt;
-use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::{fmt, fs};
 
 use git2::{ErrorCode, Oid, Reference};
 

@@ -10,8 +10,7 @@ use std::time::{Duration, Instant};
 
 use crate::text::{columns, cut, duration, log_line};
 use crate::ui::progress::board::{self, Key, Phase};
-use crate::ui::progress::plain;
-use crate::ui::progress::{PhaseEnd, Stage};
+use crate::ui::progress::{PhaseEnd, Stage, plain};
 use crate::ui::style::Style;
 
 /// How often the running board is drawn anew.

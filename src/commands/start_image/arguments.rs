@@ -4,15 +4,13 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::completion::Offer;
-use super::values::{expecting, number, own_network};
-use super::{Given, HostVolumesArg, SearchArgs, SshArgs};
 use crate::bake::transport::TransportMode;
+use crate::cli::values::{number, own_network};
+use crate::cli::{Given, HostVolumesArg, LimitArgs, Offer, SearchArgs, SshArgs};
 use crate::container::Keep;
 use crate::container::staleness::StaleAnswer;
-use crate::engine::limits::{self, Gpus};
 
-pub(super) const START_EXAMPLES: &str = "Examples:
+pub const EXAMPLES: &str = "Examples:
   dkr start-image                        a tmux session in the newest image of all
   dkr start-image . main -- make test    run a command and pass on its status
   dkr start-image --name fix-parser      on a branch of that name; come back to it if it exists
@@ -22,26 +20,6 @@ pub(super) const START_EXAMPLES: &str = "Examples:
 
 In the container `git push` writes to the branch <hostname>/<working branch> of your repository.
 A container that has ended is removed, unless it holds work that is nowhere else.";
-
-/// What a container may use of the machine, as `docker run` has it.
-#[derive(Debug, Clone, Default, Args)]
-#[command(next_help_heading = "Limits")]
-pub struct LimitArgs {
-    /// Processors, such as 1.5 [default: all]
-    #[arg(long, value_name = "N", value_parser = expecting(limits::CPUS, limits::parse_cpus))]
-    pub cpus: Option<i64>,
-    /// Memory, such as 512m or 8g [default: all]
-    #[arg(long, value_name = "BYTES", value_parser = expecting(limits::MEMORY, limits::parse_memory))]
-    pub memory: Option<i64>,
-    /// Processes; -1 for no limit [default: the engine's]
-    #[arg(long, value_name = "N", allow_hyphen_values = true)]
-    #[arg(value_parser = expecting(limits::PIDS, limits::parse_pids))]
-    pub pids_limit: Option<i64>,
-    /// Graphics processors: all, a number, or device=ID [default: none]
-    #[arg(long, value_name = "GPUS", value_parser = expecting(Gpus::EXPECTED, Gpus::parse))]
-    #[arg(add = Offer::Words(&["all"]))]
-    pub gpus: Option<Gpus>,
-}
 
 /// Arguments of `start-image`.
 #[derive(Debug, Clone, Args)]

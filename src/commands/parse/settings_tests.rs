@@ -1,16 +1,27 @@
 //! Tests of the user's settings.
 
+use std::path::Path;
+
+use super::super::Command as Chosen;
+use super::super::start_image::StartImageArgs;
 use super::*;
 use crate::bake::transport::TransportMode;
+use crate::cli::settings::{SETTINGS, declared, flag};
 use crate::cli::values::HostPaths;
-use crate::cli::{BuildArgs, Cli, Command as Chosen, Instead, SshArgs, StartImageArgs, parse_with};
+use crate::cli::{BuildArgs, Source, SshArgs, variable};
 use crate::container::Keep;
+use crate::error::Result;
 
 const PATH: &str = "/home/u/.config/dkr/dkr.conf";
 
 fn load(variables: &[(&str, &str)], file: &str) -> Result<Settings> {
     let variables = variables.iter().copied().chain([("HOME", "/home/u")]);
-    Settings::parse(&Env::from_iter(variables), Path::new(PATH), file.as_bytes())
+    Settings::parse(
+        &description(),
+        &Env::from_iter(variables),
+        Path::new(PATH),
+        file.as_bytes(),
+    )
 }
 
 fn settings(variables: &[(&str, &str)], file: &str) -> Settings {
@@ -127,7 +138,8 @@ fn a_bad_variable_or_flag_is_named_as_such() {
 fn a_variable_that_is_no_text_is_named() {
     use std::os::unix::ffi::OsStringExt;
     let garbled = || OsString::from_vec(b"\xff".to_vec());
-    let settings = |name: &str| Settings::of_variables(&Env::from_iter([(name, garbled())]));
+    let settings =
+        |name: &str| Settings::of_variables(&description(), &Env::from_iter([(name, garbled())]));
     let message = start(&settings("DKR_SSH_USER"), &[]).unwrap_err().message;
     assert!(
         message.contains("`ssh_user` in the variable `DKR_SSH_USER`"),
@@ -166,7 +178,7 @@ fn host_paths_are_listed_in_the_file_alone() {
         let args = start(&settings(variables, file), flags);
         args.map(|args| args.host_volumes.allow_host_volumes)
     };
-    let listed = ["/srv", "/home/u/data"].map(PathBuf::from);
+    let listed = ["/srv", "/home/u/data"].map(std::path::PathBuf::from);
     assert_eq!(allowed(&[], "", &[]), Ok(HostPaths::Nothing));
     assert_eq!(
         allowed(&[], paths, &[]),
@@ -188,7 +200,7 @@ fn host_paths_are_listed_in_the_file_alone() {
 /// Every setting is an argument of the command line, and only settings are called as they are.
 #[test]
 fn every_setting_is_an_argument_that_takes_its_default() {
-    let declared = arguments();
+    let declared = declared(&description());
     for (key, _) in SETTINGS {
         let arg = declared.get_arguments().find(|arg| arg.get_id() == key);
         let arg = arg.unwrap_or_else(|| panic!("`{key}` is no argument"));
@@ -197,7 +209,7 @@ fn every_setting_is_an_argument_that_takes_its_default() {
             let default = default.to_str().unwrap();
             settings(&[], &format!("{key} = {default}"));
         }
-        let whole = crate::cli::description();
+        let whole = description();
         for command in whole.get_subcommands() {
             let same = command.get_arguments().find(|arg| arg.get_id() == key);
             if let Some(same) = same {
@@ -220,21 +232,24 @@ fn the_file_is_found_and_one_that_cannot_be_read_is_named() {
     let home = tempfile::tempdir().unwrap();
     let env = Env::from_iter([("HOME", home.path())]);
     assert_eq!(
-        Settings::load(&env).unwrap().path(),
+        Settings::load(&description(), &env).unwrap().path(),
         home.path().join(".config/dkr/dkr.conf")
     );
     let xdg = home.path().join("xdg");
     let env = Env::from_iter([("HOME", home.path()), ("XDG_CONFIG_HOME", &xdg)]);
     std::fs::create_dir_all(xdg.join("dkr")).unwrap();
     std::fs::write(xdg.join("dkr/dkr.conf"), "ssh_user = me\n").unwrap();
-    let ssh: SshArgs = Settings::load(&env).unwrap().without_flags().unwrap();
+    let ssh: SshArgs = Settings::load(&description(), &env)
+        .unwrap()
+        .without_flags()
+        .unwrap();
     assert_eq!(ssh.ssh_user.as_deref(), Some("me"));
     std::fs::remove_file(xdg.join("dkr/dkr.conf")).unwrap();
     std::fs::create_dir(xdg.join("dkr/dkr.conf")).unwrap();
-    let error = Settings::load(&env).unwrap_err();
+    let error = Settings::load(&description(), &env).unwrap_err();
     let path = xdg.join("dkr/dkr.conf");
     let expected = format!("cannot read the user configuration `{}`", path.display());
     assert_eq!(error.message, expected);
-    let nowhere = Settings::load(&Env::default()).unwrap();
+    let nowhere = Settings::load(&description(), &Env::default()).unwrap();
     assert!(nowhere.path().as_os_str().is_empty());
 }
