@@ -10,9 +10,12 @@ use crate::env::Env;
 use crate::error::Error;
 use crate::ui::progress::ProgressMode;
 
+/// The version for people, with the commit if `build.rs` knows it. Labels have the version alone.
+const VERSION: &str = env!("DKR_VERSION");
+
 /// Bakes a huge git repository into a Docker image and works on it in containers.
 #[derive(Debug, Parser)]
-#[command(name = "dkr", version, propagate_version = true, max_term_width = 100)]
+#[command(name = "dkr", version = VERSION, propagate_version = true, max_term_width = 100)]
 #[command(after_help = "Examples:
   dkr create-image                     bake the current repository, once
   dkr start-image . -- make test       run a command in it, on a branch of its own

@@ -50,6 +50,7 @@ mod terminal;
 mod tidy;
 mod unattended;
 mod update_image;
+mod version;
 mod waits;
 mod widths;
 mod work_report;

@@ -40,6 +40,8 @@ const VARYING: &[(&str, &str)] = &[
         r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z|\d{4}-\d\d-\d\d \d\d:\d\d(:\d\d)?",
         "[TIME]",
     ),
+    // The commit, where the program is built from a checkout.
+    (r"\[VERSION\] \([0-9a-f]{10} \d{4}-\d\d-\d\d\)", "[VERSION]"),
     // `::1` where the machine has IPv6.
     (r"@(\[::1\]|127\.0\.0\.1):", "@[LOCALHOST]:"),
 ];
