@@ -13,6 +13,7 @@ mod inspect_image;
 mod json;
 mod list_containers;
 mod list_images;
+mod man;
 mod parse;
 mod prune;
 mod reattach;
@@ -105,6 +106,12 @@ pub enum Command {
     /// Say what completes a command line (asked by the shell)
     #[command(hide = true)]
     Complete(complete::CompleteArgs),
+    /// Write the manual pages (for packages of dkr)
+    #[command(hide = true)]
+    Man {
+        /// A folder, which is made if it is missing.
+        folder: PathBuf,
+    },
 }
 
 /// Runs the command that the user gave; its result is the exit status.
@@ -134,5 +141,6 @@ pub async fn run(command: &Command, settings: &Settings, context: &Context) -> R
         Command::ShowConfig(args) => show_config::run(context, args, settings).map(|()| 0),
         Command::Completions(args) => completions::run(context, args).map(|()| 0),
         Command::Complete(args) => complete::run(context, args).map(|()| 0),
+        Command::Man { folder } => man::run(folder).map(|()| 0),
     }
 }

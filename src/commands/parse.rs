@@ -12,6 +12,8 @@ use crate::ui::progress::ProgressMode;
 
 /// The version for people, with the commit if `build.rs` knows it. Labels have the version alone.
 const VERSION: &str = env!("DKR_VERSION");
+/// The date of that commit, or nothing.
+pub const DATE: &str = env!("DKR_DATE");
 
 /// Bakes a huge git repository into a Docker image and works on it in containers.
 #[derive(Debug, Parser)]

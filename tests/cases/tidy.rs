@@ -124,6 +124,7 @@ const WORDS: &[(&str, &[&str])] = &[
     ("tonic", &["engine", "buildkit"]),
     ("clap", &["cli", "commands"]),
     ("clap_complete", &["cli", "commands"]),
+    ("clap_mangen", &["commands"]),
 ];
 
 /// No longer than a reader can keep in mind.
