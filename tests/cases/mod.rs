@@ -29,6 +29,7 @@ mod list_images;
 mod moves;
 mod networks;
 mod odd_repositories;
+mod packages;
 mod packs;
 mod post_clone;
 mod prune;
