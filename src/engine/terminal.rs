@@ -97,3 +97,54 @@ pub fn size() -> Option<Size> {
         columns: size.ws_col,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::process::{Command, Stdio};
+
+    use rustix::pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, unlockpt};
+    use rustix::termios::LocalModes;
+
+    use super::*;
+
+    /// Set where this program is to panic in raw mode.
+    const PANICS: &str = "DKR_TEST_PANICS";
+    /// The exit code of a test program in which a test panicked.
+    const PANICKED: i32 = 101;
+
+    fn modes(terminal: &File) -> LocalModes {
+        tcgetattr(terminal).unwrap().local_modes
+    }
+
+    #[test]
+    fn a_panic_leaves_the_terminal_as_it_was() {
+        if std::env::var_os(PANICS).is_some() {
+            // Nothing but the panic itself may restore it.
+            std::mem::forget(RawMode::enter().unwrap());
+            let raw = tcgetattr(std::io::stdin()).unwrap().local_modes;
+            if raw.intersects(LocalModes::ICANON | LocalModes::ECHO) {
+                std::process::exit(0);
+            }
+            panic!("in raw mode");
+        }
+        let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY;
+        let user = openpt(flags).unwrap();
+        grantpt(&user).unwrap();
+        unlockpt(&user).unwrap();
+        let terminal = File::from(ioctl_tiocgptpeer(&user, flags).unwrap());
+        let before = modes(&terminal);
+        assert!(before.contains(LocalModes::ICANON | LocalModes::ECHO));
+
+        let (_, module) = module_path!().split_once("::").unwrap();
+        let test = format!("{module}::a_panic_leaves_the_terminal_as_it_was");
+        let output = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", &test])
+            .env(PANICS, "1")
+            .stdin(Stdio::from(terminal.try_clone().unwrap()))
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(PANICKED), "{output:?}");
+        assert_eq!(modes(&terminal), before);
+    }
+}

@@ -3,7 +3,6 @@
 use std::fs;
 use std::time::Duration;
 
-use dkr::engine::terminal::RawMode;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
@@ -139,25 +138,6 @@ fn a_session_outlives_a_terminal_that_closes_and_a_dkr_that_is_killed() {
     terminal.wait_for("ended with");
     // The file is only there.
     assert_eq!(runs(&name), Some(false));
-}
-
-/// Set where this program is to panic in raw mode.
-const PANICS: &str = "DKR_TEST_PANICS";
-
-#[test]
-fn a_panic_leaves_the_terminal_as_it_was() {
-    if std::env::var_os(PANICS).is_some() {
-        // Nothing but the panic itself may restore it.
-        std::mem::forget(RawMode::enter().unwrap());
-        panic!("in raw mode");
-    }
-    let t = Sandbox::new();
-    let this = std::env::current_exe().unwrap();
-    let test = "cases::terminal::a_panic_leaves_the_terminal_as_it_was";
-    let arguments = ["-c", SCRIPT, "sh", this.to_str().unwrap(), "--exact", test];
-    let terminal = t.command("sh", arguments).env(PANICS, "1");
-    let terminal = terminal.terminal(100, 30);
-    terminal.wait_for("ended with 101, terminal as before");
 }
 
 #[test]
