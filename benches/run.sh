@@ -24,7 +24,7 @@ What it does:
   2. makes the repository (the same size has the same commit ids), with a home, keys and an SSH
      server of its own in a folder of TMPDIR
   3. in each repetition, on another copy of the repository, arms in turn:
-       clone    a Dockerfile with RUN --mount=type=ssh git clone
+       clone    a Dockerfile with RUN git clone over SSH, the key bound from the build context
        clone'   the same again: differences up to this one are noise
        copy     a Dockerfile that COPYs the repository from the build context
        dkr      dkr create-image, with no image or object image of the repository there
@@ -38,8 +38,8 @@ What it does:
   6. removes its images, containers and files, and the build cache that came while it built
 
 A figure counts only if commit, tree, full history and a clean status were found in the image. CPU
-seconds are those of the whole machine: let it do nothing else. DOCKER_HOST names the engine, which
-has to run on this machine; the base image is dkr-fixtures:debian (sh fixtures/setup.sh makes it).
+seconds are those of the whole machine: let it do nothing else. DOCKER_HOST names the engine's unix
+socket; the base image is dkr-fixtures:debian (sh fixtures/setup.sh makes it).
 Others who build on that engine at the same time may lose build cache: use one of your own then.
 END
 }
@@ -57,4 +57,4 @@ done
 target=${CARGO_TARGET_DIR:-$root/target}
 cargo build --quiet --release --locked --manifest-path "$root/Cargo.toml" \
     --bin dkr --example bench --example generate
-exec "$target/release/examples/bench" --bin "$target/release" --out "$target/bench" "$@"
+exec "$target/release/examples/bench" --out "$target/bench" "$@"

@@ -1,11 +1,13 @@
 //! Runs a container to its end through the API, as `docker run --rm` does: made, attached, started,
 //! removed by the engine.
 
-use http_body_util::BodyExt;
+use std::io::Read as _;
+
 use serde_json::{Value, json};
+use testkit::Api;
 
 use crate::Result;
-use crate::api::{Api, empty};
+use crate::meter::go_on;
 use crate::store::text;
 
 /// The network: that of dkr's own containers.
@@ -34,7 +36,8 @@ impl<'a> Run<'a> {
     }
 
     /// What it wrote to stdout, and what to stderr.
-    pub async fn run(&self, api: &Api) -> Result<(String, String)> {
+    pub fn run(&self, api: &Api) -> Result<(String, String)> {
+        go_on()?;
         let mut body = json!({
             "Image": self.image, "Cmd": self.command, "Env": self.env,
             "AttachStdout": true, "AttachStderr": true,
@@ -43,17 +46,16 @@ impl<'a> Run<'a> {
         if !self.entrypoint.is_empty() {
             body["Entrypoint"] = json!(self.entrypoint);
         }
-        let made = api.post("/containers/create", &body).await?;
+        let made = api.post("/containers/create", &body);
         let id = text(&made["Id"]);
-        let path = format!("/containers/{id}/attach?stream=1&stdout=1&stderr=1");
-        let attached = api.open("POST", &path, "text/plain", empty()).await?;
-        let path = format!("/containers/{id}/wait?condition=removed");
-        let removed = api.open("POST", &path, "text/plain", empty()).await?;
-        let path = format!("/containers/{id}/start");
-        api.post(&path, &Value::Null).await?;
-        let output = attached.into_body().collect().await?.to_bytes();
-        let ended = removed.into_body().collect().await?.to_bytes();
-        let ended: Value = serde_json::from_slice(&ended)?;
+        let mut attached = api.follow(&format!(
+            "/containers/{id}/attach?stream=1&stdout=1&stderr=1"
+        ));
+        let removed = api.follow(&format!("/containers/{id}/wait?condition=removed"));
+        api.post(&format!("/containers/{id}/start"), &Value::Null);
+        let mut output = Vec::new();
+        attached.read_to_end(&mut output)?;
+        let ended: Value = serde_json::from_reader(removed)?;
         let (stdout, stderr) = testkit::streams(&output);
         if ended["StatusCode"] != 0 {
             return Err(format!("a container of {} failed: {stderr}", self.image).into());

@@ -3,33 +3,31 @@
 use std::fs;
 
 use serde_json::{Value, json};
+use testkit::Sandbox;
 
 use crate::Result;
 use crate::container::Run;
-use crate::options::Options;
-use crate::sandbox::Sandbox;
 use crate::store::{BASE_IMAGE, Store, text};
 
 /// Names and what they are, in order.
 pub struct Header(Vec<(&'static str, String)>);
 
 impl Header {
-    pub async fn new(options: &Options, sandbox: &Sandbox, store: &Store) -> Result<Self> {
-        let print = |program: &str, arguments: &[&str]| -> Result<String> {
-            let output = sandbox.command(program).args(arguments).output()?;
-            Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    pub fn new(sandbox: &Sandbox, store: &Store) -> Result<Self> {
+        let print = |program: &str, arguments: &[&str]| {
+            let output = sandbox.command(program, arguments).run();
+            output.stdout.trim().to_owned()
         };
-        let dkr = options.bin.join("dkr");
         let folder = env!("CARGO_MANIFEST_DIR");
-        let commit = print("git", &["-C", folder, "describe", "--always", "--dirty"])?;
+        let commit = print("git", &["-C", folder, "describe", "--always", "--dirty"]);
         let inside = Run {
             image: BASE_IMAGE,
             command: &["git", "--version"],
             ..Run::default()
         };
-        let (inside, _) = inside.run(&store.api).await?;
+        let (inside, _) = inside.run(&store.api)?;
         let (disk, here) = &store.disk;
-        let format = print("df", &["--output=fstype", &disk.to_string_lossy()])?;
+        let format = print("df", &["--output=fstype", &disk.to_string_lossy()]);
         let format = format.lines().last().unwrap_or_default().to_owned();
         let place = if *here {
             "the engine's"
@@ -37,7 +35,7 @@ impl Header {
             "NOT the engine's"
         };
         Ok(Header(vec![
-            ("date", print("date", &["-u", "+%Y-%m-%dT%H:%M:%SZ"])?),
+            ("date", print("date", &["-u", "+%Y-%m-%dT%H:%M:%SZ"])),
             ("machine", machine()),
             ("disk", format!("{format} ({place})")),
             ("engine", engine(store)),
@@ -45,7 +43,7 @@ impl Header {
                 "git",
                 format!(
                     "{} here, {} in the image",
-                    version(&print("git", &["--version"])?),
+                    version(&print("git", &["--version"])),
                     version(&inside)
                 ),
             ),
@@ -53,7 +51,7 @@ impl Header {
                 "dkr",
                 format!(
                     "{} ({commit})",
-                    version(&print(&dkr.to_string_lossy(), &["--version"])?)
+                    version(&sandbox.dkr(["--version"]).run().stdout)
                 ),
             ),
         ]))
@@ -81,11 +79,11 @@ fn version(text: &str) -> &str {
 }
 
 fn engine(store: &Store) -> String {
-    let versions = store.api.engine.versions();
-    let api = format!("API {}.{}", versions.api.major, versions.api.minor);
+    let versions = store.api.get("/version");
+    let [engine, api] = ["Version", "ApiVersion"].map(|name| text(&versions[name]));
     let driver = text(&store.info["Driver"]);
-    let place = store.api.engine.describe();
-    format!("{} ({api}, {driver}) at {place}", versions.engine)
+    let place = store.api.socket().display();
+    format!("{engine} (API {api}, {driver}) at {place}")
 }
 
 fn machine() -> String {

@@ -2,13 +2,14 @@
 
 use std::path::Path;
 
+use testkit::Sandbox;
+
 use crate::builds::Builder;
 use crate::container::Run;
 use crate::figures::{Figures, Measure};
 use crate::meter::{self, Cost, Ended, Meter};
 use crate::options::Options;
 use crate::repo::{Facts, Repo};
-use crate::sandbox::Sandbox;
 use crate::store::Store;
 use crate::{Result, say};
 
@@ -21,7 +22,7 @@ const LOOK: &str = "cd /workspace && git rev-parse HEAD 'HEAD^{tree}' && \
 pub struct Lab<'a> {
     pub options: &'a Options,
     pub sandbox: &'a Sandbox,
-    pub store: &'a Store,
+    pub store: &'a Store<'a>,
     pub builder: Builder<'a>,
     pub repo: Repo<'a>,
     pub figures: Figures,
@@ -39,22 +40,18 @@ impl Lab<'_> {
 
     /// The same on the repository at `path`.
     pub fn dkr_on(&self, path: &Path, command: &str, arguments: &[&str]) -> Result<Ended> {
-        let mut dkr = self.sandbox.command(self.options.bin.join("dkr"));
-        dkr.arg(command).arg(path).args(arguments);
+        let mut dkr = self.sandbox.dkr([command]).into_command();
+        dkr.arg(path).args(arguments);
         meter::run(dkr)
     }
 
     /// Whether an image holds the repository as it has to, or why its figures do not count.
-    pub async fn check(
-        &self,
-        image: &str,
-        facts: &Facts,
-    ) -> Result<std::result::Result<(), String>> {
+    fn check(&self, image: &str, facts: &Facts) -> std::result::Result<(), String> {
         let script = [LOOK];
-        let looked = Run::script(image, &script).run(&self.store.api).await;
+        let looked = Run::script(image, &script).run(&self.store.api);
         let (stdout, stderr) = match looked {
             Ok(output) => output,
-            Err(error) => return Ok(Err(error.to_string())),
+            Err(error) => return Err(error.to_string()),
         };
         let Facts {
             commit,
@@ -63,25 +60,24 @@ impl Lab<'_> {
         } = facts;
         let expected = format!("{commit}\n{tree}\nfalse\n{objects}\n");
         if stdout == expected {
-            return Ok(Ok(()));
+            return Ok(());
         }
-        Ok(Err(format!(
+        Err(format!(
             "expected {expected:?}, found {stdout:?} {stderr:?}"
-        )))
+        ))
     }
 
     /// Notes what an image cost if it holds what it has to.
-    pub async fn note(
+    pub fn note(
         &mut self,
         phase: &str,
         arm: &'static str,
         image: &str,
         facts: &Facts,
         measured: &[(Measure, f64)],
-    ) -> Result<()> {
-        let checked = self.check(image, facts).await?;
+    ) {
+        let checked = self.check(image, facts);
         self.note_checked(phase, arm, checked, measured);
-        Ok(())
     }
 
     pub fn note_checked(
@@ -109,9 +105,12 @@ impl Lab<'_> {
     }
 
     /// The id of dkr's newest image of a branch.
-    pub async fn newest(&self, branch: &str) -> Result<String> {
-        let path: &Path = self.repo.path();
-        self.store.newest(path, branch).await
+    pub fn newest(&self, branch: &str) -> Result<String> {
+        let images = self.sandbox.branch_images(self.repo.path()).into_iter();
+        let newest = images
+            .into_iter()
+            .find(|image| image.label("dkr.branch") == branch);
+        Ok(newest.ok_or("dkr made no image")?.id().to_owned())
     }
 }
 

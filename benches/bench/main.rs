@@ -1,11 +1,11 @@
 //! The benchmark of dkr, started by `benches/run.sh`, whose `--help` says what it does.
 //!
 //! `phases` measures, a file for each thing that is measured; `lab` is what they share: `repo`, the
-//! repository; `builds`, the Dockerfiles written by hand; `store` and `container`, the engine by way
-//! of `api`; `meter`, what work costs. Everything becomes `figures`, which `verdict` compares with
-//! the targets and `report` shows. Nothing outside `sandbox`'s folder and the engine is touched.
+//! repository; `builds`, the Dockerfiles written by hand; `store` and `container`, the engine;
+//! `meter`, what work costs. Everything becomes `figures`, which `verdict` compares with the targets
+//! and `report` shows. Nothing outside the sandbox's folder and the engine is touched, and of dkr
+//! nothing is used but the program.
 
-mod api;
 mod builds;
 mod container;
 mod figures;
@@ -16,18 +16,19 @@ mod options;
 mod phases;
 mod repo;
 mod report;
-mod sandbox;
 mod store;
 mod verdict;
 
 use std::fs;
 use std::io::Write as _;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
-use dkr::engine::Engine;
-use dkr::env::Env;
+use testkit::Sandbox;
+use tokio::signal::unix::{SignalKind, signal};
 
-use crate::api::Api;
 use crate::builds::Builder;
 use crate::figures::Figures;
 use crate::header::Header;
@@ -36,16 +37,18 @@ use crate::options::Options;
 use crate::phases::{create, list, long, start, status, update};
 use crate::repo::{Extent, MAIN, Repo};
 use crate::report::Report;
-use crate::sandbox::Sandbox;
 use crate::store::Store;
 use crate::verdict::{growth, noise, verdicts};
 
-/// Whatever goes wrong ends the benchmark.
+/// How long what runs may take to end when the user interrupts the benchmark.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// Whatever goes wrong ends the benchmark; what the engine or git refuses is a panic of the testkit.
 type Result<T, E = Box<dyn std::error::Error + Send + Sync>> = std::result::Result<T, E>;
 
-#[tokio::main]
-async fn main() -> ExitCode {
-    match bench().await {
+fn main() -> ExitCode {
+    let done = Options::parse(std::env::args().skip(1)).and_then(|options| bench(&options));
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             say(&format!("error: {error}"));
@@ -59,99 +62,125 @@ fn say(text: &str) {
     let _ = writeln!(std::io::stderr(), "bench: {text}");
 }
 
-async fn bench() -> Result<()> {
-    let options = Options::parse(std::env::args().skip(1))?;
-    let sandbox = Sandbox::new()?;
-    let engine = Engine::connect(&Env::of_process()).await?;
-    let store = Store::new(Api { engine }, sandbox.path()?).await?;
-    let measured = tokio::select! {
-        measured = measure(&options, &sandbox, &store) => measured,
-        () = interrupted() => Err("interrupted".into()),
-    };
-    say("clean up");
-    let cleaned = store.clean_up().await;
-    let (extent, figures) = measured?;
-    cleaned?;
-    let header = Header::new(&options, &sandbox, &store).await?;
-    report(&options, &header, &extent, &figures)
+/// A program that cargo has put beside this one.
+fn beside(name: &str) -> Result<PathBuf> {
+    Ok(std::env::current_exe()?.with_file_name(name))
 }
 
-async fn interrupted() {
-    use tokio::signal::unix::{SignalKind, signal};
-    let terminated = async {
-        if let Ok(mut terminated) = signal(SignalKind::terminate()) {
-            terminated.recv().await;
+fn bench(options: &Options) -> Result<()> {
+    let sandbox = Sandbox::new();
+    let store = Store::new(&sandbox)?;
+    let folder = sandbox.path().to_owned();
+    std::thread::spawn(move || end_when_interrupted(&folder));
+    let measured = catch_unwind(AssertUnwindSafe(|| measure(options, &sandbox, &store)));
+    say("clean up");
+    store.clean_up();
+    match measured {
+        Ok(Ok((extent, figures))) => {
+            let header = Header::new(&sandbox, &store)?;
+            report(options, &header, &extent, &figures)
         }
-    };
-    tokio::select! {
-        _ = tokio::signal::ctrl_c() => (),
-        () = terminated => (),
+        Ok(Err(error)) => {
+            say(&format!("error: {error}"));
+            // Ends as a failed test does: the sandbox goes without a check of what is left in it.
+            resume_unwind(Box::new(()))
+        }
+        Err(panic) => resume_unwind(panic),
     }
 }
 
-async fn measure(options: &Options, sandbox: &Sandbox, store: &Store) -> Result<(Extent, Figures)> {
+/// Waits for Ctrl-C or a request to terminate, then ends what runs in the sandbox: what waits for
+/// that fails, and nothing else begins. A build by hand ends because its SSH server does.
+fn end_when_interrupted(sandbox: &Path) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .build();
+    let Ok(runtime) = runtime else {
+        return;
+    };
+    runtime.block_on(async {
+        let signals = (
+            signal(SignalKind::interrupt()),
+            signal(SignalKind::terminate()),
+        );
+        if let (Ok(mut interrupt), Ok(mut terminate)) = signals {
+            tokio::select! {
+                _ = interrupt.recv() => (),
+                _ = terminate.recv() => (),
+            }
+        }
+    });
+    meter::interrupt();
+    let running = testkit::processes_mentioning(sandbox).into_iter();
+    let running: Vec<u32> = running.map(|(pid, _)| pid).collect();
+    testkit::end_processes(&running, GRACE);
+}
+
+fn measure(options: &Options, sandbox: &Sandbox, store: &Store<'_>) -> Result<(Extent, Figures)> {
     say(&format!("make the repository ({})", options.size.name));
     let mut lab = Lab {
         options,
         sandbox,
         store,
-        builder: Builder::new(store, sandbox).await?,
+        builder: Builder::new(store, sandbox),
         repo: Repo::new(options, sandbox)?,
         figures: Figures::default(),
     };
     let extent = lab.repo.extent()?;
-    prepare(&mut lab).await?;
+    prepare(&mut lab)?;
     for round in 1..=options.reps {
-        repetition(&mut lab, round).await?;
+        repetition(&mut lab, round)?;
     }
     Ok((extent, lab.figures))
 }
 
 /// Brings into the build cache what does not depend on the repository, in every arm: what installs
 /// packages.
-async fn prepare(lab: &mut Lab<'_>) -> Result<()> {
+fn prepare(lab: &mut Lab<'_>) -> Result<()> {
     say("warm up");
     let tag = lab.store.tag("prepared");
-    lab.builder.prepare(&tag).await?;
-    let small = lab.repo.small()?;
-    lab.dkr_on(&small, "create-image", &[])?;
-    lab.store.remove_of_dkr().await
+    lab.builder.prepare(&tag)?;
+    let small = lab.repo.small();
+    lab.dkr_on(small.path(), "create-image", &[])?;
+    lab.store.remove_of_dkr();
+    Ok(())
 }
 
-async fn repetition(lab: &mut Lab<'_>, round: usize) -> Result<()> {
+fn repetition(lab: &mut Lab<'_>, round: usize) -> Result<()> {
     let progress = format!("repetition {round} of {}", lab.options.reps);
-    let before = lab.store.cache().await?;
-    lab.store.remove_of_dkr().await?;
+    let before = lab.store.cache();
+    lab.store.remove_of_dkr();
     lab.repo.renew(round)?;
     say(&format!("{progress}: first image"));
-    create::first(lab, round).await?;
-    let image = lab.newest(MAIN).await?;
-    status::measure(lab, status::NEW, "dkr", &image).await?;
+    create::first(lab, round)?;
+    let image = lab.newest(MAIN)?;
+    status::measure(lab, status::NEW, "dkr", &image)?;
     let cloned = create::cloned(lab);
-    status::measure(lab, status::NEW, "clone", &cloned).await?;
+    status::measure(lab, status::NEW, "clone", &cloned)?;
 
     say(&format!("{progress}: second branch, force-push"));
-    create::second(lab, round).await?;
-    create::forced(lab, round).await?;
+    create::second(lab, round)?;
+    create::forced(lab, round)?;
     say(&format!("{progress}: updates"));
-    update::measure(lab, round).await?;
-    let image = lab.newest(MAIN).await?;
-    status::measure(lab, status::UPDATED, "dkr", &image).await?;
+    update::measure(lab, round)?;
+    let image = lab.newest(MAIN)?;
+    status::measure(lab, status::UPDATED, "dkr", &image)?;
     let updated = update::updated_by_hand(lab);
-    status::measure(lab, status::UPDATED, "hand", &updated).await?;
+    status::measure(lab, status::UPDATED, "hand", &updated)?;
 
     if round == lab.options.reps {
         say("start");
-        start::measure(lab).await?;
+        start::measure(lab)?;
         if lab.options.long {
             say("updates in a row");
-            long::measure(lab).await?;
+            long::measure(lab)?;
         }
         say("list");
-        list::measure(lab).await?;
+        list::measure(lab)?;
     }
-    lab.store.remove_of_dkr().await?;
-    lab.store.forget(&before).await
+    lab.store.remove_of_dkr();
+    lab.store.forget(&before);
+    Ok(())
 }
 
 fn report(options: &Options, header: &Header, extent: &Extent, figures: &Figures) -> Result<()> {

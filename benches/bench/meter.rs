@@ -36,6 +36,7 @@ pub struct Meter {
 impl Meter {
     /// Begins; `disk` is a folder on the engine's disk.
     pub fn start(disk: &Path) -> Result<Self> {
+        go_on()?;
         let used = disk_used(disk)?;
         Ok(Meter {
             disk: disk.to_owned(),
@@ -84,12 +85,30 @@ pub struct Ended {
     pub memory: f64,
 }
 
+/// Set when the user interrupts the benchmark.
+static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+
+/// Lets nothing begin any more.
+pub fn interrupt() {
+    INTERRUPTED.store(true, Ordering::Relaxed);
+}
+
+/// Fails once the user has interrupted the benchmark.
+pub fn go_on() -> Result<()> {
+    let interrupted = INTERRUPTED.load(Ordering::Relaxed);
+    (!interrupted).then_some(()).ok_or("interrupted".into())
+}
+
 /// Runs a program to its end.
 ///
 /// # Errors
 /// When it fails, with what it wrote to stderr.
 pub fn run(mut command: Command) -> Result<Ended> {
-    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    go_on()?;
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
     let (clock, began) = (now(), Instant::now());
     let mut child = command.spawn()?;
     let watch = Watch::start(child.id());

@@ -75,8 +75,6 @@ pub struct Options {
     pub json: Option<PathBuf>,
     /// Figures of another size.
     pub against: Option<PathBuf>,
-    /// The folder of the release build.
-    pub bin: PathBuf,
     /// The folder for figures.
     pub out: PathBuf,
 }
@@ -90,7 +88,6 @@ impl Options {
             long: false,
             json: None,
             against: None,
-            bin: PathBuf::from("target/release"),
             out: PathBuf::from("target/bench"),
         };
         while let Some(argument) = arguments.next() {
@@ -109,7 +106,6 @@ impl Options {
                 "--reps" => options.reps = value()?.parse()?,
                 "--json" => options.json = Some(value()?.into()),
                 "--against" => options.against = Some(value()?.into()),
-                "--bin" => options.bin = value()?.into(),
                 "--out" => options.out = value()?.into(),
                 _ => return Err(format!("unknown argument `{argument}`: see --help").into()),
             }

@@ -1,19 +1,17 @@
-//! The engine's images, containers and build cache, as far as they are the benchmark's.
+//! The engine's images and build cache, as far as they are the benchmark's.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
+use testkit::{Api, Sandbox};
 
 use crate::Result;
-use crate::api::{Api, query};
 
 /// What all arms are built on.
 pub use testkit::BASE_IMAGE;
 /// The repository of the tags that the benchmark gives.
 pub const TAGS: &str = "dkr-bench";
-/// The label of its images; its value is the run.
-pub const LABEL: &str = "dkr-bench.run";
 /// The volume that dkr's containers share.
 const VOLUME: &str = "bazel-cache";
 /// How often records of the build cache that others were made of are tried again.
@@ -49,55 +47,51 @@ impl Image {
     }
 }
 
-/// The images, containers and build cache.
-pub struct Store {
+/// The images and the build cache. Images that dkr made are known by the path of their repository,
+/// the others by the sandbox's label.
+pub struct Store<'a> {
     pub api: Api,
     pub info: Value,
     /// A folder on the engine's disk, and whether it is there.
     pub disk: (PathBuf, bool),
-    /// Distinguishes this run's tags from those of another.
-    pub run: String,
-    /// dkr's images of repositories below this folder are ours.
-    folder: PathBuf,
+    sandbox: &'a Sandbox,
     cache: HashSet<String>,
     had_volume: bool,
 }
 
-impl Store {
+impl<'a> Store<'a> {
     /// Looks at what is there, so that it can be left as it was.
-    pub async fn new(api: Api, folder: PathBuf) -> Result<Self> {
-        let info = api.get("/info").await?;
+    pub fn new(sandbox: &'a Sandbox) -> Result<Self> {
+        let api = Api::of_machine();
+        let info = api.get("/info");
         let root = info["DockerRootDir"].as_str().unwrap_or_default();
         let root = Path::new(root);
         let here = root.is_dir() && tempfile::tempdir_in(root).is_ok();
-        let disk = if here { root } else { &folder };
-        let volume = format!("/volumes/{VOLUME}");
+        let disk = if here { root } else { sandbox.path() };
+        let base = api.find(&format!("/images/{BASE_IMAGE}/json"));
+        base.ok_or(format!(
+            "no image `{BASE_IMAGE}`: run `sh fixtures/setup.sh`"
+        ))?;
         let store = Store {
-            had_volume: api.get(&volume).await.is_ok(),
+            had_volume: api.find(&format!("/volumes/{VOLUME}")).is_some(),
             disk: (disk.to_owned(), here),
-            run: format!("{:08x}", rand::random::<u32>()),
             cache: HashSet::new(),
             info,
-            folder,
+            sandbox,
             api,
         };
-        let base = store.image(BASE_IMAGE).await;
-        base.map_err(|e| format!("{e}: run `sh fixtures/setup.sh`"))?;
-        let cache = store.cache().await?;
+        let cache = store.cache();
         Ok(Store { cache, ..store })
     }
 
     /// A tag for an image of the benchmark.
     pub fn tag(&self, name: &str) -> String {
-        format!("{TAGS}:{}-{name}", self.run)
+        format!("{TAGS}:{}", self.sandbox.unique(name))
     }
 
-    pub async fn image(&self, reference: &str) -> Result<Image> {
-        let details = self.api.get(&format!("/images/{reference}/json")).await?;
-        let history = self
-            .api
-            .get(&format!("/images/{reference}/history"))
-            .await?;
+    pub fn image(&self, reference: &str) -> Image {
+        let details = self.api.get(&format!("/images/{reference}/json"));
+        let history = self.api.get(&format!("/images/{reference}/history"));
         let layers = history.as_array().into_iter().flatten().map(|layer| Layer {
             created: layer["Created"].as_i64().unwrap_or_default(),
             by: layer["CreatedBy"].as_str().unwrap_or_default().to_owned(),
@@ -105,76 +99,54 @@ impl Store {
         });
         let mut layers: Vec<Layer> = layers.collect();
         layers.reverse();
-        Ok(Image {
+        Image {
             id: text(&details["Id"]),
             layers,
-        })
-    }
-
-    /// The id of the newest of dkr's images of a branch.
-    pub async fn newest(&self, repo: &Path, branch: &str) -> Result<String> {
-        let images = self.of_dkr().await?;
-        let label = |image: &Value, name: &str| text(&image["Labels"][name]);
-        let images = images.into_iter().filter(|image| {
-            label(image, "dkr.repo_path") == repo.to_string_lossy()
-                && label(image, "dkr.branch") == branch
-                && label(image, "dkr.type") != "objects"
-        });
-        let newest = images.max_by_key(|image| label(image, "dkr.created_at"));
-        let newest = newest.ok_or("dkr made no image")?;
-        Ok(text(&newest["Id"]))
-    }
-
-    /// dkr's images of the benchmark's repositories, object images included.
-    async fn of_dkr(&self) -> Result<Vec<Value>> {
-        let images = self.labelled().await?.into_iter();
-        let ours = |image: &Value| {
-            let path = text(&image["Labels"]["dkr.repo_path"]);
-            Path::new(&path).starts_with(&self.folder)
-        };
-        Ok(images.filter(ours).collect())
-    }
-
-    /// Every image that dkr made.
-    pub async fn labelled(&self) -> Result<Vec<Value>> {
-        let filters = json!({"label": ["dkr.type"]}).to_string();
-        let query = query(&[("filters", &filters)]);
-        let images = self.api.get(&format!("/images/json?{query}")).await?;
-        Ok(images.as_array().cloned().unwrap_or_default())
-    }
-
-    /// Removes dkr's images of the benchmark's repositories.
-    pub async fn remove_of_dkr(&self) -> Result<()> {
-        for image in self.of_dkr().await? {
-            self.remove(&text(&image["Id"])).await?;
         }
-        Ok(())
     }
 
-    pub async fn remove(&self, image: &str) -> Result<()> {
-        self.api.delete(&format!("/images/{image}?force=1")).await
+    /// Every image that is labelled as dkr's.
+    pub fn labelled(&self) -> Vec<Value> {
+        let filters = json!({"label": ["dkr.type"]}).to_string();
+        let query = pairs(&[("filters", &filters)]);
+        let images = self.api.get(&format!("/images/json?{query}"));
+        images.as_array().cloned().unwrap_or_default()
+    }
+
+    /// Removes dkr's images of the benchmark's repositories, object images included.
+    pub fn remove_of_dkr(&self) {
+        for image in self.labelled() {
+            let path = text(&image["Labels"]["dkr.repo_path"]);
+            if Path::new(&path).starts_with(self.sandbox.path()) {
+                self.remove(&text(&image["Id"]));
+            }
+        }
+    }
+
+    pub fn remove(&self, image: &str) {
+        self.api.delete(&format!("/images/{image}?force=1"));
     }
 
     /// The records of the build cache.
-    pub async fn cache(&self) -> Result<HashSet<String>> {
+    pub fn cache(&self) -> HashSet<String> {
         // Engines since 23 answer only what is asked for, since 29 under another name.
-        let usage = self.api.get("/system/df?type=build-cache").await?;
+        let usage = self.api.get("/system/df?type=build-cache");
         let records = match &usage["BuildCache"] {
             Value::Array(records) => records,
             _ => match &usage["BuildCacheUsage"]["Items"] {
                 Value::Array(records) => records,
-                _ => return Ok(HashSet::new()),
+                _ => return HashSet::new(),
             },
         };
         let idle = records.iter().filter(|record| record["InUse"] != true);
-        Ok(idle.map(|record| text(&record["ID"])).collect())
+        idle.map(|record| text(&record["ID"])).collect()
     }
 
     /// Removes the records that were not there `before`, so that the next build finds nothing.
-    pub async fn forget(&self, before: &HashSet<String>) -> Result<()> {
+    pub fn forget(&self, before: &HashSet<String>) {
         let mut left = usize::MAX;
         for _ in 0..PASSES {
-            let cache = self.cache().await?;
+            let cache = self.cache();
             let new: Vec<&String> = cache.difference(before).collect();
             if new.is_empty() || new.len() >= left {
                 break;
@@ -182,38 +154,28 @@ impl Store {
             left = new.len();
             for id in new {
                 let filters = json!({"id": [id]}).to_string();
-                let query = query(&[("all", "1"), ("filters", &filters)]);
-                let path = format!("/build/prune?{query}");
-                self.api.post(&path, &Value::Null).await?;
+                let query = pairs(&[("all", "1"), ("filters", &filters)]);
+                self.api
+                    .post(&format!("/build/prune?{query}"), &Value::Null);
             }
         }
-        Ok(())
     }
 
     /// Leaves the engine as it was, as far as it lets us.
-    pub async fn clean_up(&self) -> Result<()> {
-        let mut images = self.of_dkr().await?;
-        let filters = json!({"label": [format!("{LABEL}={}", self.run)]}).to_string();
-        let ours = format!("/images/json?{}", query(&[("filters", &filters)]));
-        let ours = self.api.get(&ours).await?;
-        images.extend(ours.as_array().cloned().unwrap_or_default());
-        let ids: HashSet<String> = images.iter().map(|image| text(&image["Id"])).collect();
-        let containers = self.api.get("/containers/json?all=1").await?;
-        for container in containers.as_array().into_iter().flatten() {
-            if ids.contains(&text(&container["ImageID"])) {
-                let id = text(&container["Id"]);
-                let path = format!("/containers/{id}?force=1&v=1");
-                self.api.delete(&path).await?;
-            }
-        }
-        for id in &ids {
-            self.remove(id).await?;
-        }
+    pub fn clean_up(&self) {
+        self.sandbox.remove_images();
         if !self.had_volume {
-            self.api.delete(&format!("/volumes/{VOLUME}")).await?;
+            self.api.delete(&format!("/volumes/{VOLUME}"));
         }
-        self.forget(&self.cache).await
+        self.forget(&self.cache);
     }
+}
+
+/// A query string of these pairs.
+pub fn pairs(pairs: &[(&str, &str)]) -> String {
+    let pairs = pairs.iter();
+    let pairs = pairs.map(|(name, value)| format!("{name}={}", testkit::query(value)));
+    pairs.collect::<Vec<_>>().join("&")
 }
 
 /// A text of JSON, empty if it is none.

@@ -1,6 +1,7 @@
 //! First image, second branch, and a new image after a force-push.
 
 use crate::Result;
+use crate::builds::Context;
 use crate::figures::Measure;
 use crate::lab::{Lab, measures};
 use crate::phases::floor;
@@ -18,30 +19,30 @@ const ARMS: [&str; 5] = ["clone", "copy", "dkr", "floor", "clone'"];
 const FULL: &str = "dkr full";
 
 /// The first image of a repository that the engine has never seen.
-pub async fn first(lab: &mut Lab<'_>, round: usize) -> Result<()> {
+pub fn first(lab: &mut Lab<'_>, round: usize) -> Result<()> {
     if lab.options.repo.is_some() {
-        let before = lab.store.cache().await?;
-        dkr(lab, FIRST, FULL, &[MAIN, "--clone", "full"]).await?;
-        lab.store.remove_of_dkr().await?;
-        lab.store.forget(&before).await?;
+        let before = lab.store.cache();
+        dkr(lab, FIRST, FULL, &[MAIN, "--clone", "full"])?;
+        lab.store.remove_of_dkr();
+        lab.store.forget(&before);
     }
     for at in 0..ARMS.len() {
         let arm = ARMS[(at + round) % ARMS.len()];
         match arm {
-            "dkr" => dkr(lab, FIRST, arm, &[MAIN]).await?,
+            "dkr" => dkr(lab, FIRST, arm, &[MAIN])?,
             "floor" => floor::measure(lab, FIRST)?,
             "clone" => {
-                clone(lab, FIRST, arm, MAIN, round).await?;
+                clone(lab, FIRST, arm, MAIN, round)?;
             }
             _ => {
-                let before = lab.store.cache().await?;
+                let before = lab.store.cache();
                 let tag = if arm == "copy" {
-                    copy(lab, round).await?
+                    copy(lab, round)?
                 } else {
-                    clone(lab, FIRST, arm, MAIN, round).await?
+                    clone(lab, FIRST, arm, MAIN, round)?
                 };
-                lab.store.remove(&tag).await?;
-                lab.store.forget(&before).await?;
+                lab.store.remove(&tag);
+                lab.store.forget(&before);
             }
         }
     }
@@ -49,8 +50,8 @@ pub async fn first(lab: &mut Lab<'_>, round: usize) -> Result<()> {
 }
 
 /// A second branch of it.
-pub async fn second(lab: &mut Lab<'_>, round: usize) -> Result<()> {
-    both(lab, SECOND, SIDE, round).await?;
+pub fn second(lab: &mut Lab<'_>, round: usize) -> Result<()> {
+    both(lab, SECOND, SIDE, round)?;
     let extent = lab.repo.extent()?;
     let bytes = extent.tree_bytes + extent.index_bytes;
     lab.figures.add(SECOND, "floor", Measure::Layers, bytes);
@@ -58,17 +59,17 @@ pub async fn second(lab: &mut Lab<'_>, round: usize) -> Result<()> {
 }
 
 /// The first branch again, whose newest commit was replaced.
-pub async fn forced(lab: &mut Lab<'_>, round: usize) -> Result<()> {
-    lab.repo.force_push()?;
-    both(lab, FORCED, MAIN, round).await
+pub fn forced(lab: &mut Lab<'_>, round: usize) -> Result<()> {
+    lab.repo.force_push();
+    both(lab, FORCED, MAIN, round)
 }
 
-async fn both(lab: &mut Lab<'_>, phase: &str, branch: &str, round: usize) -> Result<()> {
+fn both(lab: &mut Lab<'_>, phase: &str, branch: &str, round: usize) -> Result<()> {
     for turn in [round, round + 1] {
         if turn % 2 == 0 {
-            clone(lab, phase, "clone", branch, round).await?;
+            clone(lab, phase, "clone", branch, round)?;
         } else {
-            dkr(lab, phase, "dkr", &[branch]).await?;
+            dkr(lab, phase, "dkr", &[branch])?;
         }
     }
     Ok(())
@@ -79,7 +80,7 @@ pub fn cloned(lab: &Lab<'_>) -> String {
     lab.store.tag("clone")
 }
 
-async fn clone(
+fn clone(
     lab: &mut Lab<'_>,
     phase: &str,
     arm: &'static str,
@@ -93,51 +94,53 @@ async fn clone(
     };
     let facts = lab.repo.facts(branch)?;
     // One that loses its tag would stay.
-    lab.store.remove(&tag).await?;
+    lab.store.remove(&tag);
     // The step depends on it, so it is never found in the build cache.
-    let unique = format!("{}-{round}-{arm}-{phase}", lab.store.run);
+    let unique = lab.sandbox.unique(&format!("{round}-{arm}-{phase}"));
     let meter = lab.meter()?;
     let path = lab.repo.path();
-    lab.builder.clone(path, branch, &unique, &tag).await?;
+    lab.builder.clone(path, branch, &unique, &tag)?;
     let mut measured = measures(&meter.stop()?);
-    measured.push((Measure::Layers, above_base(lab, &tag).await?));
-    lab.note(phase, arm, &tag, &facts, &measured).await?;
+    measured.push((Measure::Layers, above_base(lab, &tag)));
+    lab.note(phase, arm, &tag, &facts, &measured);
     Ok(tag)
 }
 
-async fn copy(lab: &mut Lab<'_>, round: usize) -> Result<String> {
+fn copy(lab: &mut Lab<'_>, round: usize) -> Result<String> {
     let tag = lab.store.tag("copy");
     let facts = lab.repo.facts(MAIN)?;
-    let unique = format!("{}-{round}", lab.store.run);
+    let unique = lab.sandbox.unique(&round.to_string());
+    let context = Context::new(lab.repo.path(), &unique)?;
     let meter = lab.meter()?;
-    lab.builder.copy(lab.repo.path(), &unique, &tag).await?;
+    lab.builder.copy(lab.repo.path(), &context, &tag)?;
     let mut measured = measures(&meter.stop()?);
-    measured.push((Measure::Layers, above_base(lab, &tag).await?));
-    lab.note(FIRST, "copy", &tag, &facts, &measured).await?;
+    measured.push((Measure::Layers, above_base(lab, &tag)));
+    lab.note(FIRST, "copy", &tag, &facts, &measured);
     Ok(tag)
 }
 
 /// `arguments` are those of `create-image`, the branch first.
-async fn dkr(lab: &mut Lab<'_>, phase: &str, arm: &'static str, arguments: &[&str]) -> Result<()> {
+fn dkr(lab: &mut Lab<'_>, phase: &str, arm: &'static str, arguments: &[&str]) -> Result<()> {
     let branch = arguments[0];
     let facts = lab.repo.facts(branch)?;
-    let earlier = lab.newest(MAIN).await;
+    let earlier = lab.newest(MAIN);
     let meter = lab.meter()?;
     let ended = lab.dkr("create-image", arguments)?;
     let cost = meter.stop()?;
-    let image = lab.newest(branch).await?;
+    let image = lab.newest(branch)?;
     let layers = match earlier {
         Ok(earlier) if phase != FIRST => {
-            let earlier = lab.store.image(&earlier).await?;
-            lab.store.image(&image).await?.own_bytes(&earlier)
+            let earlier = lab.store.image(&earlier);
+            lab.store.image(&image).own_bytes(&earlier)
         }
-        _ => above_base(lab, &image).await?,
+        _ => above_base(lab, &image),
     };
     let mut measured = measures(&cost);
     measured.push((Measure::Layers, layers));
     measured.push((Measure::Memory, ended.memory));
     measured.push((Measure::Export, exported(&ended.stderr)?));
-    lab.note(phase, arm, &image, &facts, &measured).await
+    lab.note(phase, arm, &image, &facts, &measured);
+    Ok(())
 }
 
 /// Seconds of exports, as dkr's plain progress tells them: `[exporting to image] done in 1.5s`, or
@@ -159,7 +162,7 @@ fn exported(progress: &str) -> Result<f64> {
     Ok(sum)
 }
 
-async fn above_base(lab: &Lab<'_>, image: &str) -> Result<f64> {
-    let base = lab.store.image(BASE_IMAGE).await?;
-    Ok(lab.store.image(image).await?.own_bytes(&base))
+fn above_base(lab: &Lab<'_>, image: &str) -> f64 {
+    let base = lab.store.image(BASE_IMAGE);
+    lab.store.image(image).own_bytes(&base)
 }

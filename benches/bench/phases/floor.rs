@@ -3,12 +3,13 @@
 use std::fs::{self, File};
 use std::io;
 use std::path::Path;
-use std::process::Command;
 
 use sha2::{Digest, Sha256};
+use testkit::Repo;
 
 use crate::Result;
 use crate::lab::{Lab, measures};
+use crate::meter::run;
 use crate::repo;
 
 /// Measures the floor, on the engine's disk.
@@ -16,13 +17,13 @@ pub fn measure(lab: &mut Lab<'_>, phase: &str) -> Result<()> {
     let folder = tempfile::tempdir_in(&lab.store.disk.0)?;
     let facts = lab.repo.facts("HEAD")?;
     let meter = lab.meter()?;
-    copy_and_check_out(lab, folder.path())?;
+    let copy = copy_and_check_out(lab, folder.path())?;
     let mut sum = Sha256::new();
     read(folder.path(), &mut sum)?;
     std::hint::black_box(sum.finalize());
     let cost = meter.stop()?;
-    let found = repo::facts(lab.sandbox, folder.path(), "HEAD")?;
-    let status = repo::git(lab.sandbox, folder.path(), &["status", "--porcelain"])?;
+    let found = repo::facts(&copy, "HEAD")?;
+    let status = copy.output(["status", "--porcelain"]);
     let good = found == facts && status.is_empty();
     let checked = good
         .then_some(())
@@ -31,19 +32,13 @@ pub fn measure(lab: &mut Lab<'_>, phase: &str) -> Result<()> {
     Ok(())
 }
 
-fn copy_and_check_out(lab: &Lab<'_>, folder: &Path) -> Result<()> {
-    let mut cp = Command::new("cp");
-    let status = cp
-        .arg("-r")
-        .arg(lab.repo.path().join(".git"))
-        .arg(folder)
-        .status()?;
-    if !status.success() {
-        return Err("the repository cannot be copied".into());
-    }
+fn copy_and_check_out(lab: &Lab<'_>, folder: &Path) -> Result<Repo> {
+    let git = lab.repo.path().join(".git");
+    let copy = ["-r".as_ref(), git.as_path(), folder];
+    run(lab.sandbox.command("cp", copy).into_command())?;
     fs::remove_file(folder.join(".git/index"))?;
     let check_out = ["-c", "checkout.workers=0", "reset", "--quiet", "--hard"];
-    repo::git(lab.sandbox, folder, &check_out).map(drop)
+    Ok(Repo::at(folder).git(check_out))
 }
 
 fn read(folder: &Path, sum: &mut Sha256) -> Result<()> {

@@ -2,20 +2,22 @@
 
 use std::time::Instant;
 
-use chrono::DateTime;
-use dkr::image::{ImageType, Labels};
 use serde_json::{Value, json};
+use testkit::SANDBOX_LABEL;
 
 use crate::Result;
-use crate::api::{full, query};
 use crate::figures::Measure;
 use crate::lab::Lab;
 use crate::meter;
 use crate::repo::MAIN;
-use crate::store::{LABEL, TAGS, text};
+use crate::store::{TAGS, pairs, text};
 
 /// How often images are listed.
 const TIMES: usize = 10;
+/// The name of the repository that they are of.
+const REPO: &str = "bench";
+/// Two blocks of zeros are an archive without files.
+const EMPTY_TAR: [u8; 1024] = [0; 1024];
 
 /// The name of the phase with so many images.
 pub fn phase(images: usize) -> String {
@@ -25,32 +27,31 @@ pub fn phase(images: usize) -> String {
 
 /// Lists dkr's images, of which there are as many as the phase says or, on an engine that others
 /// use too, at least those that were there.
-pub async fn measure(lab: &mut Lab<'_>) -> Result<()> {
-    lab.store.remove_of_dkr().await?;
-    let container = empty_container(lab).await?;
-    let there = lab.store.labelled().await?.len();
+pub fn measure(lab: &mut Lab<'_>) -> Result<()> {
+    lab.store.remove_of_dkr();
+    let container = empty_container(lab);
+    let there = lab.store.labelled().len();
     let mut made = 0;
     for wanted in lab.options.size.lists {
         while there + made < *wanted {
             made += 1;
-            add(lab, &container, made).await?;
+            add(lab, &container, made);
         }
-        list(lab, there + made).await?;
+        list(lab, there + made)?;
     }
     let path = format!("/containers/{container}?force=1");
-    lab.store.api.delete(&path).await
+    lab.store.api.delete(&path);
+    Ok(())
 }
 
-async fn list(lab: &mut Lab<'_>, images: usize) -> Result<()> {
+fn list(lab: &mut Lab<'_>, images: usize) -> Result<()> {
     let phase = phase(images);
     for _ in 0..TIMES {
         let began = Instant::now();
-        lab.store.labelled().await?;
+        lab.store.labelled();
         let wall = began.elapsed().as_secs_f64();
         lab.figures.add(&phase, "engine", Measure::Wall, wall);
-        let mut dkr = lab.sandbox.command(lab.options.bin.join("dkr"));
-        dkr.arg("list-images");
-        let ended = meter::run(dkr)?;
+        let ended = meter::run(lab.sandbox.dkr(["list-images"]).into_command())?;
         lab.figures.add(&phase, "dkr", Measure::Wall, ended.wall);
         lab.figures
             .add(&phase, "dkr", Measure::Memory, ended.memory);
@@ -59,49 +60,31 @@ async fn list(lab: &mut Lab<'_>, images: usize) -> Result<()> {
 }
 
 /// A container of an image that holds nothing; images are made of it.
-async fn empty_container(lab: &Lab<'_>) -> Result<String> {
+fn empty_container(lab: &Lab<'_>) -> String {
     let tag = lab.store.tag("empty");
-    let (_, name) = tag.split_once(':').ok_or("a tag without a name")?;
-    let label = format!("LABEL {LABEL}={}", lab.store.run);
-    let pairs = [
+    let label = format!("LABEL {SANDBOX_LABEL}={}", lab.sandbox.path().display());
+    let query = pairs(&[
         ("fromSrc", "-"),
         ("repo", TAGS),
-        ("tag", name),
+        ("tag", &lab.sandbox.unique("empty")),
         ("changes", &label),
-    ];
-    let path = format!("/images/create?{}", query(&pairs));
-    // Two blocks of zeros are an archive without files.
-    let archive = full(vec![0; 1024]);
+    ]);
     let api = &lab.store.api;
-    api.bytes("POST", &path, "application/x-tar", archive)
-        .await?;
+    api.post_tar(&format!("/images/create?{query}"), &EMPTY_TAR);
     let body = json!({"Image": tag, "Cmd": ["none"]});
-    let made = api.post("/containers/create", &body).await?;
-    Ok(text(&made["Id"]))
+    text(&api.post("/containers/create", &body)["Id"])
 }
 
-/// Adds an image with the labels of one that dkr baked.
-async fn add(lab: &Lab<'_>, container: &str, number: usize) -> Result<()> {
-    let labels = Labels {
-        repo_path: lab.repo.path().to_string_lossy().into_owned(),
-        repo_name: "bench".to_owned(),
-        branch: MAIN.to_owned(),
-        branch_from: MAIN.to_owned(),
-        ref_name: format!("refs/heads/{MAIN}"),
-        commit: format!("{number:040x}"),
-        created_at: DateTime::UNIX_EPOCH,
-        image_type: ImageType::Base,
-        parent: None,
-        config: None,
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        source: None,
-    };
-    let tag = lab.store.tag(&format!("list{number}"));
-    let (_, name) = tag.split_once(':').ok_or("a tag without a name")?;
-    let pairs = [("container", container), ("repo", TAGS), ("tag", name)];
-    let path = format!("/commit?{}", query(&pairs));
-    let mut labels = labels.to_map();
-    labels.insert(LABEL.to_owned(), lab.store.run.clone());
-    let body: Value = json!({"Labels": labels, "Cmd": ["none"]});
-    lab.store.api.post(&path, &body).await.map(drop)
+/// Adds an image with the labels of one that dkr baked (docs/image-contract.md).
+fn add(lab: &Lab<'_>, container: &str, number: usize) {
+    let (path, commit) = (lab.repo.path(), format!("{number:040x}"));
+    let name = lab.sandbox.unique(&format!("list{number}"));
+    let body: Value = json!({"Cmd": ["none"], "Labels": {
+        "dkr.repo_path": path, "dkr.repo_name": REPO,
+        "dkr.branch": MAIN, "dkr.branch_from": MAIN, "dkr.ref": format!("refs/heads/{MAIN}"),
+        "dkr.commit": commit, "dkr.created_at": "1970-01-01T00:00:00.000Z", "dkr.type": "base",
+        "dkr.parent": "", "dkr.config": "", "dkr.version": "0.1.0", "dkr.schema": "1",
+    }});
+    let query = pairs(&[("container", container), ("repo", TAGS), ("tag", &name)]);
+    lab.store.api.post(&format!("/commit?{query}"), &body);
 }

@@ -12,20 +12,20 @@ use crate::repo::MAIN;
 const TOLD: usize = 15;
 
 /// Updates again and again, by one commit each.
-pub async fn measure(lab: &mut Lab<'_>) -> Result<()> {
+pub fn measure(lab: &mut Lab<'_>) -> Result<()> {
     let all = lab.options.size.long;
     let told = all.div_ceil(TOLD);
     for number in 1..=all {
         lab.repo.add_commits(1)?;
         if number <= told {
-            by_dkr(lab, &format!("{all} updates: the first {told}")).await?;
+            by_dkr(lab, &format!("{all} updates: the first {told}"))?;
         } else if number > all - told {
-            by_dkr(lab, &format!("{all} updates: the last {told}")).await?;
+            by_dkr(lab, &format!("{all} updates: the last {told}"))?;
         } else {
             lab.dkr("update-image", &[MAIN])?;
         }
     }
-    let image = lab.store.image(&lab.newest(MAIN).await?).await?;
+    let image = lab.store.image(&lab.newest(MAIN)?);
     start::by_dkr(lab, &format!("{all} updates: start"))?;
     let layers = image.depth();
     writeln!(

@@ -1,7 +1,5 @@
 //! How long it takes until a command in a new container is reached: it writes the clock.
 
-use dkr::image::runtime::REMOTE_CONFIG;
-
 use crate::Result;
 use crate::container::Run;
 use crate::figures::Measure;
@@ -12,10 +10,12 @@ use crate::repo::MAIN;
 pub const PHASE: &str = "start";
 /// The command.
 const CLOCK: [&str; 2] = ["date", "+%s.%N"];
+/// The URL of the remote `host` in a container.
+const HOST_URL: &str = "ext::/usr/local/lib/dkr/connect %S";
 
 /// Starts containers of dkr's newest image of `main`, which is current.
-pub async fn measure(lab: &mut Lab<'_>) -> Result<()> {
-    let image = lab.newest(MAIN).await?;
+pub fn measure(lab: &mut Lab<'_>) -> Result<()> {
+    let image = lab.newest(MAIN)?;
     let tip = lab.repo.facts(MAIN)?.commit;
     for number in 0..lab.options.size.starts {
         let plain = Run {
@@ -24,7 +24,7 @@ pub async fn measure(lab: &mut Lab<'_>) -> Result<()> {
             command: &CLOCK[1..],
             ..Run::default()
         };
-        by_api(lab, "run", &plain).await?;
+        by_api(lab, "run", &plain)?;
         let whole = Run {
             image: &image,
             command: &CLOCK,
@@ -32,7 +32,7 @@ pub async fn measure(lab: &mut Lab<'_>) -> Result<()> {
             init: true,
             ..Run::default()
         };
-        by_api(lab, "entrypoint", &whole).await?;
+        by_api(lab, "entrypoint", &whole)?;
         by_dkr(lab, PHASE)?;
     }
     Ok(())
@@ -47,9 +47,9 @@ pub fn by_dkr(lab: &mut Lab<'_>, phase: &str) -> Result<()> {
     Ok(())
 }
 
-async fn by_api(lab: &mut Lab<'_>, arm: &'static str, run: &Run<'_>) -> Result<()> {
+fn by_api(lab: &mut Lab<'_>, arm: &'static str, run: &Run<'_>) -> Result<()> {
     let began = now();
-    let (stdout, _) = run.run(&lab.store.api).await?;
+    let (stdout, _) = run.run(&lab.store.api)?;
     note(lab, PHASE, arm, (began, now()), &stdout)
 }
 
@@ -73,6 +73,6 @@ fn environment(number: usize, tip: &str) -> Vec<String> {
         format!("DKR_TIP={tip}"),
         "DKR_USER_NAME=Bench".to_owned(),
         "DKR_USER_EMAIL=bench@example.com".to_owned(),
-        format!("DKR_HOST_URL={}", REMOTE_CONFIG[0].1),
+        format!("DKR_HOST_URL={HOST_URL}"),
     ]
 }

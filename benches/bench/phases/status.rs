@@ -15,9 +15,9 @@ const SCRIPT: &str = "cd /workspace && date +%s.%N && git status --porcelain >&2
     git status --porcelain >&2 && date +%s.%N";
 
 /// Measures both in a container of `image`.
-pub async fn measure(lab: &mut Lab<'_>, phase: &str, arm: &'static str, image: &str) -> Result<()> {
+pub fn measure(lab: &mut Lab<'_>, phase: &str, arm: &'static str, image: &str) -> Result<()> {
     let script = [SCRIPT];
-    let (stdout, _) = Run::script(image, &script).run(&lab.store.api).await?;
+    let (stdout, _) = Run::script(image, &script).run(&lab.store.api)?;
     let clocks: Vec<f64> = stdout.lines().map(str::parse).collect::<Result<_, _>>()?;
     let [before, between, after] = clocks[..] else {
         return Err(format!("`git status` in a container printed {stdout:?}").into());

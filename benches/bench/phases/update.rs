@@ -13,7 +13,7 @@ pub fn phase(commits: u64) -> String {
 }
 
 /// Updates the images of `main`, each on the one before.
-pub async fn measure(lab: &mut Lab<'_>, round: usize) -> Result<()> {
+pub fn measure(lab: &mut Lab<'_>, round: usize) -> Result<()> {
     let mut last = cloned(lab);
     for (number, commits) in lab.options.size.updates.iter().enumerate() {
         let phase = phase(*commits);
@@ -25,9 +25,9 @@ pub async fn measure(lab: &mut Lab<'_>, round: usize) -> Result<()> {
         let tag = lab.store.tag(&format!("hand{number}"));
         for turn in [round + number, round + number + 1] {
             if turn % 2 == 0 {
-                by_hand(lab, &phase, &last, &tag, round).await?;
+                by_hand(lab, &phase, &last, &tag, round)?;
             } else {
-                by_dkr(lab, &phase).await?;
+                by_dkr(lab, &phase)?;
             }
         }
         last = tag;
@@ -41,33 +41,29 @@ pub fn updated_by_hand(lab: &Lab<'_>) -> String {
     lab.store.tag(&format!("hand{last}"))
 }
 
-async fn by_hand(
-    lab: &mut Lab<'_>,
-    phase: &str,
-    from: &str,
-    tag: &str,
-    round: usize,
-) -> Result<()> {
+fn by_hand(lab: &mut Lab<'_>, phase: &str, from: &str, tag: &str, round: usize) -> Result<()> {
     let facts = lab.repo.facts(MAIN)?;
-    let earlier = lab.store.image(from).await?;
-    let unique = format!("{}-{round}-{phase}", lab.store.run);
+    let earlier = lab.store.image(from);
+    let unique = lab.sandbox.unique(&format!("{round}-{phase}"));
     let meter = lab.meter()?;
-    lab.builder.update(from, &unique, tag).await?;
+    lab.builder.update(from, &unique, tag)?;
     let mut measured = measures(&meter.stop()?);
-    let bytes = lab.store.image(tag).await?.own_bytes(&earlier);
+    let bytes = lab.store.image(tag).own_bytes(&earlier);
     measured.push((Measure::Layers, bytes));
-    lab.note(phase, "hand", tag, &facts, &measured).await
+    lab.note(phase, "hand", tag, &facts, &measured);
+    Ok(())
 }
 
 /// Updates dkr's image of `main`.
-pub async fn by_dkr(lab: &mut Lab<'_>, phase: &str) -> Result<()> {
+pub fn by_dkr(lab: &mut Lab<'_>, phase: &str) -> Result<()> {
     let facts = lab.repo.facts(MAIN)?;
-    let earlier = lab.store.image(&lab.newest(MAIN).await?).await?;
+    let earlier = lab.store.image(&lab.newest(MAIN)?);
     let meter = lab.meter()?;
     let ended = lab.dkr("update-image", &[MAIN])?;
     let mut measured = measures(&meter.stop()?);
-    let image = lab.store.image(&lab.newest(MAIN).await?).await?;
+    let image = lab.store.image(&lab.newest(MAIN)?);
     measured.push((Measure::Layers, image.own_bytes(&earlier)));
     measured.push((Measure::Memory, ended.memory));
-    lab.note(phase, "dkr", &image.id, &facts, &measured).await
+    lab.note(phase, "dkr", &image.id, &facts, &measured);
+    Ok(())
 }

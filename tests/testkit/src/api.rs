@@ -86,7 +86,11 @@ impl Api {
 
     /// What a POST of a tar answers: the log of a build.
     pub fn post_tar(&self, path: &str, tar: &[u8]) -> String {
-        let size = tar.len() as u64;
+        self.post_tar_from(path, tar, tar.len() as u64)
+    }
+
+    /// The same of a tar of `size` bytes, which are read as they are sent.
+    pub fn post_tar_from(&self, path: &str, tar: impl Read, size: u64) -> String {
         let (status, mut body) = self
             .open("POST", path, "application/x-tar", tar, size)
             .expect("the engine answers");
@@ -94,6 +98,19 @@ impl Api {
         body.read_to_string(&mut text).expect("an answer");
         assert_eq!(status, 200, "POST {path}: {text}");
         text
+    }
+
+    /// The answer to a POST without a body, still to be read: it goes on while a container runs.
+    pub fn follow(&self, path: &str) -> impl Read + use<> {
+        let (status, mut body) = self
+            .open("POST", path, "", io::empty(), 0)
+            .expect("the engine answers");
+        if status >= 300 {
+            let mut text = String::new();
+            body.read_to_string(&mut text).expect("an answer");
+            panic!("POST {path}: {text}");
+        }
+        body
     }
 
     /// Deletes something; what is not there is no error.

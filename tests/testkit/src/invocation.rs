@@ -118,6 +118,11 @@ impl Invocation {
         Running::start(self.command, line, self.input, self.limit)
     }
 
+    /// The command itself, for a program that is measured while it runs.
+    pub fn into_command(self) -> Command {
+        self.command
+    }
+
     /// Starts it in a terminal of that many columns and lines.
     pub fn terminal(self, columns: u16, lines: u16) -> Terminal {
         Terminal::start(&self.sandbox, &self.command, (columns, lines))

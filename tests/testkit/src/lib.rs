@@ -27,7 +27,9 @@ pub use invocation::{Invocation, Output};
 pub use keys::{KeyKind, write as write_key};
 pub use leaks::files;
 pub use private_engine::PrivateEngine;
-pub use processes::{descendants, is_alive, mentioning as processes_mentioning};
+pub use processes::{
+    descendants, end as end_processes, is_alive, mentioning as processes_mentioning,
+};
 pub use repo::{HERMETIC, Repo};
 pub use repo_state::RepoState;
 pub use running::Running;

@@ -199,7 +199,7 @@ impl Sandbox {
     }
 
     /// Removes the containers and images made from the sandbox's repositories.
-    fn remove_images(&self) {
+    pub fn remove_images(&self) {
         let api = Api::unchecked_of_machine();
         if !api.answers() {
             return;
