@@ -38,22 +38,22 @@
 //! # Deliberately absent
 //! A docker client, buildx, a daemon of dkr's own, and any change to the user's configuration.
 
-pub mod app;
-pub mod bake;
-pub mod buildkit;
-pub mod catalog;
-pub mod cli;
+mod app;
+mod bake;
+mod buildkit;
+mod catalog;
+mod cli;
 mod commands;
-pub mod container;
-pub mod doctor;
-pub mod engine;
-pub mod env;
-pub mod error;
-pub mod git;
-pub mod image;
-pub mod ssh;
+mod container;
+mod doctor;
+mod engine;
+mod env;
+mod error;
+mod git;
+mod image;
+mod ssh;
 mod text;
-pub mod ui;
+mod ui;
 
 use std::ffi::OsString;
 use std::time::Duration;
@@ -65,7 +65,8 @@ use crate::engine::signals::Router;
 use crate::env::Env;
 use crate::error::{Error, Kind, Result};
 use crate::ssh::askpass;
-use crate::ui::{Options, Ui};
+use crate::ui::Ui;
+use crate::ui::progress::ProgressMode;
 
 /// How long a command may take to end by itself once the user has interrupted it.
 const GRACE: Duration = Duration::from_millis(1500);
@@ -77,7 +78,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
     if askpass::is_asked(&env) {
         return u8::from(!askpass::answer());
     }
-    let ui = Ui::new(&env, Options::default());
+    let ui = Ui::new(&env, ProgressMode::default());
     let (cli, settings) = match commands::parse(args, &env) {
         Ok(read) => read,
         Err(instead) => return say_instead(&instead, &ui),
@@ -116,7 +117,7 @@ fn say_instead(instead: &Instead, ui: &Ui) -> u8 {
 }
 
 fn execute(cli: &Cli, settings: &Settings, env: Env) -> std::result::Result<u8, (Error, Ui)> {
-    let plain = Ui::new(&env, Options::default());
+    let plain = Ui::new(&env, ProgressMode::default());
     let context = context(cli, settings, env).map_err(|error| (error, plain.clone()))?;
     let ui = context.ui.clone();
     let ended = start_runtime().and_then(|runtime| {
@@ -129,12 +130,8 @@ fn execute(cli: &Cli, settings: &Settings, env: Env) -> std::result::Result<u8, 
 }
 
 fn context(cli: &Cli, settings: &Settings, env: Env) -> Result<Context> {
-    let options = Options {
-        progress: cli.progress,
-        ..Options::default()
-    };
     Ok(Context {
-        ui: Ui::new(&env, options),
+        ui: Ui::new(&env, cli.progress),
         signals: Router::default(),
         container_timeout: settings.container_timeout()?,
         env,

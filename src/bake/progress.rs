@@ -162,7 +162,7 @@ fn layer(counter: &str) -> Option<&str> {
 mod tests {
     use super::*;
     use crate::buildkit::event::Stream;
-    use crate::ui::Options;
+    use crate::ui::progress::ProgressMode;
     use crate::ui::testing::{Captured, pipe};
     use std::time::Duration;
 
@@ -214,7 +214,7 @@ mod tests {
 
     /// The plain lines of a build.
     fn shown(events: &[Event]) -> String {
-        let Captured { ui, err, .. } = pipe(Options::default());
+        let Captured { ui, err, .. } = pipe(ProgressMode::default());
         let mut progress = BuildProgress::new(&ui, known);
         for event in events {
             progress.show(event);

@@ -58,6 +58,7 @@ impl Gate {
     }
 
     /// Whether the step runs now.
+    #[cfg(test)]
     pub fn is_open(&self) -> bool {
         *self.state.borrow() == State::Open
     }

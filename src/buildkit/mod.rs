@@ -38,4 +38,3 @@ pub use gate::Gate;
 pub use registry_auth::RegistryAuth;
 pub use request::{BuildRequest, GateMarker, build};
 pub use ssh_mount::MountService;
-pub use trace::ImageId;

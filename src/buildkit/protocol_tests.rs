@@ -11,6 +11,7 @@ use tonic::Code;
 
 use super::event::Event;
 use super::fake::{Act, Asked, FakeEngine, Sessions};
+use super::trace::ImageId;
 use super::*;
 use crate::env::Env;
 use crate::error::Kind;

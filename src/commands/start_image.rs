@@ -32,7 +32,7 @@ use crate::engine::containers::{ContainerId, ContainerSpec};
 use crate::engine::limits::Limits;
 use crate::engine::{Engine, ListedContainer, Location};
 use crate::error::{Error, Kind, Result, quoted};
-use crate::git::serve::PushPrefix;
+use crate::git::serve::{PushPrefix, push_obstacle};
 use crate::git::working_branch::{check_beside, check_working_branch};
 use crate::git::{Repository, TargetKind, short};
 use crate::image::names::random_name;
@@ -141,13 +141,21 @@ pub async fn run(cx: &Context, args: &StartImageArgs, settings: &Settings) -> Re
             HostRemote::None
         }
     };
-    let made = make(&engine, &options, &around, folder.as_ref(), served, &prefix).await;
+    let (made, obstacle) = tokio::join!(
+        make(&engine, &options, &around, folder.as_ref(), served, &prefix),
+        obstacle(served, &prefix, cx),
+    );
     if let (Err(_), Some(folder)) = (&made, &folder) {
         // Nobody would come for it; why there is no container is what counts.
         let _ = folder.remove();
     }
     let (id, spec, _hold) = made?;
     drop(waiting);
+    if let Some(obstacle) = obstacle {
+        cx.ui.warning(&format!(
+            "`git push` in the container will fail: {obstacle}"
+        ));
+    }
     let status = start_new(cx, args, &options, &engine, &id, &spec, &branch).await;
     watch::sweep(&engine, cx).await;
     status
@@ -163,6 +171,16 @@ fn unreachable(error: Option<&Error>) -> String {
         _ => "the repository is gone".to_owned(),
     };
     format!("{why}: `git fetch` and `git push` will not work")
+}
+
+/// Why no push through the channel could succeed. What cannot be checked is left to the push.
+async fn obstacle(
+    served: Option<&Repository>,
+    prefix: &PushPrefix,
+    cx: &Context,
+) -> Option<String> {
+    let checked = push_obstacle(served?.git_dir(), prefix, &cx.env).await;
+    checked.unwrap_or_default()
 }
 
 /// Makes the container, and opens its channel if it gets one.

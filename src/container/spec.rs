@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::forward_agent::{self, ForwardedAgent};
 use crate::container::Keep;
-use crate::engine::containers::{ContainerMount, ContainerSpec, MountSource};
+use crate::engine::containers::{ContainerMount, ContainerSpec};
 use crate::engine::limits::Limits;
 use crate::engine::ports::{PublishedPort, parse_ports};
 use crate::env::Env;
@@ -256,7 +256,7 @@ fn binds(options: &ContainerOptions, around: &StartContext<'_>) -> Result<Vec<St
 
 fn read_only(path: &Path, target: &str) -> ContainerMount {
     ContainerMount {
-        source: MountSource::HostPath(path.to_string_lossy().into_owned()),
+        source: path.to_string_lossy().into_owned(),
         target: target.to_owned(),
         read_only: true,
     }

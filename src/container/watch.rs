@@ -32,10 +32,7 @@ pub fn prepare(location: &Location, cx: &Context) -> Result<Folder> {
 
 /// Makes the folder for a container that needs no channel: the record of its start.
 pub fn prepare_watch(cx: &Context) -> Option<Folder> {
-    let folder = Folder::create(&cx.env);
-    folder
-        .map_err(|error| cx.ui.detail(&error.to_string()))
-        .ok()
+    Folder::create(&cx.env).ok()
 }
 
 /// Writes down what the channel of a container will be for, before the container is made: should this
@@ -128,9 +125,8 @@ pub async fn sweep(engine: &Engine, cx: &Context) {
         async |id: &str| Ok(state(engine, id, &Before::Runs).await? != ContainerStatus::Gone);
     // Earlier versions wrote down the name that the user had given.
     let names = [engine.endpoint().resolved().to_string(), engine.describe()];
-    if let Err(error) = channel::sweep(&cx.env, &names, exists).await {
-        cx.ui.detail(&error.to_string());
-    }
+    // What cannot be removed now is found again by the next one.
+    let _ = channel::sweep(&cx.env, &names, exists).await;
 }
 
 /// The life of the process that serves the channel in the folder at `root`. If the container ends

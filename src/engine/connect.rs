@@ -14,8 +14,8 @@ use serde::Deserialize;
 use tokio::sync::OnceCell;
 use tokio::time::timeout;
 
-use super::context::{EndpointSource, NamedEndpoint, named_engine};
-use super::dial::{Connection, Dialer};
+use super::context::{NamedEndpoint, named_engine};
+use super::dial::Dialer;
 use super::endpoint::Endpoint;
 use super::http;
 use super::info::EngineInfo;
@@ -34,7 +34,6 @@ const ANSWER: usize = 1024 * 1024;
 #[derive(Debug, Clone)]
 pub struct Engine {
     dialer: Arc<Dialer>,
-    origin: EndpointSource,
     docker: Docker,
     versions: Versions,
     pub(super) info: Arc<OnceCell<EngineInfo>>,
@@ -50,7 +49,6 @@ impl Engine {
     }
 
     async fn connect_to(named: NamedEndpoint) -> Result<Self> {
-        let origin = named.origin.clone();
         let dialer = Arc::new(Dialer::new(named)?);
         let versions = match timeout(PATIENCE, ask_version(&dialer)).await {
             Ok(versions) => versions?,
@@ -68,22 +66,10 @@ impl Engine {
             .map_err(|e| Error::bug("cannot set up the client of the Docker Engine").source(e))?;
         Ok(Engine {
             dialer,
-            origin,
             docker,
             versions,
             info: Arc::default(),
         })
-    }
-
-    /// Opens a new connection, for requests that bollard does not know.
-    ///
-    /// # Errors
-    /// When the engine cannot be reached any more.
-    pub async fn dial(&self) -> Result<Connection> {
-        self.dialer
-            .dial()
-            .await
-            .map_err(|e| self.dialer.refused(&e))
     }
 
     pub(super) fn dialer(&self) -> &Dialer {
@@ -113,11 +99,6 @@ impl Engine {
     /// Where the engine is.
     pub fn endpoint(&self) -> &Endpoint {
         self.dialer.endpoint()
-    }
-
-    /// What named the engine.
-    pub fn origin(&self) -> &EndpointSource {
-        &self.origin
     }
 }
 

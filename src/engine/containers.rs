@@ -38,20 +38,11 @@ impl std::fmt::Display for ContainerId {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ExitStatus(pub u8);
 
-/// Where a mount comes from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum MountSource {
-    /// A file or folder on the engine's machine, which must exist.
-    HostPath(String),
-    /// A named volume, made if it does not exist.
-    Volume(String),
-}
-
 /// Something of the host that a container sees.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ContainerMount {
-    /// Where it comes from.
-    pub source: MountSource,
+    /// A file or folder on the engine's machine, which must exist.
+    pub source: String,
     /// The absolute path in the container.
     pub target: String,
     /// Whether the container may only read it.
@@ -169,13 +160,9 @@ fn request(spec: &ContainerSpec) -> ContainerCreateBody {
 }
 
 fn mount(mount: &ContainerMount) -> Mount {
-    let (typ, source) = match &mount.source {
-        MountSource::HostPath(path) => (MountType::BIND, path),
-        MountSource::Volume(name) => (MountType::VOLUME, name),
-    };
     Mount {
-        typ: Some(typ),
-        source: Some(source.clone()),
+        typ: Some(MountType::BIND),
+        source: Some(mount.source.clone()),
         target: Some(mount.target.clone()),
         read_only: Some(mount.read_only),
         ..Default::default()
@@ -350,7 +337,7 @@ mod tests {
         let spec = ContainerSpec {
             ports: parse_ports("127.0.0.1:8080:80").unwrap(),
             mounts: vec![ContainerMount {
-                source: MountSource::HostPath("/a:b".to_owned()),
+                source: "/a:b".to_owned(),
                 target: "/c".to_owned(),
                 read_only: true,
             }],

@@ -37,8 +37,8 @@ pub mod version;
 
 pub use connect::Engine;
 pub use container_list::ListedContainer;
-pub use dial::{Connection, Io};
-pub use images::{ImageDetails, ImageSummary};
+pub use dial::Connection;
+pub use images::ImageDetails;
 pub use info::{EngineInfo, Location};
 pub use storage::{CacheRecord, HistoryStep};
 pub use version::Versions;

@@ -54,21 +54,6 @@ impl Signal {
         use Signal::{Hangup, Interrupt, Quit, Terminate};
         matches!(self, Hangup | Interrupt | Quit | Terminate)
     }
-
-    /// Its number on Linux; a process that it ended has the status 128 plus this.
-    pub fn number(self) -> u8 {
-        match self {
-            Signal::Hangup => 1,
-            Signal::Interrupt => 2,
-            Signal::Quit => 3,
-            Signal::Kill => 9,
-            Signal::User1 => 10,
-            Signal::User2 => 12,
-            Signal::Pipe => 13,
-            Signal::Terminate => 15,
-            Signal::WindowChange => 28,
-        }
-    }
 }
 
 /// Decides whom a signal that asks to end is for: dkr itself, or what it runs as long as that runs.

@@ -41,6 +41,5 @@ pub use pager::pager;
 pub use reachable::CommitAt;
 pub use redact::without_credentials;
 pub use refs::{Located, RemoteBranch, Target, TargetKind};
-pub use remote_url::SshServer;
 pub use repository::Repository;
 pub use tree::FileAt;

@@ -5,6 +5,8 @@
 //! varies (branch names, paths, labels) travels as files of the build context, as build
 //! arguments, or as JSON of the API, so no value can become an instruction or a shell word.
 
+use super::runtime::ENTRYPOINT;
+
 /// The directory of the build context with what installs packages.
 pub const TOOLS: &str = "tools";
 /// The directory of the build context with what fetches the repository.
@@ -24,11 +26,6 @@ const CLEAN_ENVIRONMENT: &str =
 const CHECK_ENVIRONMENT: &str = ". /run/dkr/environment.sh && ";
 /// Where the repository stands in an image.
 pub const WORKSPACE: &str = "/workspace";
-/// Where dkr's own files stand in an image.
-pub const LIBRARY: &str = "/usr/local/lib/dkr";
-/// Where an object image holds the repository, bare: its objects are those of every branch image
-/// that is built on it.
-pub const STORE: &str = "/var/lib/dkr";
 /// What dkr itself needs in every image, under the names that `install-packages.sh` knows.
 pub const OWN_PACKAGES: [&str; 4] = ["git", "tmux", "openssh-client", "socat"];
 /// What copying packs needs besides.
@@ -329,7 +326,7 @@ impl Dockerfile {
     /// How a container of the image starts.
     fn start(&mut self) {
         self.environment();
-        self.line(&format!(r#"ENTRYPOINT ["{LIBRARY}/entrypoint.sh"]"#));
+        self.line(&format!(r#"ENTRYPOINT ["{ENTRYPOINT}"]"#));
         self.line("CMD []");
     }
 }

@@ -22,4 +22,3 @@ mod url;
 pub use fault::ServerFault;
 pub use key::{Identity, Unlock};
 pub use login::{Account, HostKeyPolicy, Login};
-pub use url::ssh_url;

@@ -27,58 +27,36 @@ use crate::ui::style::Style;
 use crate::ui::table::Table;
 use crate::ui::terminal::Terminal;
 
-/// How much dkr says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub enum Verbosity {
-    /// Warnings and errors only; no progress either.
-    Quiet,
-    /// What a user wants to know.
-    #[default]
-    Normal,
-    /// Also how dkr came to it.
-    Verbose,
-}
-
-/// The user's options about output.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Options {
-    /// `--progress`.
-    pub progress: ProgressMode,
-    /// How much is said.
-    pub verbosity: Verbosity,
-}
-
 /// The one thing that prints. Clones share their streams.
 #[derive(Clone)]
 pub struct Ui {
     screen: Shared,
     terminal: Terminal,
     style: Style,
-    verbosity: Verbosity,
 }
 
 impl Ui {
     /// Speaks on this process's streams.
-    pub fn new(env: &Env, options: Options) -> Self {
+    pub fn new(env: &Env, progress: ProgressMode) -> Self {
         let out = Box::new(std::io::stdout());
         let err = Box::new(std::io::stderr());
-        Self::with_streams(out, err, Terminal::of_process(env), options)
+        Self::with_streams(out, err, Terminal::of_process(env), progress)
     }
 
     /// Speaks on `out` and `err`, which are what `terminal` says.
-    pub fn with_streams(out: Stream, err: Stream, terminal: Terminal, options: Options) -> Self {
+    pub fn with_streams(
+        out: Stream,
+        err: Stream,
+        terminal: Terminal,
+        progress: ProgressMode,
+    ) -> Self {
         let style = terminal.stderr_style();
-        let mode = match options.verbosity {
-            Verbosity::Quiet => ProgressMode::Quiet,
-            _ => options.progress,
-        };
         let size = || terminal::size(std::io::stderr());
-        let screen = Screen::new((out, err), size, mode.display(&terminal), style);
+        let screen = Screen::new((out, err), size, progress.display(&terminal), style);
         Ui {
             screen: Shared::new(screen),
             terminal,
             style,
-            verbosity: options.verbosity,
         }
     }
 
@@ -145,16 +123,7 @@ impl Ui {
 
     /// Says a status sentence.
     pub fn message(&self, text: &str) {
-        if self.verbosity >= Verbosity::Normal {
-            self.print(&format!("{}\n", sanitize(text)));
-        }
-    }
-
-    /// Says how dkr came to something, to users who asked for that.
-    pub fn detail(&self, text: &str) {
-        if self.verbosity >= Verbosity::Verbose {
-            self.print(&format!("{}\n", self.style.dim(&sanitize(text))));
-        }
+        self.print(&format!("{}\n", sanitize(text)));
     }
 
     /// Says what the user should know although the work goes on.
@@ -164,9 +133,7 @@ impl Ui {
 
     /// Says what to do next: a command or key that exists.
     pub fn hint(&self, text: &str) {
-        if self.verbosity >= Verbosity::Normal {
-            self.print(&labelled(&self.style.cyan("hint:"), text));
-        }
+        self.print(&labelled(&self.style.cyan("hint:"), text));
     }
 
     /// Says why the work failed, and what to do.
@@ -219,14 +186,13 @@ mod tests {
 
     fn speak(ui: &Ui) {
         ui.message("building `dkr:linux-main`");
-        ui.detail("transport `ssh`");
         ui.warning("image `a` is old");
         ui.hint("run `dkr update-image`");
     }
 
     #[test]
     fn messages_go_to_stderr_and_data_to_stdout() {
-        let Captured { ui, out, err } = pipe(Options::default());
+        let Captured { ui, out, err } = pipe(ProgressMode::default());
         speak(&ui);
         ui.data("sha256:1\u{1b}[0m").unwrap();
         assert_eq!(out.text(), "sha256:1\u{1b}[0m");
@@ -237,31 +203,17 @@ mod tests {
     }
 
     #[test]
-    fn quiet_leaves_warnings_and_errors_and_verbose_adds_details() {
-        let said = |verbosity| {
-            let Captured { ui, err, .. } = pipe(Options {
-                verbosity,
-                ..Options::default()
-            });
-            speak(&ui);
-            err.text()
-        };
-        assert_eq!(said(Verbosity::Quiet), "warning: image `a` is old\n");
-        assert!(said(Verbosity::Verbose).contains("\ntransport `ssh`\n"));
-    }
-
-    #[test]
     fn an_error_reads_as_the_style_says() {
         let error = Error::failed("cannot connect to `x`")
             .cause("refused\nerror: forged")
             .hint("start it");
-        let Captured { ui, err, .. } = pipe(Options::default());
+        let Captured { ui, err, .. } = pipe(ProgressMode::default());
         ui.error(&error);
         assert_eq!(
             err.text(),
             "error: cannot connect to `x`\n  caused by: refused\n    error: forged\nhint: start it\n"
         );
-        let Captured { ui, err, .. } = tty(Options::default());
+        let Captured { ui, err, .. } = tty(ProgressMode::default());
         ui.error(&error);
         let text = err.text();
         assert!(text.starts_with("\u{1b}[1;31merror:\u{1b}[0m cannot connect to `x`\n"));
@@ -269,7 +221,7 @@ mod tests {
 
     #[test]
     fn control_characters_never_reach_the_terminal() {
-        let Captured { ui, err, .. } = tty(Options::default());
+        let Captured { ui, err, .. } = tty(ProgressMode::default());
         let hostile = "`/tmp/\u{1b}]0;owned\u{7}\u{9b}2J`";
         ui.message(hostile);
         ui.warning(hostile);
@@ -299,7 +251,7 @@ mod tests {
         let with = |kind| {
             let streams = (Box::new(Broken(kind)), Box::new(Broken(kind)));
             let terminal = Terminal::of_env(&Env::default());
-            Ui::with_streams(streams.0, streams.1, terminal, Options::default())
+            Ui::with_streams(streams.0, streams.1, terminal, ProgressMode::default())
         };
         let closed = with(ErrorKind::BrokenPipe);
         speak(&closed);

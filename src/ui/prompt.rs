@@ -128,12 +128,12 @@ fn catch_interrupt() -> Option<Signal> {
 #[cfg(test)]
 mod tests {
     use crate::error::Kind;
-    use crate::ui::Options;
+    use crate::ui::progress::ProgressMode;
     use crate::ui::testing::pipe;
 
     #[test]
     fn without_a_terminal_a_question_names_the_flag_that_answers_it() {
-        let ui = pipe(Options::default()).ui;
+        let ui = pipe(ProgressMode::default()).ui;
         let choices = ["bake anew", "quit"];
         let errors = [
             ui.choose("bake anew?", &choices, 0, "--drift").unwrap_err(),

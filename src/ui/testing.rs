@@ -4,8 +4,9 @@ use std::io;
 use std::sync::{Arc, Mutex};
 
 use crate::env::Env;
+use crate::ui::Ui;
+use crate::ui::progress::ProgressMode;
 use crate::ui::terminal::Terminal;
-use crate::ui::{Options, Ui};
 
 /// A stream that keeps what is written to it.
 #[derive(Clone, Default)]
@@ -36,12 +37,12 @@ pub(crate) struct Captured {
 }
 
 /// Streams that are pipes.
-pub(crate) fn pipe(options: Options) -> Captured {
-    capture(Terminal::of_env(&Env::default()), options)
+pub(crate) fn pipe(progress: ProgressMode) -> Captured {
+    capture(Terminal::of_env(&Env::default()), progress)
 }
 
 /// Streams that are a terminal with colours, 80 columns wide.
-pub(crate) fn tty(options: Options) -> Captured {
+pub(crate) fn tty(progress: ProgressMode) -> Captured {
     let env = Env::from_iter([("TERM", "xterm"), ("LANG", "C.UTF-8")]);
     let terminal = Terminal {
         stdin: true,
@@ -49,12 +50,12 @@ pub(crate) fn tty(options: Options) -> Captured {
         stderr: true,
         ..Terminal::of_env(&env)
     };
-    capture(terminal, options)
+    capture(terminal, progress)
 }
 
-fn capture(terminal: Terminal, options: Options) -> Captured {
+fn capture(terminal: Terminal, progress: ProgressMode) -> Captured {
     let (out, err) = (Buffer::default(), Buffer::default());
     let streams = (Box::new(out.clone()), Box::new(err.clone()));
-    let ui = Ui::with_streams(streams.0, streams.1, terminal, options);
+    let ui = Ui::with_streams(streams.0, streams.1, terminal, progress);
     Captured { ui, out, err }
 }

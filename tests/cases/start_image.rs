@@ -147,6 +147,22 @@ fn work_comes_back_by_git_push_and_changes_nothing_else() {
 }
 
 #[test]
+fn what_would_stop_every_push_is_said_at_the_start() {
+    let t = Sandbox::new();
+    let repo = two_commits(&t, "linux");
+    t.dkr(["create-image"]).in_dir(&repo).success();
+    let said = "warning: `git push` in the container will fail: ";
+    let output = start(&t, &repo, &[], &["true"]).success();
+    assert!(!output.stderr.contains(said), "{output}");
+    repo.branch(&hostname(), "main");
+    let output = start(&t, &repo, &[], &["true"]).success();
+    output.stderr_has(&format!(
+        "{said}the repository has a branch `{}`",
+        hostname()
+    ));
+}
+
+#[test]
 fn a_key_is_there_only_if_asked_for_and_can_only_be_read() {
     let t = Sandbox::new();
     let repo = two_commits(&t, "linux");

@@ -20,5 +20,5 @@ mod tests;
 
 pub use ended::{ChannelTimeouts, ContainerStatus, wait_for_end};
 pub use folder::{Channel, Folder, Lease};
-pub use process::{COMMAND, ensure_running, run};
+pub use process::{ensure_running, run};
 pub use records::{orphans, records, sweep};

@@ -14,5 +14,3 @@ pub mod unsaved;
 
 pub use list::ContainerWork;
 pub use probe::Probe;
-pub use report::WorkReport;
-pub use unsaved::UnsavedWork;

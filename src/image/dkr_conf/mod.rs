@@ -16,16 +16,16 @@ mod statement;
 mod volume;
 
 pub use drift::{ConfLabel, Drift, drift};
-pub use image_reference::is_image_reference;
-pub use parse::{Allow, DEFAULT_BASE_IMAGE, DkrConf, parse};
-pub use raw_section::{Instruction, RawSection, SectionName};
-pub use volume::{Volume, VolumeSource};
+pub use parse::{Allow, DkrConf, parse};
+pub use raw_section::{RawSection, SectionName};
+pub use volume::Volume;
 
 /// A `.dkr.conf` to start from: every line of it is a comment.
 pub const TEMPLATE: &str = include_str!("../../../assets/template.dkr.conf");
 
 #[cfg(test)]
 mod tests {
+    use super::parse::DEFAULT_BASE_IMAGE;
     use super::*;
 
     #[test]

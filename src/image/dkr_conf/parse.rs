@@ -64,6 +64,7 @@ impl DkrConf {
     }
 
     /// The raw sections, in the order in which they take effect.
+    #[cfg(test)]
     pub fn sections(&self) -> impl Iterator<Item = &RawSection> {
         self.sections.values()
     }

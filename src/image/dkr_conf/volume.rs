@@ -102,6 +102,7 @@ impl Volume {
     }
 
     /// Whether the container cannot write to it.
+    #[cfg(test)]
     pub fn read_only(&self) -> bool {
         self.options.iter().any(|option| option == "ro")
     }

@@ -68,7 +68,7 @@ mod tests {
     use tokio::io::AsyncWriteExt;
 
     use super::*;
-    use crate::ui::Options;
+    use crate::ui::progress::ProgressMode;
     use crate::ui::testing::{Captured, tty};
 
     /// What erases one line of the board.
@@ -76,7 +76,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_first_byte_of_either_stream_finds_the_terminal_free() {
-        let Captured { ui, err, .. } = tty(Options::default());
+        let Captured { ui, err, .. } = tty(ProgressMode::default());
         let waiting = HideOnOutput::new(ui.waiting("start the container"));
         let (mut first, mut second) = (Vec::new(), Vec::new());
         {
@@ -98,7 +98,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_wait_ends_with_its_streams() {
-        let Captured { ui, err, .. } = tty(Options::default());
+        let Captured { ui, err, .. } = tty(ProgressMode::default());
         let waiting = HideOnOutput::new(ui.waiting("start the container"));
         let stream = waiting.stream(Vec::<u8>::new());
         drop(waiting);
