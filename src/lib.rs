@@ -1,42 +1,7 @@
 //! dkr bakes a huge git repository into a Docker image and works on it in containers.
 //!
-//! # The way of a command
-//! `main` calls [`run`], which reads the command line and the user's settings (`cli`)
-//! and calls the one file in `commands` that does it. A command is thin: it names the steps and
-//! leaves them to the layers below.
-//!
-//! # The layers, from the top
-//! - `commands`, `cli`: the command line.
-//! - `start`: from an image to a running container: staleness, the working branch, mounts.
-//! - `bake`: what creating and updating an image share: which commit, which Dockerfile, which
-//!   labels and tags, one build at a time.
-//! - `inventory`, `doctor`: what there is, what of it can go, and whether everything works.
-//! - `work`: what work containers hold, what of it is nowhere else, and bringing it to the host; also what
-//!   a killed dkr left half done about containers.
-//! - `build`: one build on an engine: the context, BuildKit's session that answers the build's
-//!   questions (the repository, a key of an SSH agent, registry credentials), and the events it reports.
-//! - `ssh`: the user's OpenSSH: the agent that holds a key, whether a server takes it, known host keys.
-//! - `channel`: the git channel of a running container, and the record of its start.
-//! - `engine`, `git`, `conf`: the outside world: a Docker Engine, the user's repository, its
-//!   `.dkr.conf`. They know nothing of each other.
-//! - `dockerfile`, `image`: pure: the text of a Dockerfile; labels, tags, search, staleness.
-//! - `ui`: the only part that prints or asks. `error`, `env` and `text` serve all.
-//!
-//! `tests/cases/tidy.rs` checks who may use whom.
-//!
-//! # Invariants
-//! - One commit is resolved at the start; whatever moves meanwhile, that one is built.
-//! - The user's repository is only read, but for the fetch of a remote branch.
-//! - What varies never becomes text of a Dockerfile or a shell line: it travels as a file of the
-//!   build context, a build argument, or JSON.
-//! - A private key is in an agent that ends with dkr, or in the user's own; one step may sign with it while
-//!   it runs. It reaches no disk, layer, label, environment or log.
-//! - There is no database of images: a tag of its own makes an image dkr's, its labels say what it is, and
-//!   what anybody else can label decides nothing. Each start leaves a record in the user's state folder.
-//! - A dkr may be killed after any step: whatever lists images or containers mends what it left first.
-//!
-//! # Deliberately absent
-//! A docker client, buildx, a daemon of dkr's own, and any change to the user's configuration.
+//! [`run`] is all of the library. `ARCHITECTURE.md` describes the modules, which of them may use which,
+//! and the invariants.
 
 mod app;
 mod bake;

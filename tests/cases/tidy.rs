@@ -143,6 +143,22 @@ fn rooms_use_only_what_is_below_them() {
     assert!(broken.is_empty(), "{}", broken.join("\n"));
 }
 
+#[test]
+fn the_architecture_describes_every_room_and_names_files_that_exist() {
+    let text = fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
+    let words: Vec<&str> = text.split('`').skip(1).step_by(2).collect();
+    let rooms = ROOMS.iter().map(|(name, _)| *name);
+    let undescribed: Vec<&str> = rooms
+        .filter(|name| !["lib", "main"].contains(name) && !words.contains(name))
+        .collect();
+    assert!(undescribed.is_empty(), "not in the table: {undescribed:?}");
+    let files = words.iter().filter(|word| word.ends_with(".rs"));
+    let missing: Vec<_> = files
+        .filter(|file| !root().join(file).exists() && !root().join("src").join(file).exists())
+        .collect();
+    assert!(missing.is_empty(), "no such file: {missing:?}");
+}
+
 /// The smallest room that a file of `src` belongs to.
 fn room_of(path: &str) -> (&'static str, &'static [&'static str]) {
     let rooms = ROOMS.iter().filter(|(name, _)| {
