@@ -7,6 +7,7 @@ help() {
 Measures dkr against other ways to bring a repository into an image.
 
     sh benches/run.sh [S|M|L] [--repo PATH] [--reps N] [--long] [--json FILE] [--against FILE]
+                     [--versus DKR]
 
   S            0.3 GB of packs, 30,000 files, 5 repetitions (the default)
   M            3 GB, 120,000 files, 3 repetitions
@@ -18,6 +19,8 @@ Measures dkr against other ways to bring a repository into an image.
   --long       150 updates in a row besides
   --json FILE  where the figures go (default: target/bench/ in dkr's folder)
   --against FILE   figures of another size: how time grows with bytes
+  --versus DKR     measures only this dkr against another program, in turns: the first image and the
+                   updates (arms `dkr` and `other`)
 
 What it does:
   1. builds dkr (release) and this benchmark; installs nothing

@@ -1,6 +1,6 @@
 //! What every phase works with, and what they have in common.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use testkit::Sandbox;
 
@@ -24,6 +24,8 @@ pub struct Lab<'a> {
     pub sandbox: &'a Sandbox,
     pub store: &'a Store<'a>,
     pub builder: Builder<'a>,
+    /// The dkr that is measured.
+    pub program: PathBuf,
     pub repo: Repo<'a>,
     pub figures: Figures,
 }
@@ -40,7 +42,9 @@ impl Lab<'_> {
 
     /// The same on the repository at `path`.
     pub fn dkr_on(&self, path: &Path, command: &str, arguments: &[&str]) -> Result<Ended> {
-        let mut dkr = self.sandbox.dkr([command]).into_command();
+        let port = self.sandbox.sshd().port().to_string();
+        let dkr = self.sandbox.command(&self.program, [command]);
+        let mut dkr = dkr.env("DKR_SSH_PORT", port).into_command();
         dkr.arg(path).args(arguments);
         meter::run(dkr)
     }

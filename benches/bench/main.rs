@@ -34,7 +34,7 @@ use crate::figures::Figures;
 use crate::header::Header;
 use crate::lab::Lab;
 use crate::options::Options;
-use crate::phases::{create, list, long, start, status, update};
+use crate::phases::{create, list, long, start, status, update, versus};
 use crate::repo::{Extent, MAIN, Repo};
 use crate::report::Report;
 use crate::store::Store;
@@ -123,13 +123,17 @@ fn measure(options: &Options, sandbox: &Sandbox, store: &Store<'_>) -> Result<(E
         sandbox,
         store,
         builder: Builder::new(store, sandbox),
+        program: testkit::dkr(),
         repo: Repo::new(options, sandbox)?,
         figures: Figures::default(),
     };
     let extent = lab.repo.extent()?;
     prepare(&mut lab)?;
     for round in 1..=options.reps {
-        repetition(&mut lab, round)?;
+        match &options.versus {
+            Some(other) => versus::measure(&mut lab, other, round)?,
+            None => repetition(&mut lab, round)?,
+        }
     }
     Ok((extent, lab.figures))
 }

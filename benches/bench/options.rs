@@ -75,6 +75,8 @@ pub struct Options {
     pub json: Option<PathBuf>,
     /// Figures of another size.
     pub against: Option<PathBuf>,
+    /// Another dkr program that is measured against this one, and nothing else.
+    pub versus: Option<PathBuf>,
     /// The folder for figures.
     pub out: PathBuf,
 }
@@ -88,6 +90,7 @@ impl Options {
             long: false,
             json: None,
             against: None,
+            versus: None,
             out: PathBuf::from("target/bench"),
         };
         while let Some(argument) = arguments.next() {
@@ -106,6 +109,7 @@ impl Options {
                 "--reps" => options.reps = value()?.parse()?,
                 "--json" => options.json = Some(value()?.into()),
                 "--against" => options.against = Some(value()?.into()),
+                "--versus" => options.versus = Some(std::fs::canonicalize(value()?)?),
                 "--out" => options.out = value()?.into(),
                 _ => return Err(format!("unknown argument `{argument}`: see --help").into()),
             }

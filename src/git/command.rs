@@ -52,7 +52,7 @@ fn list_tips() -> String {
 pub(super) const REF_PARANOIA: &str = "GIT_REF_PARANOIA";
 
 /// In force for every command: nothing of the repository's own runs, and nothing is tidied up.
-const HARMLESS: [(&str, &str); 4] = [
+pub(super) const HARMLESS: [(&str, &str); 4] = [
     ("core.hooksPath", "/dev/null"),
     ("core.fsmonitor", "false"),
     ("gc.auto", "0"),

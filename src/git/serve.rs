@@ -37,6 +37,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::process::Command;
 
+use super::command::{HARMLESS, REF_PARANOIA};
 use crate::env::Env;
 use crate::error::{Error, Result};
 
@@ -281,19 +282,14 @@ fn hardened_git(env: &Env, git_dir: &Path) -> Command {
         // ssh, proxy or credential helper.
         .env("GIT_NO_LAZY_FETCH", "1")
         .env("GIT_ALLOW_PROTOCOL", "none")
-        .env(super::command::REF_PARANOIA, "0")
+        .env(REF_PARANOIA, "0")
         .env("LC_ALL", "C")
         .stdin(Stdio::null());
     let mut safe = OsString::from("safe.directory=");
     safe.push(git_dir);
     command.arg("-c").arg(safe);
-    for line in [
-        "core.hooksPath=/dev/null",
-        "core.fsmonitor=false",
-        "gc.auto=0",
-        "maintenance.auto=false",
-    ] {
-        set(&mut command, line);
+    for (key, value) in HARMLESS {
+        set(&mut command, &format!("{key}={value}"));
     }
     tips::list_only_own(&mut command, git_dir);
     command

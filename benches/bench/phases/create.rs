@@ -120,7 +120,7 @@ fn copy(lab: &mut Lab<'_>, round: usize) -> Result<String> {
 }
 
 /// `arguments` are those of `create-image`, the branch first.
-fn dkr(lab: &mut Lab<'_>, phase: &str, arm: &'static str, arguments: &[&str]) -> Result<()> {
+pub fn dkr(lab: &mut Lab<'_>, phase: &str, arm: &'static str, arguments: &[&str]) -> Result<()> {
     let branch = arguments[0];
     let facts = lab.repo.facts(branch)?;
     let earlier = lab.newest(MAIN);

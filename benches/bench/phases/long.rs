@@ -18,9 +18,9 @@ pub fn measure(lab: &mut Lab<'_>) -> Result<()> {
     for number in 1..=all {
         lab.repo.add_commits(1)?;
         if number <= told {
-            by_dkr(lab, &format!("{all} updates: the first {told}"))?;
+            by_dkr(lab, &format!("{all} updates: the first {told}"), "dkr")?;
         } else if number > all - told {
-            by_dkr(lab, &format!("{all} updates: the last {told}"))?;
+            by_dkr(lab, &format!("{all} updates: the last {told}"), "dkr")?;
         } else {
             lab.dkr("update-image", &[MAIN])?;
         }

@@ -7,3 +7,4 @@ pub mod long;
 pub mod start;
 pub mod status;
 pub mod update;
+pub mod versus;

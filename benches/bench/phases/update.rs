@@ -27,7 +27,7 @@ pub fn measure(lab: &mut Lab<'_>, round: usize) -> Result<()> {
             if turn % 2 == 0 {
                 by_hand(lab, &phase, &last, &tag, round)?;
             } else {
-                by_dkr(lab, &phase)?;
+                by_dkr(lab, &phase, "dkr")?;
             }
         }
         last = tag;
@@ -55,7 +55,7 @@ fn by_hand(lab: &mut Lab<'_>, phase: &str, from: &str, tag: &str, round: usize) 
 }
 
 /// Updates dkr's image of `main`.
-pub fn by_dkr(lab: &mut Lab<'_>, phase: &str) -> Result<()> {
+pub fn by_dkr(lab: &mut Lab<'_>, phase: &str, arm: &'static str) -> Result<()> {
     let facts = lab.repo.facts(MAIN)?;
     let earlier = lab.store.image(&lab.newest(MAIN)?);
     let meter = lab.meter()?;
@@ -64,6 +64,6 @@ pub fn by_dkr(lab: &mut Lab<'_>, phase: &str) -> Result<()> {
     let image = lab.store.image(&lab.newest(MAIN)?);
     measured.push((Measure::Layers, image.own_bytes(&earlier)));
     measured.push((Measure::Memory, ended.memory));
-    lab.note(phase, "dkr", &image.id, &facts, &measured);
+    lab.note(phase, arm, &image.id, &facts, &measured);
     Ok(())
 }
