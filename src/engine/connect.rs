@@ -159,8 +159,8 @@ fn first_line(body: &[u8]) -> Option<String> {
 mod tests {
     use std::time::Instant;
 
-    use super::super::fake::{FakeEngine, VERSION};
     use super::*;
+    use crate::engine::testing::{asked, env, fake};
 
     async fn refused(host: &str) -> Error {
         let env = Env::from_iter([("DOCKER_HOST", host)]);
@@ -169,24 +169,21 @@ mod tests {
 
     #[tokio::test]
     async fn an_engine_is_connected_to_and_its_version_spoken() {
-        let fake = FakeEngine::start([
-            ("GET /version", 200, VERSION),
-            ("GET /v1.41/info", 200, "{}"),
-        ]);
-        let engine = Engine::connect(&fake.env()).await.unwrap();
+        let fake = fake([("GET /info", 200, "{}")]);
+        let engine = Engine::connect(&env(&fake)).await.unwrap();
         assert_eq!(engine.versions().engine, "20.10.24");
         assert_eq!(engine.versions().api.to_string(), "1.41");
-        assert_eq!(engine.describe(), fake.address());
+        assert_eq!(engine.describe(), fake.host());
         assert_eq!(engine.versioned("/build?t=x"), "/v1.41/build?t=x");
         engine.docker().info().await.unwrap();
-        assert_eq!(fake.asked(), ["GET /version", "GET /v1.41/info"]);
+        assert_eq!(asked(&fake), ["GET /version", "GET /v1.41/info"]);
     }
 
     #[tokio::test]
     async fn an_old_engine_is_refused_with_both_versions() {
         let answer = r#"{"Version":"19.03.1","ApiVersion":"1.40","MinAPIVersion":"1.12"}"#;
-        let fake = FakeEngine::start([("GET /version", 200, answer)]);
-        let error = Engine::connect(&fake.env()).await.unwrap_err().to_string();
+        let fake = fake([("GET /version", 200, answer)]);
+        let error = Engine::connect(&env(&fake)).await.unwrap_err().to_string();
         assert!(
             error.contains("19.03.1") && error.contains("1.40") && error.contains("1.41"),
             "{error}"
@@ -201,8 +198,8 @@ mod tests {
             (404, ""),
             (400, "\u{1b}[1m"),
         ] {
-            let fake = FakeEngine::start([("GET /version", status, answer)]);
-            let error = Engine::connect(&fake.env()).await.unwrap_err();
+            let fake = fake([("GET /version", status, answer)]);
+            let error = Engine::connect(&env(&fake)).await.unwrap_err();
             assert!(!error.causes[0].contains(['\u{1b}', '\n']), "{error}");
             assert!(
                 error.causes[0].contains("does not answer as a Docker Engine"),
@@ -235,8 +232,8 @@ mod tests {
 
     #[tokio::test]
     async fn an_engine_that_hangs_up_is_told() {
-        let fake = FakeEngine::start([("GET /version", 0, "")]);
-        let error = Engine::connect(&fake.env()).await.unwrap_err();
+        let fake = fake([("GET /version", 0, "")]);
+        let error = Engine::connect(&env(&fake)).await.unwrap_err();
         assert!(
             error
                 .message

@@ -75,8 +75,8 @@ impl From<ContainerSummary> for ListedContainer {
 
 #[cfg(test)]
 mod tests {
-    use super::super::fake::{FakeEngine, VERSION};
     use super::*;
+    use crate::engine::testing::{asked, env, fake};
 
     #[tokio::test]
     async fn containers_are_listed_whether_they_run_or_not() {
@@ -85,17 +85,14 @@ mod tests {
              "Created":1700000000,"State":"exited","Status":"Exited (0) 3 hours ago",
              "Labels":{"dkr.work_branch":"fix/parser"}},
             {"Id":"c2","Names":null,"ImageID":"sha256:bb","Created":1,"State":"running","Labels":null}]"#;
-        let fake = FakeEngine::start([
-            ("GET /version", 200, VERSION),
-            ("GET /v1.41/containers/json", 200, listing),
-        ]);
-        let engine = Engine::connect(&fake.env()).await.unwrap();
+        let fake = fake([("GET /containers/json", 200, listing)]);
+        let engine = Engine::connect(&env(&fake)).await.unwrap();
         let containers = engine.containers().await.unwrap();
         assert_eq!(containers[0].name, "fix-parser");
         assert_eq!(containers[0].image, "sha256:aa");
         assert_eq!(containers[0].command, "/entrypoint.sh make");
         assert_eq!(containers[0].labels["dkr.work_branch"], "fix/parser");
         assert!(!containers[0].is_alive() && containers[1].is_alive());
-        assert!(fake.asked()[1].contains("all=true"), "{:?}", fake.asked());
+        assert!(asked(&fake)[1].contains("all=true"), "{:?}", asked(&fake));
     }
 }

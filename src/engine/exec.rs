@@ -195,19 +195,19 @@ async fn send(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::fake::{FakeEngine, VERSION};
+    use crate::engine::testing::{env, fake};
 
     #[tokio::test]
     async fn an_engine_that_learns_late_of_an_end_is_waited_for() {
-        let fake = FakeEngine::start([
-            ("GET /version", 200, VERSION),
-            ("GET /v1.41/exec/e/json", 200, r#"{"Running":true}"#),
-        ]);
-        let engine = Engine::connect(&fake.env()).await.unwrap();
+        let fake = fake([("GET /exec/e/json", 200, r#"{"Running":true}"#)]);
+        let engine = Engine::connect(&env(&fake)).await.unwrap();
         let asking = tokio::spawn(async move { exit_status(&engine, "e").await });
         tokio::time::sleep(Duration::from_secs(4)).await;
         let ended = r#"{"Running":false,"ExitCode":7}"#;
-        fake.answer("GET /v1.41/exec/e/json", 200, ended);
+        fake.answer(
+            "GET /exec/e/json",
+            testkit::Answer::Json(200, ended.to_owned()),
+        );
         assert_eq!(asking.await.unwrap().unwrap(), ExitStatus(7));
     }
 }

@@ -200,12 +200,12 @@ fn real_tags(mut tags: Vec<String>) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::fake::{FakeEngine, VERSION};
     use super::*;
+    use crate::engine::testing::{asked, env, fake};
     use crate::error::Kind;
 
-    async fn engine(fake: &FakeEngine) -> Engine {
-        Engine::connect(&fake.env()).await.unwrap()
+    async fn engine(fake: &testkit::FakeEngine) -> Engine {
+        Engine::connect(&env(fake)).await.unwrap()
     }
 
     #[tokio::test]
@@ -215,17 +215,14 @@ mod tests {
              "Created":1700000000,"Size":42,"SharedSize":-1,"Labels":{"dkr.type":"base"},"Containers":-1},
             {"Id":"sha256:bb","ParentId":"","RepoTags":["<none>:<none>"],"RepoDigests":["<none>@<none>"],
              "Created":1,"Size":7,"SharedSize":-1,"Labels":null,"Containers":-1}]"#;
-        let fake = FakeEngine::start([
-            ("GET /version", 200, VERSION),
-            ("GET /v1.41/images/json", 200, listing),
-        ]);
+        let fake = fake([("GET /images/json", 200, listing)]);
         let images = engine(&fake).await.images("dkr.type").await.unwrap();
         assert_eq!(images.len(), 2);
         assert_eq!(images[0].tags, ["dkr:a", "dkr:b"]);
         assert_eq!(images[0].labels["dkr.type"], "base");
         assert_eq!((images[0].created, images[0].size), (1_700_000_000, 42));
         assert!(images[1].tags.is_empty() && images[1].labels.is_empty());
-        let asked = fake.asked();
+        let asked = asked(&fake);
         assert_eq!(asked.len(), 2);
         assert!(
             asked[1].contains("filters=%7B%22label%22%3A%5B%22dkr.type%22%5D%7D"),
@@ -239,10 +236,7 @@ mod tests {
             "Metadata":{"LastTagTime":"2026-01-02T03:04:05.678901234+01:00"},
             "Config":{"Env":["A=1"],"Entrypoint":["/e"],"Cmd":null,"Labels":null},
             "RootFS":{"Type":"layers","Layers":["sha256:1","sha256:2"]}}"#;
-        let fake = FakeEngine::start([
-            ("GET /version", 200, VERSION),
-            ("GET /v1.41/images/dkr:a/json", 200, image),
-        ]);
+        let fake = fake([("GET /images/dkr:a/json", 200, image)]);
         let details = engine(&fake).await.image("dkr:a").await.unwrap();
         assert_eq!((details.layers, &*details.architecture), (2, "amd64"));
         assert_eq!(details.layer_digests, ["sha256:1", "sha256:2"]);
@@ -259,11 +253,10 @@ mod tests {
     #[tokio::test]
     async fn what_was_removed_meanwhile_is_not_found() {
         let gone = r#"{"message":"No such image: dkr:a"}"#;
-        let fake = FakeEngine::start([
-            ("GET /version", 200, VERSION),
-            ("GET /v1.41/images/dkr:a/json", 404, gone),
-            ("POST /v1.41/images/dkr:a/tag", 404, gone),
-            ("DELETE /v1.41/images/dkr:a", 404, gone),
+        let fake = fake([
+            ("GET /images/dkr:a/json", 404, gone),
+            ("POST /images/dkr:a/tag", 404, gone),
+            ("DELETE /images/dkr:a", 404, gone),
         ]);
         let engine = engine(&fake).await;
         let errors = [
@@ -279,10 +272,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_refusal_and_garbage_are_errors() {
-        let fake = FakeEngine::start([
-            ("GET /version", 200, VERSION),
-            ("GET /v1.41/images/json", 200, "{\"a\":"),
-            ("DELETE /v1.41/images/dkr:a", 409, "conflict: in use"),
+        let fake = fake([
+            ("GET /images/json", 200, "{\"a\":"),
+            ("DELETE /images/dkr:a", 409, "conflict: in use"),
         ]);
         let engine = engine(&fake).await;
         assert_eq!(engine.images("l").await.unwrap_err().kind, Kind::Failed);
@@ -295,7 +287,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_reference_cannot_become_another_path() {
-        let fake = FakeEngine::start([("GET /version", 200, VERSION)]);
+        let fake = fake([]);
         let engine = engine(&fake).await;
         for reference in [
             "",
@@ -309,24 +301,21 @@ mod tests {
             let error = engine.remove_image(reference).await.unwrap_err();
             assert_eq!(error.kind, Kind::NotFound, "{reference}");
         }
-        assert_eq!(fake.asked(), ["GET /version"]);
+        assert_eq!(asked(&fake), ["GET /version"]);
     }
 
     #[tokio::test]
     async fn a_tag_is_split_at_its_last_colon() {
-        let fake = FakeEngine::start([
-            ("GET /version", 200, VERSION),
-            ("POST /v1.41/images/sha256:aa/tag", 201, ""),
-        ]);
+        let fake = fake([("POST /images/sha256:aa/tag", 201, "")]);
         let engine = engine(&fake).await;
         engine
             .tag_image("sha256:aa", "localhost:5000/dkr:b")
             .await
             .unwrap();
         assert!(
-            fake.asked()[1].ends_with("?repo=localhost%3A5000%2Fdkr&tag=b"),
+            asked(&fake)[1].ends_with("?repo=localhost%3A5000%2Fdkr&tag=b"),
             "{:?}",
-            fake.asked()
+            asked(&fake)
         );
         assert_eq!(
             engine.tag_image("sha256:aa", "dkr").await.unwrap_err().kind,

@@ -125,8 +125,8 @@ fn is_loopback(host: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::fake::{FakeEngine, VERSION};
     use super::*;
+    use crate::engine::testing::{env, fake};
 
     #[test]
     fn a_place_follows_from_the_endpoint_and_from_what_the_engine_is() {
@@ -155,11 +155,8 @@ mod tests {
         let info = r#"{"Name":"vm","OperatingSystem":"Docker Desktop","Driver":"overlayfs",
             "DriverStatus":[["driver-type","io.containerd.snapshotter.v1"]],"DockerRootDir":"/d",
             "SystemTime":"2026-01-01T00:00:00.5Z"}"#;
-        let fake = FakeEngine::start([
-            ("GET /version", 200, VERSION),
-            ("GET /v1.41/info", 200, info),
-        ]);
-        let engine = Engine::connect(&fake.env()).await.unwrap();
+        let fake = fake([("GET /info", 200, info)]);
+        let engine = Engine::connect(&env(&fake)).await.unwrap();
         let info = engine.info().await.unwrap();
         assert!(info.containerd_store);
         assert_eq!(

@@ -13,8 +13,6 @@ mod dial;
 pub mod endpoint;
 pub mod error;
 pub mod exec;
-#[cfg(test)]
-pub(crate) mod fake;
 mod frames;
 mod http;
 pub mod images;
@@ -31,6 +29,8 @@ pub mod storage;
 pub mod streams;
 pub mod temporary;
 pub mod terminal;
+#[cfg(test)]
+mod testing;
 mod tls;
 pub mod tmux;
 pub mod version;

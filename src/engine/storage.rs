@@ -145,19 +145,16 @@ impl From<ImageHistoryResponseItem> for HistoryStep {
 
 #[cfg(test)]
 mod tests {
-    use super::super::fake::{FakeEngine, VERSION};
     use super::*;
+    use crate::engine::testing::{asked, env, fake};
 
     #[tokio::test]
     async fn a_history_begins_with_the_oldest_step() {
         let history = r#"[
             {"Id":"a","Created":2,"CreatedBy":"ENV A=1","Tags":null,"Size":0,"Comment":"buildkit.dockerfile.v0"},
             {"Id":"<missing>","Created":1,"CreatedBy":"","Tags":null,"Size":7,"Comment":"Imported from -"}]"#;
-        let fake = FakeEngine::start([
-            ("GET /version", 200, VERSION),
-            ("GET /v1.41/images/sha256:aa/history", 200, history),
-        ]);
-        let engine = Engine::connect(&fake.env()).await.unwrap();
+        let fake = fake([("GET /images/sha256:aa/history", 200, history)]);
+        let engine = Engine::connect(&env(&fake)).await.unwrap();
         let steps = engine.history("sha256:aa").await.unwrap();
         assert_eq!((steps[0].size, steps[0].by_buildkit), (7, false));
         assert_eq!(
@@ -171,23 +168,22 @@ mod tests {
         let usage = r#"{"LayersSize":1,"BuildCache":[{"ID":"x1","Parent":"","Type":"regular",
             "InUse":false,"Shared":true,"Size":5},{"ID":"x2","Parent":"x1","Shared":false},
             {"ID":"x3","Parents":["x1","x2"]}]}"#;
-        let fake = FakeEngine::start([
-            ("GET /version", 200, VERSION),
-            ("GET /v1.41/system/df", 200, usage),
+        let fake = fake([
+            ("GET /system/df", 200, usage),
             (
-                "POST /v1.41/build/prune",
+                "POST /build/prune",
                 200,
                 r#"{"CachesDeleted":["x1"],"SpaceReclaimed":5}"#,
             ),
         ]);
-        let engine = Engine::connect(&fake.env()).await.unwrap();
+        let engine = Engine::connect(&env(&fake)).await.unwrap();
         let records = engine.build_cache().await.unwrap();
         assert_eq!((&*records[0].id, records[0].shared), ("x1", true));
         assert!(!records[1].shared && records[0].parents().next().is_none());
         assert_eq!(records[1].parents().collect::<Vec<_>>(), ["x1"]);
         assert_eq!(records[2].parents().collect::<Vec<_>>(), ["x1", "x2"]);
         assert_eq!(engine.remove_cache_record("x1").await, Ok(5));
-        let asked = fake.asked();
+        let asked = asked(&fake);
         assert!(
             asked[2].contains("filters=%7B%22id%22%3A%7B%22x1%22%3Atrue%7D%7D"),
             "{asked:?}"

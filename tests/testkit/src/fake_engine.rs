@@ -10,6 +10,8 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use tempfile::TempDir;
+
 /// What the engine does with a request.
 #[derive(Debug, Clone)]
 pub enum Answer {
@@ -32,7 +34,9 @@ pub enum Answer {
 pub struct Request {
     /// `GET`, `POST`…
     pub method: String,
-    /// The path without the API's version, with its query.
+    /// The path with its query, as it was sent.
+    pub target: String,
+    /// The same without the API's version.
     pub path: String,
     /// The lines of the head after the first, names in lower case.
     pub headers: Vec<(String, String)>,
@@ -54,6 +58,7 @@ pub struct FakeEngine {
     socket: PathBuf,
     shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
+    _own: Option<TempDir>,
 }
 
 #[derive(Default)]
@@ -69,6 +74,17 @@ impl FakeEngine {
     /// Starts one whose socket is in `folder`. It answers `/_ping` and `/version` as an engine
     /// of API version 1.41 does, and 404 to all else.
     pub fn start(folder: &Path) -> Self {
+        Self::start_in(folder, None)
+    }
+
+    /// The same with a folder of its own.
+    pub fn alone() -> Self {
+        let own = tempfile::tempdir().expect("a temporary folder");
+        let folder = own.path().to_owned();
+        Self::start_in(&folder, Some(own))
+    }
+
+    fn start_in(folder: &Path, own: Option<TempDir>) -> Self {
         // A test may have several at once.
         let names = (2..).map(|number| format!("fake-engine-{number}.sock"));
         let mut names = std::iter::once("fake-engine.sock".to_owned()).chain(names);
@@ -93,6 +109,7 @@ impl FakeEngine {
             socket,
             shared,
             thread: Some(thread),
+            _own: own,
         };
         engine
             .route("GET /_ping", Answer::Parts(vec!["OK".into()]))
@@ -103,8 +120,13 @@ impl FakeEngine {
     /// Answers requests for `METHOD /path` (any query) so; a later route hides an earlier one.
     #[must_use]
     pub fn route(self, route: &str, answer: Answer) -> Self {
-        lock(&self.shared.routes).push((route.to_owned(), answer));
+        self.answer(route, answer);
         self
+    }
+
+    /// The same from now on, for one that is in use already.
+    pub fn answer(&self, route: &str, answer: Answer) {
+        lock(&self.shared.routes).push((route.to_owned(), answer));
     }
 
     /// The value of `DOCKER_HOST` that names it.
@@ -218,7 +240,8 @@ fn read_request(stream: &UnixStream) -> Option<Request> {
     let first = line(&mut reader)?;
     let mut words = first.split(' ');
     request.method = words.next()?.to_owned();
-    request.path = without_version(words.next()?).to_owned();
+    request.target = words.next()?.to_owned();
+    request.path = without_version(&request.target).to_owned();
     while let Some((name, value)) = line(&mut reader)?.split_once(':') {
         let (name, value) = (name.to_ascii_lowercase(), value.trim().to_owned());
         request.headers.push((name, value));
