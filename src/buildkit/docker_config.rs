@@ -17,8 +17,6 @@ use tokio::process::Command;
 use crate::env::Env;
 use crate::text::strip_controls;
 
-/// How long a credential helper may take.
-const PATIENCE: Duration = Duration::from_secs(10);
 /// How much a helper may say, in bytes.
 const OUTPUT: u64 = 64 * 1024;
 /// BuildKit's name of Docker Hub, and the one under which clients store its credentials.
@@ -141,11 +139,12 @@ fn same_registry(key: &str, host: &str) -> bool {
 
 /// Asks `docker-credential-NAME` for what it holds for `server`; `None`: nothing.
 ///
-/// The error says why it could not be asked.
+/// It must answer within `limit`. The error says why it could not be asked.
 pub(super) async fn ask_helper(
     name: &str,
     server: &str,
     env: &Env,
+    limit: Duration,
 ) -> Result<Option<RegistryLogin>, String> {
     if name.contains('/') {
         return Err("its name is a path".to_owned());
@@ -173,9 +172,9 @@ pub(super) async fn ask_helper(
         }
         Ok::<_, std::io::Error>((child.wait().await?, output))
     };
-    let (status, output) = tokio::time::timeout(PATIENCE, talk)
+    let (status, output) = tokio::time::timeout(limit, talk)
         .await
-        .map_err(|_| format!("no answer within {} s", PATIENCE.as_secs()))?
+        .map_err(|_| format!("no answer within {} s", limit.as_secs()))?
         .map_err(|e| e.to_string())?;
     if !status.success() {
         let text = String::from_utf8_lossy(&output);

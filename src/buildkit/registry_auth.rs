@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bollard_buildkit_proto::moby::filesync::v1::auth_server::Auth;
 use bollard_buildkit_proto::moby::filesync::v1::{
@@ -20,6 +21,9 @@ use tonic::{Request, Response, Status};
 use super::docker_config::{self, DockerConfig, RegistryLogin};
 use crate::env::Env;
 
+/// How long a credential helper may take.
+const HELPER_LIMIT: Duration = Duration::from_secs(10);
+
 /// The credentials of the user's Docker configuration. Whatever is wrong with them, the registry is
 /// asked anonymously, and a warning says so.
 #[derive(Clone)]
@@ -27,6 +31,7 @@ pub struct RegistryAuth {
     env: Env,
     file: Option<PathBuf>,
     warnings: mpsc::UnboundedSender<String>,
+    helper_limit: Duration,
     /// What was found for a host: a helper that hangs, say, is asked once only.
     found: Arc<Mutex<HashMap<String, RegistryLogin>>>,
 }
@@ -39,6 +44,7 @@ impl RegistryAuth {
             env: env.clone(),
             file: docker_config::file(env),
             warnings,
+            helper_limit: HELPER_LIMIT,
             found: Arc::default(),
         };
         (auth, receiver)
@@ -69,7 +75,8 @@ impl RegistryAuth {
             }
         };
         if let Some((helper, server)) = config.helper(host) {
-            match docker_config::ask_helper(helper, &server, &self.env).await {
+            let asked = docker_config::ask_helper(helper, &server, &self.env, self.helper_limit);
+            match asked.await {
                 Ok(Some(login)) => return login,
                 Ok(None) => {}
                 Err(e) => self.warn(format!(
@@ -122,7 +129,7 @@ impl Auth for RegistryAuth {
 mod tests {
     use super::*;
     use crate::git::testing::write_script;
-    use std::time::{Duration, Instant};
+    use std::time::Instant;
 
     /// A home with a Docker configuration and one credential helper, `docker-credential-test`.
     fn home(config: &str, helper: &str) -> (tempfile::TempDir, Env) {
@@ -189,7 +196,8 @@ mod tests {
     #[tokio::test]
     async fn a_hanging_helper_is_given_up() {
         let (_home, env) = home(r#"{"credsStore": "test"}"#, "exec sleep 60");
-        let (auth, mut warnings) = RegistryAuth::new(&env);
+        let (mut auth, mut warnings) = RegistryAuth::new(&env);
+        auth.helper_limit = Duration::from_secs(1);
         let started = Instant::now();
         assert!(auth.login("r.io").await == RegistryLogin::default());
         assert!(started.elapsed() < Duration::from_secs(40));
@@ -197,7 +205,7 @@ mod tests {
             warnings
                 .try_recv()
                 .unwrap()
-                .contains("no answer within 10 s")
+                .contains("no answer within 1 s")
         );
     }
 }

@@ -75,11 +75,18 @@ impl Session {
         mounts: HashMap<String, Arc<dyn MountService>>,
         auth: RegistryAuth,
     ) -> error::Result<Self> {
+        Self::open_with(engine, SshMounts::new(mounts), auth).await
+    }
+
+    pub(super) async fn open_with(
+        engine: &Engine,
+        mounts: SshMounts,
+        auth: RegistryAuth,
+    ) -> error::Result<Self> {
         let id = random_id();
         let opening = tokio::time::timeout(OPENING, open_stream(engine, &id)).await;
         let stream = opening
             .map_err(|_| refused().cause(format!("no answer within {} s", OPENING.as_secs())))??;
-        let mounts = SshMounts::new(mounts);
         let mounts_asked = mounts.asked();
         let routes = Routes::new(HealthServer::new(Alive))
             .add_service(SshServer::new(mounts))

@@ -50,6 +50,7 @@ pub(super) struct SshMounts {
     services: HashMap<String, Arc<dyn MountService>>,
     free: Arc<Semaphore>,
     asked: Arc<AtomicUsize>,
+    grace: Duration,
 }
 
 impl SshMounts {
@@ -58,7 +59,14 @@ impl SshMounts {
             services,
             free: Arc::new(Semaphore::new(MAX_CONNECTIONS)),
             asked: Arc::default(),
+            grace: GRACE,
         }
+    }
+
+    /// The same with another [`GRACE`].
+    #[cfg(test)]
+    pub(super) fn with_grace(self, grace: Duration) -> Self {
+        SshMounts { grace, ..self }
     }
 
     /// Counts how often the engine asked for a mount: once for each mount of each step that runs.
@@ -99,8 +107,9 @@ impl Ssh for SshMounts {
         })?;
         let (to_engine, messages) = mpsc::channel(1);
         let incoming = request.into_inner();
+        let grace = self.grace;
         tokio::spawn(async move {
-            forward(service, incoming, to_engine).await;
+            forward(service, incoming, to_engine, grace).await;
             drop(permit);
         });
         Ok(Response::new(Box::pin(ReceiverStream::new(messages))))
@@ -112,6 +121,7 @@ async fn forward(
     service: Arc<dyn MountService>,
     incoming: Streaming<BytesMessage>,
     to_engine: mpsc::Sender<Result<BytesMessage, Status>>,
+    grace: Duration,
 ) {
     let (ours, theirs) = tokio::io::duplex(BUFFER);
     // A task of its own, so that a service that panics takes down its connection only.
@@ -120,10 +130,10 @@ async fn forward(
     let progress = Progress::default();
     tokio::select! {
         () = send(from_service, &to_engine, &progress) => {}
-        () = receive(incoming, to_service, &progress) => {}
+        () = receive(incoming, to_service, &progress, grace) => {}
     }
     drop(to_engine);
-    if tokio::time::timeout(GRACE, &mut serving).await.is_err() {
+    if tokio::time::timeout(grace, &mut serving).await.is_err() {
         serving.abort();
     }
 }
@@ -167,6 +177,7 @@ async fn receive(
     mut incoming: Streaming<BytesMessage>,
     mut to_service: WriteHalf<tokio::io::DuplexStream>,
     progress: &Progress,
+    grace: Duration,
 ) {
     loop {
         match incoming.message().await {
@@ -186,7 +197,7 @@ async fn receive(
     let mut silent = 0;
     while silent < 2 {
         let before = progress.sent.load(Ordering::Relaxed);
-        tokio::time::sleep(GRACE / 2).await;
+        tokio::time::sleep(grace / 2).await;
         let moved = progress.sent.load(Ordering::Relaxed) != before;
         let busy = moved || progress.waiting.load(Ordering::Relaxed);
         silent = if busy { 0 } else { silent + 1 };

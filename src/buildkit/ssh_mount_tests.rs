@@ -16,7 +16,7 @@ use tonic::{Code, Request, Streaming};
 
 use super::fake::{FakeEngine, Sessions};
 use super::session::Session;
-use super::ssh_mount::Serving;
+use super::ssh_mount::{Serving, SshMounts};
 use super::{MountService, RegistryAuth};
 use crate::engine::Connection;
 use crate::env::Env;
@@ -54,12 +54,23 @@ struct Served {
     channel: tonic::transport::Channel,
 }
 
+/// A [`grace`](SshMounts::with_grace) that a test can wait for.
+const SHORT: Duration = Duration::from_millis(500);
+
 async fn serve(service: impl MountService + 'static) -> Served {
+    serve_with(service, |mounts| mounts).await
+}
+
+async fn serve_with(
+    service: impl MountService + 'static,
+    change: impl FnOnce(SshMounts) -> SshMounts,
+) -> Served {
     let mut engine = FakeEngine::start(Sessions::Keep, vec![]);
     let mounts: HashMap<String, Arc<dyn MountService>> =
         [("default".to_owned(), Arc::new(service) as _)].into();
     let (auth, _) = RegistryAuth::new(&Env::default());
-    let session = Session::open(&engine.connect().await, mounts, auth)
+    let mounts = change(SshMounts::new(mounts));
+    let session = Session::open_with(&engine.connect().await, mounts, auth)
         .await
         .unwrap();
     let channel = engine.sessions.recv().await.unwrap();
@@ -171,7 +182,7 @@ async fn both_ends_end_when_one_goes() {
             drop((stream, gone));
         }) as Serving
     });
-    let served = serve(stubborn).await;
+    let served = serve_with(stubborn, |mounts| mounts.with_grace(SHORT)).await;
     let (sender, stream) = served.forward("").await.unwrap();
     drop(stream);
     let (half_closed, waiting) = served.forward("").await.unwrap();
@@ -204,11 +215,11 @@ async fn a_slow_reader_holds_back_the_service_and_loses_nothing() {
             }
         }) as Serving
     });
-    let served = serve(flood).await;
+    let served = serve_with(flood, |mounts| mounts.with_grace(SHORT)).await;
     let (sender, stream) = served.forward("").await.unwrap();
     // The other side closes for writing and reads only later than the silence that ends a stream.
     drop(sender);
-    tokio::time::sleep(Duration::from_secs(6)).await;
+    tokio::time::sleep(3 * SHORT).await;
     let ahead = written.load(Ordering::Relaxed);
     assert!(ahead < 4_000_000, "{ahead} bytes are held in memory");
     assert_eq!(rest(stream).await.len(), 10_000_000);
