@@ -237,8 +237,6 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(4000))]
-
         #[test]
         fn no_control_character_comes_through(
             text in "([ -~]|[\u{0}-\u{9f}]|ü|漢|\u{1b}[\\[\\]P_(]?|\u{202e}|\n){0,40}",

@@ -313,7 +313,7 @@ mod tests {
         let made = mount(folder.path(), &["-t", "ed25519"]);
         let (_identity, mount, gate) = runtime.block_on(made);
         gate.open();
-        proptest!(ProptestConfig::with_cases(2000), |(mut message: Vec<u8>, kind in prop::option::of(11u8..14))| {
+        proptest!(|(mut message: Vec<u8>, kind in prop::option::of(11u8..14))| {
             message.splice(0..0, kind);
             runtime.block_on(async {
                 let (mut client, serving) = connect(&mount);

@@ -128,8 +128,6 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(4000))]
-
         #[test]
         fn chunks_cut_anywhere_give_the_same_lines(log in "[aü✓\r\n\u{1b}\\[m]{0,40}", cuts: [u8; 3]) {
             let bytes = log.as_bytes();

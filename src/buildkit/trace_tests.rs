@@ -243,8 +243,6 @@ fn what_is_no_object_hides_only_the_rest_of_its_line() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1000))]
-
     #[test]
     fn a_split_anywhere_gives_the_same_events(cuts: [prop::sample::Index; 4]) {
         let stream = recorded();

@@ -193,8 +193,7 @@ mod tests {
         let git = git2::Repository::open(repo.path()).unwrap();
         let opened = repo.open();
         let mut runner = TestRunner::new(Config {
-            cases: 1000,
-            failure_persistence: None,
+            source_file: Some(file!()),
             ..Config::default()
         });
         // What a shell and git's own syntax of revisions make something else of.

@@ -90,8 +90,6 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(2000))]
-
         #[test]
         fn what_is_tracked_keeps_its_name(name in "(.|[*/:^+]){1,30}", from in "[a-z*/:^+]{0,12}") {
             let usual = ["+refs/heads/*:refs/remotes/o/*"];

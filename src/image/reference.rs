@@ -199,8 +199,6 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(2000))]
-
         #[test]
         fn every_tag_is_valid(
             repo_name in "(.|\n){0,250}", branch in "(.|[-./]){0,250}", path in ".{0,9}", name in ".{0,9}",

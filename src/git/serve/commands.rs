@@ -216,8 +216,6 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(2000))]
-
         #[test]
         fn no_input_makes_it_panic_or_hold_more_than_a_packet(input: Vec<u8>, size in 1..64usize) {
             let prefix = PushPrefix::of_hostname("box");
