@@ -70,9 +70,7 @@ mod tests {
     #[test]
     fn every_object_of_a_pack_is_found_and_no_other() {
         let repo = TestRepo::new();
-        for number in 0..50 {
-            repo.commit("a", &number.to_string());
-        }
+        testkit::Repo::at(repo.path()).commits(50);
         repo.git(&["repack", "-adq"]);
         let index = repo.open().packs().unwrap().indexes().remove(0);
         let index = PackIndex::open(&index).unwrap();

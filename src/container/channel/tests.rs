@@ -351,8 +351,10 @@ fn with_noise() -> Sandbox {
     let random = fs::File::open("/dev/urandom").unwrap();
     let mut noise = fs::File::create(sandbox.path("host/noise")).unwrap();
     std::io::copy(&mut random.take(NOISE_BYTES as u64), &mut noise).unwrap();
+    // Packed as it is, too, for a fetch.
+    sandbox.host(&["config", "core.compression", "0"]);
     sandbox.host(&["add", "noise"]);
-    sandbox.host(&["-c", "core.compression=0", "commit", "-q", "-m", "noise"]);
+    sandbox.host(&["commit", "-q", "-m", "noise"]);
     sandbox
 }
 

@@ -261,15 +261,27 @@ fn an_ambiguous_abbreviation_is_an_error() {
         repo.commit("a", "1");
         repo.git(&["rev-parse", "HEAD^{tree}"])
     };
+    let commit = |n: u32| {
+        let who = format!("C <c@example.com> {n} +0000");
+        format!("tree {tree}\nauthor {who}\ncommitter {who}\n\nx\n")
+    };
+    // The first two whose ids begin alike.
     let mut seen = std::collections::HashMap::new();
-    let prefix = (0..)
+    let (prefix, both) = (0..)
         .find_map(|n| {
-            let message = n.to_string();
-            let id = repo.git(&["commit-tree", &tree, "-m", &message]);
-            let prefix = id[..4].to_owned();
-            seen.insert(prefix.clone(), id).map(|_| prefix)
+            let text = commit(n);
+            let id = git2::Oid::hash_object(git2::ObjectType::Commit, text.as_bytes());
+            let prefix = id.unwrap().to_string()[..4].to_owned();
+            let other = seen.insert(prefix.clone(), n);
+            other.map(|other| (prefix, [other, n]))
         })
         .unwrap();
+    let git = git2::Repository::open(repo.path()).unwrap();
+    for n in both {
+        let objects = git.odb().unwrap();
+        let written = objects.write(git2::ObjectType::Commit, commit(n).as_bytes());
+        assert!(written.unwrap().to_string().starts_with(&prefix));
+    }
     let error = failure(&repo, Some(&prefix));
     assert_eq!(error.kind, Kind::Usage);
     assert!(error.hints[0].contains("more digits"), "{error}");

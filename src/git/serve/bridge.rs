@@ -264,7 +264,11 @@ mod tests {
         let helper = sleep_of("978");
         let (near, mut far) = tokio::io::duplex(64);
         let gone = std::future::pending();
-        let limits = ServiceLimits::default();
+        let limits = ServiceLimits {
+            stall: Duration::from_millis(500),
+            grace: Duration::from_millis(500),
+            ..ServiceLimits::default()
+        };
         let traffic = bridge(
             near,
             shell(&format!("echo done; {helper} &")),

@@ -51,8 +51,7 @@ impl Sandbox {
             fs::create_dir(sandbox.path(name)).unwrap();
         }
         sandbox.run("git", &["init", "-q", "-b", "main", "host"], "");
-        sandbox.host(&["config", "user.name", "user"]);
-        sandbox.host(&["config", "user.email", "user@example.org"]);
+        sandbox.configure("host", "user");
         let mut stream = String::new();
         for i in 0..commits {
             let text = format!("file {i}\n").repeat(20);
@@ -64,22 +63,34 @@ impl Sandbox {
                 text.len()
             );
         }
-        let host = testkit::Repo::at(&sandbox.path("host"));
-        host.git_with_input(&["fast-import", "--quiet"], stream.as_bytes());
-        sandbox.host(&["reset", "-q", "--hard"]);
-        sandbox.host(&["branch", "topic"]);
-        sandbox.host(&["tag", "v1"]);
         for name in [
+            "refs/heads/topic",
+            "refs/tags/v1",
             "refs/remotes/space/main",
             "refs/remotes/other/main",
             "refs/dkr/x",
         ] {
-            sandbox.host(&["update-ref", name, "HEAD"]);
+            stream += &format!("reset {name}\nfrom refs/heads/main\n\n");
         }
+        let host = testkit::Repo::at(&sandbox.path("host"));
+        host.git_with_input(&["fast-import", "--quiet"], stream.as_bytes());
+        sandbox.host(&["reset", "-q", "--hard"]);
         sandbox.host(&["notes", "add", "-m", "note"]);
         fs::write(sandbox.path("host/f0"), "changed").unwrap();
         sandbox.host(&["stash", "-q"]);
         sandbox
+    }
+
+    /// Who commits in the repository at `name`; git neither waits for the disk there nor tidies up.
+    fn configure(&self, name: &str, user: &str) {
+        let config = self.path(name).join(".git/config");
+        let mut config = fs::File::options().append(true).open(config).unwrap();
+        write!(
+            config,
+            "[user]\n\tname = {user}\n\temail = {user}@example.org\n\
+             [core]\n\tfsync = none\n[maintenance]\n\tauto = false\n"
+        )
+        .unwrap();
     }
 
     /// The same, whose objects are in another repository: `other`, of which it has `main` alone,
@@ -158,10 +169,9 @@ impl Sandbox {
         self.run("git", &clone, "");
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/assets/dkr-connect.sh");
         let url = format!("ext::env DKR_CHANNEL={} {script} %S", run.display());
+        self.configure("clone", "agent");
         for (key, value) in [
-            ("user.name", "agent"),
-            ("user.email", "agent@example.org"),
-            ("remote.host.url", &url),
+            ("remote.host.url", &*url),
             ("protocol.ext.allow", "user"),
             ("push.negotiate", "true"),
         ] {

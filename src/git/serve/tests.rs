@@ -313,6 +313,7 @@ async fn a_repository_of_someone_else_that_dkr_was_let_into_is_served() {
         command.env("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1");
         let (near, mut far) = tokio::io::duplex(1024);
         far.write_all(b"0000").await.unwrap();
+        far.shutdown().await.unwrap();
         let (gone, limits) = (std::future::pending(), ServiceLimits::default());
         let traffic = bridge(near, command, &limits, gone);
         let mut answer = Vec::new();
