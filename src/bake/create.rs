@@ -10,13 +10,14 @@ use super::images::{holders, list};
 use super::job::BakeJob;
 use super::objects::{Objects, object_image, provide};
 use super::run::{Build, BuildEnd};
+use super::source;
 use super::spec::{branch_files, build_arguments, build_spec, runtime};
 use super::transport::TransportOptions;
 use crate::app::Context;
 use crate::engine::Engine;
 use crate::error::Result;
 use crate::git::{Repository, Target};
-use crate::image::dkr_conf::{DkrConf, SectionName};
+use crate::image::dkr_conf::{Allow, DkrConf, SectionName};
 use crate::image::dockerfile::{BuildSpec, Dockerfile};
 use crate::image::reference::{choose_moving_tag, objects_tag, own_tag};
 use crate::image::{ImageType, Images, Labels};
@@ -26,9 +27,9 @@ pub struct Create<'a> {
     /// The repository.
     pub repo: &'a Repository,
     /// The commit, and the ref that it was found by.
-    pub target: &'a Target,
+    pub target: Target,
     /// The configuration of that commit.
-    pub conf: &'a DkrConf,
+    pub conf: DkrConf,
     /// Do not use the build cache.
     pub no_cache: bool,
     /// How the repository is copied.
@@ -54,17 +55,40 @@ pub struct Baked {
     pub tag: String,
 }
 
-impl Create<'_> {
+impl<'a> Create<'a> {
+    /// Resolves REF to one commit and reads its configuration, as far as `allow` lets it; a remote branch
+    /// is fetched first.
+    ///
+    /// # Errors
+    /// As [`source::resolve`] and [`source::read_conf`].
+    pub fn resolve(
+        repo: &'a Repository,
+        reference: Option<&str>,
+        allow: &Allow,
+        cx: &Context,
+    ) -> Result<Self> {
+        let target = source::resolve(repo, reference, &cx.env, &cx.ui)?;
+        let conf = source::read_conf(repo, &target.commit, allow)?;
+        Ok(Create {
+            repo,
+            target,
+            conf,
+            no_cache: false,
+            clone: CloneMode::Packs,
+            force: false,
+        })
+    }
+
     /// The Dockerfile of a plain clone.
     pub fn dockerfile(&self) -> Dockerfile {
-        Dockerfile::create(&build_spec(self.conf, &self.conf.base_image))
+        Dockerfile::create(&build_spec(&self.conf, &self.conf.base_image))
     }
 
     /// The Dockerfile on the object image `tag`.
     pub fn dockerfile_on(&self, tag: &str) -> Dockerfile {
         Dockerfile::create(&BuildSpec {
             on_objects: true,
-            ..build_spec(self.conf, tag)
+            ..build_spec(&self.conf, tag)
         })
     }
 
@@ -131,7 +155,7 @@ impl Create<'_> {
         options: &TransportOptions,
         cx: &Context,
     ) -> Result<Baked> {
-        let job = BakeJob::open(engine, self.repo, self.target, options, cx).await?;
+        let job = BakeJob::open(engine, self.repo, &self.target, options, cx).await?;
         if self.clone == CloneMode::Packs {
             let reason = match provide(self, &job, cx).await? {
                 Objects::Image(tag) => match self.on_objects(&tag, &job, cx).await? {
@@ -204,16 +228,16 @@ impl Create<'_> {
         labels: Labels,
     ) -> Result<Build<'b>> {
         let own_tag = own_tag(&self.moving_tag(&job.images), &random_hex());
-        let refs = self.repo.exported_refs(self.target)?;
+        let refs = self.repo.exported_refs(&self.target)?;
         let followed = self.conf.section(SectionName::PostClone).is_some();
         let broken = self.repo.broken_refs().is_some();
-        let files = branch_files(self.target, &refs, broken, followed);
+        let files = branch_files(&self.target, &refs, broken, followed);
         Ok(Build {
             context: runtime(job.context(dockerfile, files)),
             dockerfile,
             tags: vec![own_tag],
             labels: labels.to_map(),
-            arguments: build_arguments(self.target, &job.remote, self.repo.root()),
+            arguments: build_arguments(&self.target, &job.remote, self.repo.root()),
             no_cache: self.no_cache,
             transport: &job.transport,
             streams: HashMap::new(),

@@ -46,7 +46,7 @@ impl<'a> Update<'a> {
             packages: self.drift.added_packages.clone(),
             pre_packages: None,
             pre_clone: None,
-            ..build_spec(self.create.conf, self.image.own_tag()?)
+            ..build_spec(&self.create.conf, self.image.own_tag()?)
         };
         Some(Dockerfile::update(&spec))
     }
@@ -62,7 +62,7 @@ impl<'a> Update<'a> {
         options: &TransportOptions,
         cx: &Context,
     ) -> Result<Baked> {
-        let job = BakeJob::open(engine, self.create.repo, self.create.target, options, cx).await?;
+        let job = BakeJob::open(engine, self.create.repo, &self.create.target, options, cx).await?;
         self.create.build(&job, cx, dockerfile, self.labels()).await
     }
 

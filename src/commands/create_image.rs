@@ -14,6 +14,7 @@ use crate::bake::update::{DriftAnswer, choose, newest_update};
 use crate::cli::{BuildArgs, Given, SshArgs, TargetArgs};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
+use crate::git::Repository;
 use crate::git::Target;
 use crate::image::dockerfile::Dockerfile;
 use crate::image::{Images, Labels};
@@ -53,21 +54,10 @@ pub struct CreateImageArgs {
 pub async fn run(cx: &Context, args: &CreateImageArgs) -> Result<()> {
     let began = Instant::now();
     let build = &args.build;
-    let allow = build.allow();
     let options = transport_options(&args.given, &args.ssh, build)?;
 
     let repo = source::open(args.target.repo.as_deref(), &cx.ui)?;
-    let target = source::resolve(&repo, args.target.reference.as_deref(), &cx.env, &cx.ui)?;
-    let conf = source::read_conf(&repo, &target.commit, &allow)?;
-    source::notice_uncommitted_conf(&repo, &target, &cx.ui);
-    let create = Create {
-        repo: &repo,
-        target: &target,
-        conf: &conf,
-        no_cache: build.no_cache || args.force,
-        clone: build.clone,
-        force: args.force,
-    };
+    let create = requested(cx, &repo, &args.target, build, args.force)?;
     if build.dry_run {
         return show(cx, &create).await;
     }
@@ -78,12 +68,33 @@ pub async fn run(cx: &Context, args: &CreateImageArgs) -> Result<()> {
     cx.ui.message(&format!(
         "baking `{}`, `{}` at commit {}, on `{}`",
         repo.root(),
-        target.branch_from,
-        target.commit.short(),
-        conf.base_image,
+        create.target.branch_from,
+        create.target.commit.short(),
+        create.conf.base_image,
     ));
     let baked = create.run(&engine, &options, cx).await?;
-    announce(cx, &engine, &baked, &target, began).await
+    announce(cx, &engine, &baked, &create.target, began).await
+}
+
+/// What `create-image` and `update-image` are asked to bake.
+///
+/// # Errors
+/// As [`Create::resolve`].
+pub(super) fn requested<'a>(
+    cx: &Context,
+    repo: &'a Repository,
+    target: &TargetArgs,
+    build: &BuildArgs,
+    force: bool,
+) -> Result<Create<'a>> {
+    let create = Create::resolve(repo, target.reference.as_deref(), &build.allow(), cx)?;
+    source::notice_uncommitted_conf(repo, &create.target, &cx.ui);
+    Ok(Create {
+        no_cache: build.no_cache || force,
+        clone: build.clone,
+        force,
+        ..create
+    })
 }
 
 /// Prints the tag of a new image, and what it is.

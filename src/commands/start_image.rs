@@ -343,18 +343,13 @@ async fn update(
         transport: key.unwrap_or(build.transport),
         build_network: build.build_network,
     };
-    let mut target = source::resolve(repo, Some(&image.labels.ref_name), &cx.env, &cx.ui)?;
+    let mut create = Create::resolve(repo, Some(&image.labels.ref_name), &build.allow(), cx)?;
+    create.clone = build.clone;
     // What the user once typed stays the name of the new image, too.
-    target.branch_from.clone_from(&image.labels.branch_from);
-    let conf = source::read_conf(repo, &target.commit, &build.allow())?;
-    let create = Create {
-        repo,
-        target: &target,
-        conf: &conf,
-        no_cache: false,
-        clone: build.clone,
-        force: false,
-    };
+    create
+        .target
+        .branch_from
+        .clone_from(&image.labels.branch_from);
     let images = list(engine).await?;
     update_image(
         &create,
@@ -367,7 +362,7 @@ async fn update(
     )
     .await?;
     let images = list(engine).await?;
-    let newest = newest_of_exact_ref(&images, repo.root(), &target.ref_name);
+    let newest = newest_of_exact_ref(&images, repo.root(), &create.target.ref_name);
     newest
         .cloned()
         .ok_or_else(|| Error::failed("the updated image is gone"))

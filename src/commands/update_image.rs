@@ -4,9 +4,8 @@ use std::time::Instant;
 
 use clap::Args;
 
-use super::create_image::{announce, transport_options};
+use super::create_image::{announce, requested, transport_options};
 use crate::app::Context;
-use crate::bake::create::Create;
 use crate::bake::images::warn_of;
 use crate::bake::moving_tags::list_mended;
 use crate::bake::source;
@@ -51,22 +50,11 @@ pub struct UpdateImageArgs {
 pub async fn run(cx: &Context, args: &UpdateImageArgs) -> Result<()> {
     let began = Instant::now();
     let build = &args.build;
-    let allow = build.allow();
     let options = transport_options(&args.given, &args.ssh, build)?;
     let answer = args.drift;
 
     let repo = source::open(args.target.repo.as_deref(), &cx.ui)?;
-    let target = source::resolve(&repo, args.target.reference.as_deref(), &cx.env, &cx.ui)?;
-    let conf = source::read_conf(&repo, &target.commit, &allow)?;
-    source::notice_uncommitted_conf(&repo, &target, &cx.ui);
-    let create = Create {
-        repo: &repo,
-        target: &target,
-        conf: &conf,
-        no_cache: build.no_cache || args.force,
-        clone: build.clone,
-        force: args.force,
-    };
+    let create = requested(cx, &repo, &args.target, build, args.force)?;
     let (engine, images) = {
         let _waiting = cx.ui.waiting("look into the images");
         let engine = Engine::connect(&cx.env).await?;
@@ -75,7 +63,7 @@ pub async fn run(cx: &Context, args: &UpdateImageArgs) -> Result<()> {
     };
     let query = Query {
         repo_path: Some(repo.root()),
-        reference: Some(&target.ref_name),
+        reference: Some(&create.target.ref_name),
         ref_name: None,
     };
     warn_of(&images.rivals(query), &images, &cx.ui);
@@ -84,9 +72,9 @@ pub async fn run(cx: &Context, args: &UpdateImageArgs) -> Result<()> {
     }
     cx.ui.message(&format!(
         "updating the image of `{}` in `{}` to commit {}",
-        target.branch_from,
+        create.target.branch_from,
         repo.root(),
-        target.commit.short(),
+        create.target.commit.short(),
     ));
     match update_image(&create, &images, answer, args.force, &engine, &options, cx).await? {
         Updated::Current(tag) => {
@@ -95,6 +83,6 @@ pub async fn run(cx: &Context, args: &UpdateImageArgs) -> Result<()> {
             ));
             cx.ui.data(&format!("{tag}\n"))
         }
-        Updated::Baked(baked) => announce(cx, &engine, &baked, &target, began).await,
+        Updated::Baked(baked) => announce(cx, &engine, &baked, &create.target, began).await,
     }
 }
