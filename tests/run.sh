@@ -12,7 +12,7 @@ PATH=$PATH:$HOME/.cargo/bin
 
 sh fixtures/setup.sh
 # More random cases than `cargo test` alone tries, and more refs.
-export PROPTEST_CASES="${PROPTEST_CASES:-4000}" DKR_TEST_REFS="${DKR_TEST_REFS:-30000}"
+export PROPTEST_CASES="${PROPTEST_CASES:-4000}" TESTKIT_REFS="${TESTKIT_REFS:-30000}"
 # Most tests wait for an engine, for git or for an end.
 export RUST_TEST_THREADS="${RUST_TEST_THREADS:-$(($(nproc) * 2))}"
 cargo test --locked "$@"

@@ -40,7 +40,7 @@ fn deliver(t: &Sandbox, refs: &[RefUpdate]) -> Service {
 
 /// How many refs a take writes: `tests/run.sh` wants more.
 fn ref_count() -> usize {
-    let set = std::env::var("DKR_TEST_REFS");
+    let set = std::env::var("TESTKIT_REFS");
     set.map_or(2_000, |count| count.parse().unwrap())
 }
 
