@@ -1,4 +1,4 @@
-//! The end of a container: it is removed, unless it holds work that is nowhere else.
+//! The end of a container: it is removed, unless it holds unsaved work.
 
 use crate::app::Context;
 use crate::container::Keep;
@@ -12,7 +12,7 @@ use crate::error::{Kind, Result, quoted};
 use super::labels::WORK_BRANCH;
 use super::start::keep_of;
 
-/// Looks into a container that has ended, and removes it if `keep` lets it go.
+/// Checks a container that has ended for unsaved work, and removes it if `keep` allows that.
 ///
 /// # Errors
 /// When the engine refuses to remove it.
@@ -26,14 +26,14 @@ pub async fn end(
     let mut ways = ways_on(name).to_vec();
     match keep {
         Keep::Never => {
-            let _waiting = cx.ui.waiting("remove the container");
+            let _waiting = cx.ui.waiting("removing container");
             return remove(engine, id).await;
         }
         Keep::Always => {
-            cx.ui.message(&format!("container `{name}` is kept"));
+            cx.ui.message(&format!("kept container `{name}`"));
         }
         Keep::Auto => {
-            let waiting = cx.ui.waiting("look for work in the container");
+            let waiting = cx.ui.waiting("checking the container for unsaved work");
             let held = work_in(&Probe::new(engine, cx), id).await;
             if let Ok(held) = &held
                 && held.unsaved.is_empty()
@@ -45,17 +45,18 @@ pub async fn end(
                 Ok(held) => {
                     let what = held.unsaved.describe();
                     ways[1] = held.unsaved.way_out(&quoted(name));
-                    cx.ui
-                        .warning(&format!("container `{name}` is kept: only there is {what}"));
+                    cx.ui.warning(&format!(
+                        "kept container `{name}`: it has unsaved work ({what})"
+                    ));
                 }
                 Err(error) if error.kind == Kind::NotFound => return Ok(()),
                 Err(error) => {
                     let why = error.causes.first().unwrap_or(&error.message);
                     cx.ui.warning(&format!(
-                        "container `{name}` is kept, as it cannot be told what is only there: {why}"
+                        "kept container `{name}`: cannot check it for unsaved work: {why}"
                     ));
                     if !error.hints.is_empty() {
-                        // Whatever looks into it fails for the same reason.
+                        // The commands of these hints check it too and would fail for the same reason.
                         ways.splice(..2, error.hints.clone());
                     }
                 }
@@ -68,11 +69,11 @@ pub async fn end(
     Ok(())
 }
 
-/// The same for a container that ended while nobody was attached to it. One that was told to end or
-/// was killed stays: whoever did that may want to go on with it.
+/// The same for a container that ended while nobody was attached to it. One that was stopped or
+/// killed stays: whoever did that may want to resume it.
 ///
 /// # Errors
-/// When the engine cannot be asked, or refuses to remove it.
+/// When the engine does not answer, or refuses to remove it.
 pub async fn end_unattended(engine: &Engine, id: &ContainerId, cx: &Context) -> Result<()> {
     let state = match containers::inspect(engine, &id.0).await {
         Ok(state) if state.running => return Ok(()),
@@ -86,17 +87,17 @@ pub async fn end_unattended(engine: &Engine, id: &ContainerId, cx: &Context) -> 
     end(engine, id, name, keep_of(&state), cx).await
 }
 
-/// What can be done with a container that was kept.
+/// What the user can do with a kept container.
 fn ways_on(name: &str) -> [String; 3] {
     let name = quoted(name);
     [
-        format!("`dkr attach {name}` goes on with it"),
-        format!("`dkr take {name}` brings its work to your repository"),
-        format!("`dkr remove-container {name}` removes it, with `--force` whatever it holds"),
+        format!("resume it with `dkr attach {name}`"),
+        format!("bring its work to your repository with `dkr take {name}`"),
+        format!("remove it with `dkr remove-container {name}`; `--force` discards unsaved work"),
     ]
 }
 
-/// Removes a container that has ended; somebody else may have been faster.
+/// Removes a container that has ended. One that is gone already is fine.
 ///
 /// # Errors
 /// When the engine refuses.

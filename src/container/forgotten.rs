@@ -1,9 +1,8 @@
-//! What a dkr that was killed left half done about containers, found and mended whenever containers are
-//! listed.
+//! Repairs what a killed dkr left unfinished in containers. It runs whenever containers are listed.
 //!
-//! - One that was started to be looked into is stopped (`awake`).
-//! - One that was made and not written down gets its record, and so its channel.
-//! - One that was made for a moment, to read an image, is removed.
+//! - A container that was started only to be inspected is stopped (`awake`).
+//! - A container that was created but not recorded gets its record, and so its channel.
+//! - A temporary container, created to read an image, is removed.
 
 use chrono::Utc;
 
@@ -15,7 +14,7 @@ use crate::engine::{Engine, ListedContainer};
 use crate::env::Env;
 use crate::error::Result;
 
-/// Lists every container of an engine, once what was left half done is mended.
+/// Repairs what was left unfinished, then lists every container of an engine.
 ///
 /// # Errors
 /// When the engine does not answer.
@@ -25,28 +24,28 @@ pub async fn containers(engine: &Engine, env: &Env) -> Result<Vec<ListedContaine
     complete_records(&all, engine, env);
     let now = Utc::now();
     for container in all.iter().filter(|container| container.is_left_over(now)) {
-        // Somebody else may be at it.
+        // Another dkr may be removing it.
         let _ = force_remove(engine, &container.id).await;
     }
     all.retain(|container| !container.is_temporary());
     Ok(all)
 }
 
-/// Completes the records of containers whose dkr was killed when it had just made them.
+/// Completes the records of containers whose dkr was killed just after it created them.
 fn complete_records(all: &[ListedContainer], engine: &Engine, env: &Env) {
     let name = engine.endpoint().resolved().to_string();
     for folder in channel::orphans(env) {
         let name_of_record = folder.name();
         let is_its = |container: &&ListedContainer| is_made_for(container, &name_of_record);
         if let Some(container) = all.iter().find(is_its) {
-            // What cannot be written stays as it is, for the next one.
+            // If this fails, the next command tries again.
             let _ = folder.give_to(&container.id.0, &name);
         }
     }
 }
 
-/// Whether dkr made a container for the record of that name. An image that `docker commit` made of one
-/// hands on its labels, but is not the image that they name.
+/// Whether dkr created a container for the record of that name. An image that `docker commit` made
+/// of one passes its labels on, but is not the image that they name.
 fn is_made_for(container: &ListedContainer, record: &str) -> bool {
     let has = |label: &str, value: &str| container.labels.get(label).is_some_and(|v| v == value);
     has(RECORD, record) && has(IMAGE, &container.image)

@@ -1,5 +1,5 @@
-//! The user's SSH agent in a container, if that was asked for: with it, and the host keys of the
-//! repository's `origin`, a user pushes there from inside.
+//! The user's SSH agent in a container (`--forward-agent`): with it, and with the host keys of the
+//! repository's `origin`, the user can push to `origin` from inside.
 
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
@@ -13,34 +13,34 @@ use crate::ssh::known_hosts;
 /// Where the agent's socket is in the container.
 pub const MOUNT_POINT: &str = "/run/ssh-agent.sock";
 
-/// An agent that is there, and whom it may be used for.
+/// A running agent, and the servers it may be used for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ForwardedAgent {
     /// Its socket on this machine.
     pub socket: PathBuf,
-    /// Lines for `known_hosts` that pin the server of `origin`; none if that is not reached over
+    /// Lines for `known_hosts` that pin the server of `origin`; empty if `origin` does not use
     /// SSH.
     pub known_hosts: String,
 }
 
 impl ForwardedAgent {
-    /// Finds the user's agent and pins the server of `origin`, and says so.
+    /// Finds the user's agent, pins the server of `origin`, and reports both.
     ///
     /// # Errors
-    /// When there is no agent, the engine cannot mount its socket, or the user knows no host key of
-    /// the server.
+    /// When there is no agent, the engine cannot mount its socket, or no host key of the server is
+    /// known.
     pub async fn find(engine: &Engine, repo: Option<&Repository>, cx: &Context) -> Result<Self> {
         let socket = socket(cx.env.path("SSH_AUTH_SOCK").as_deref())?;
         if engine.location().await? != Location::ThisMachine {
             return Err(refused()
                 .cause(format!("{engine} cannot mount a socket of this machine"))
-                .hint("leave out `--forward-agent`"));
+                .hint("omit `--forward-agent`"));
         }
         let origin = repo.and_then(Repository::origin_server);
         let known_hosts = match &origin {
             None => {
                 cx.ui.warning(
-                    "the repository has no `origin` that is reached over SSH: \
+                    "the repository has no `origin` that uses SSH: \
                      no host key is known in the container",
                 );
                 String::new()
@@ -51,7 +51,7 @@ impl ForwardedAgent {
                     let (host, port) = (&server.host, server.port);
                     return Err(refused()
                         .cause(format!(
-                            "no host key of `{host}`, port {port}, is known, where `origin` is"
+                            "no known host key for `{host}` port {port}, the server of `origin`"
                         ))
                         .hint(format!(
                             "connect to it once: `ssh -p {port} {}`",
@@ -62,7 +62,7 @@ impl ForwardedAgent {
             }
         };
         cx.ui
-            .message("your SSH agent is in the container: what runs there can use all its keys");
+            .message("forwarding your SSH agent: programs in the container can use all its keys");
         Ok(ForwardedAgent {
             socket,
             known_hosts,
@@ -81,7 +81,7 @@ fn socket(path: Option<&Path>) -> Result<PathBuf> {
     let found = std::fs::metadata(path).is_ok_and(|meta| meta.file_type().is_socket());
     if !found {
         let cause = format!(
-            "`SSH_AUTH_SOCK` names `{}`, which is no socket",
+            "`SSH_AUTH_SOCK` names `{}`, which is not a socket",
             path.display()
         );
         return Err(missing(cause));
@@ -109,6 +109,6 @@ mod tests {
         std::fs::remove_file(&path).unwrap();
         std::fs::write(&path, "").unwrap();
         let error = socket(Some(&path)).unwrap_err();
-        assert!(error.to_string().contains("no socket"), "{error}");
+        assert!(error.to_string().contains("not a socket"), "{error}");
     }
 }

@@ -1,19 +1,19 @@
 //! Whether a container is kept when it has ended (`--keep`).
 
-/// The user's wish.
+/// The value of `--keep`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Keep {
-    /// Only if it holds work that is nowhere else.
+    /// Only if it holds unsaved work.
     #[default]
     Auto,
     /// Always.
     Always,
-    /// Never, whatever it holds.
+    /// Never, even with unsaved work.
     Never,
 }
 
 impl Keep {
-    /// The wish that a container's label names.
+    /// The value of a container's label; `Auto` if it is unknown.
     pub fn of_label(word: &str) -> Self {
         match word {
             "always" => Keep::Always,
@@ -22,7 +22,7 @@ impl Keep {
         }
     }
 
-    /// Its name.
+    /// The value as it is written.
     pub fn as_str(self) -> &'static str {
         match self {
             Keep::Auto => "auto",

@@ -1,5 +1,5 @@
-//! What a container's own labels say, beside those that it has of its image: repository, branch and
-//! commit (pure). `work::own` decides which of them are believed.
+//! The labels that dkr sets on containers. A container also has those of its image: repository, branch
+//! and commit (pure). [`own`](super::own) decides which of them to trust.
 
 use crate::engine::ListedContainer;
 
@@ -9,14 +9,14 @@ pub const WORK_BRANCH: &str = "dkr.work_branch";
 pub const IMAGE: &str = "dkr.image";
 /// Whether it is kept when it has ended: `auto`, `always` or `never`.
 pub const KEEP: &str = "dkr.keep";
-/// What it was started for: `session`, which is tmux, or `command`.
+/// What it was started for: `session` (tmux) or `command`.
 pub const RUNS: &str = "dkr.runs";
-/// The folder of branches that its pushes go to: the host's name.
+/// The namespace of the branches that it pushes to: the host's name.
 pub const PUSH_PREFIX: &str = "dkr.push_prefix";
-/// The name of its record on the host, which is made before it.
+/// The name of its record on the host, which is created before it.
 pub const RECORD: &str = "dkr.record";
 
-/// The value of [`RUNS`] for tmux.
+/// The value of [`RUNS`] for a tmux session.
 pub const SESSION: &str = "session";
 /// The value of [`RUNS`] for a command.
 pub const COMMAND: &str = "command";

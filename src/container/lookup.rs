@@ -1,18 +1,18 @@
-//! Which container a name means: a working branch, or the beginning of it or of an id (pure).
+//! Which container a name means: a working branch, a prefix of it, or a prefix of an id (pure).
 
 use crate::container::labels::{WORK_BRANCH, working_branch};
 use crate::engine::ListedContainer;
 use crate::error::{Error, Result, suggestion};
 use crate::image::labels::REPO_PATH;
 
-/// So many digits of an id are told from a word.
+/// Shorter prefixes are not taken for ids: they could be words.
 const SHORTEST_ID: usize = 4;
 
-/// The container that `name` means: by its working branch or name, its id, or the beginning of one
-/// of them that no other has.
+/// The container that `name` means: its working branch, its name, its id, or a unique prefix of
+/// one of these.
 ///
 /// # Errors
-/// `NotFound` if there is none; `Usage` if several begin so.
+/// `NotFound` if there is none; `Usage` if `name` is ambiguous.
 pub fn find<'a>(containers: &'a [ListedContainer], name: &str) -> Result<&'a ListedContainer> {
     let is = |container: &&ListedContainer| {
         [working_branch(container), &container.name, &container.id.0].contains(&name)
@@ -20,13 +20,16 @@ pub fn find<'a>(containers: &'a [ListedContainer], name: &str) -> Result<&'a Lis
     match *containers.iter().filter(is).collect::<Vec<_>>() {
         [] => {}
         [container] => return Ok(container),
-        // One was renamed on the engine.
+        // Possible after a rename on the engine.
         ref several => {
             let names = several.iter().map(|c| format!("`{}`", c.id));
             let names: Vec<String> = names.collect();
             return Err(Error::usage(format!("the name `{name}` is ambiguous"))
-                .cause(format!("the containers {} have it", names.join(" and ")))
-                .hint("name one by its id"));
+                .cause(format!(
+                    "the containers {} have this name",
+                    names.join(" and ")
+                ))
+                .hint("use an id instead"));
         }
     }
     let is_id = name.len() >= SHORTEST_ID && name.bytes().all(|b| b.is_ascii_hexdigit());
@@ -44,14 +47,14 @@ pub fn find<'a>(containers: &'a [ListedContainer], name: &str) -> Result<&'a Lis
             let names = found.iter().map(|c| format!("`{}`", working_branch(c)));
             let names: Vec<String> = names.collect();
             Err(Error::usage(format!("the name `{name}` is ambiguous"))
-                .cause(format!("it is the beginning of {}", names.join(", ")))
-                .hint("give more of it"))
+                .cause(format!("it is a prefix of {}", names.join(", ")))
+                .hint("use a longer prefix"))
         }
     }
 }
 
-/// The container that works on `branch`, of the repository at `repo_path` if that is said; or the one
-/// that has the name which the container of that branch would get.
+/// The container that works on `branch`, of the repository at `repo_path` if given; or the one
+/// that has the name that a container for this branch would get.
 pub fn working_on<'a>(
     containers: &'a [ListedContainer],
     branch: &str,
@@ -78,11 +81,11 @@ pub fn branches_of(containers: &[ListedContainer], repo_path: &str) -> Vec<Strin
 }
 
 fn none(containers: &[ListedContainer], name: &str) -> Error {
-    let error = Error::not_found(format!("there is no container `{name}` of dkr's"));
+    let error = Error::not_found(format!("no dkr container named `{name}`"));
     let names = containers.iter().map(working_branch);
     match suggestion(name, names) {
         Some(near) => error.hint(format!("did you mean `{near}`?")),
-        None => error.hint("`dkr list-containers` shows them"),
+        None => error.hint("list containers with `dkr list-containers`"),
     }
 }
 
@@ -129,7 +132,7 @@ mod tests {
         assert_eq!(error.kind, Kind::Usage);
         assert_eq!(
             error.causes,
-            ["it is the beginning of `fix/parser`, `fix/parser-2`"]
+            ["it is a prefix of `fix/parser`, `fix/parser-2`"]
         );
         let error = found("candid-sparow").unwrap_err();
         assert_eq!(error.kind, Kind::NotFound);
@@ -138,7 +141,7 @@ mod tests {
         let both = [all[0].clone(), again];
         let error = find(&both, "fix/parser").unwrap_err();
         assert_eq!(error.kind, Kind::Usage);
-        let cause = "the containers `abcdefabcdef` and `bade33bade33` have it";
+        let cause = "the containers `abcdefabcdef` and `bade33bade33` have this name";
         assert_eq!(error.causes, [cause]);
         for name in ["", "fad", "zzz"] {
             assert_eq!(found(name).unwrap_err().kind, Kind::NotFound, "{name}");

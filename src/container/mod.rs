@@ -1,12 +1,12 @@
-//! Containers of dkr: from an image to a running container, what work it holds, and its end.
+//! Containers: from an image to a running container, the work in it, and its end.
 //!
-//! - Starting: [`staleness`] compares the image and asks, [`spec`] says what the container gets,
-//!   [`labels`] what it is labelled with, [`forward_agent`] lends it the user's SSH agent, [`start`]
-//!   connects it with the terminal or pipes.
-//! - Living: [`channel`] serves the host's repository to it, [`watch`] starts and stops that process.
-//! - Finding: [`own`] decides which containers are dkr's, [`lookup`] finds one by name, prefix or id.
-//! - Ending: [`finish`] removes a container or keeps it, [`work`] finds and saves its unsaved work,
-//!   [`keep`] is the user's choice, [`forgotten`] repairs what a killed dkr left half done.
+//! - Starting: [`staleness`] compares the image with its branch and asks, [`spec`] builds the
+//!   specification of the container, [`labels`] names its labels, [`forward_agent`] forwards the user's
+//!   SSH agent, [`start`] starts it and connects it to the terminal or pipes.
+//! - Running: [`channel`] serves the host's repository to it, [`watch`] starts and stops that process.
+//! - Finding: [`own`] decides which containers belong to dkr, [`lookup`] finds one by name, prefix or id.
+//! - Ending: [`finish`] removes or keeps it, [`work`] finds and saves its unsaved work, [`keep`] is the
+//!   user's choice, [`forgotten`] repairs what a killed dkr left unfinished.
 
 pub mod channel;
 pub mod finish;

@@ -1,10 +1,10 @@
-//! Which containers are dkr's, and which of their labels are believed.
+//! Which containers belong to dkr, and which of their labels to trust.
 //!
-//! A container has the labels of its image, and whoever runs one by hand adds what they like. So a
-//! container is dkr's if there is a record of its start on this machine (see `channel`) or if its image
-//! is dkr's own, and what it says of its repository and of where its work may go is not believed: the
-//! record says that, or else the image and this machine's name. Everything that asks for containers
-//! goes through here.
+//! A container inherits the labels of its image, and whoever runs one by hand can add any. So a
+//! container belongs to dkr only if this machine has a record of its start (see `channel`) or if its
+//! image is one of dkr's. Its own labels are not trusted for its repository and for where its work may
+//! go: these come from the record, or else from the image and this machine's name. All code that lists
+//! containers goes through here.
 
 use std::collections::BTreeMap;
 
@@ -25,14 +25,14 @@ use super::{Keep, forgotten};
 /// The containers of an engine.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Containers {
-    /// dkr's, the newest first, with no label of dkr's that is not believed.
+    /// Those of dkr, the newest first, with untrusted `dkr.` labels removed.
     pub own: Vec<ListedContainer>,
-    /// All others, as they are.
+    /// All others, unchanged.
     pub foreign: Vec<ListedContainer>,
 }
 
 impl Containers {
-    /// Lists them. The images are asked for only if a container needs one to be known by.
+    /// Lists them. Images are listed only if a container has no complete record.
     ///
     /// # Errors
     /// When the engine does not answer.
@@ -44,20 +44,21 @@ impl Containers {
             record.is_some_and(|record| record.repository().is_some())
         };
         let mut labelled = all.iter().filter(|one| one.labels.contains_key(REPO_PATH));
-        let images = match labelled.all(is_recorded) {
-            true => Vec::new(),
-            false => list(engine).await?.own,
+        let images = if labelled.all(is_recorded) {
+            Vec::new()
+        } else {
+            list(engine).await?.own
         };
         Ok(Self::sort(all, &images, &records))
     }
 
-    /// Tells containers apart; `images` are dkr's own.
+    /// Sorts containers into own and foreign; `images` are those of dkr.
     pub fn tell_apart(all: Vec<ListedContainer>, images: &[BakedImage], env: &Env) -> Self {
         Self::sort(all, images, &channel::records(env))
     }
 
-    /// The container of that id, whoever made it; nothing is believed of a foreign one, so that all of
-    /// its work is only there.
+    /// The container with that id, own or foreign. A foreign one loses its `dkr.` labels, so that all
+    /// of its work counts as unsaved.
     pub fn any(&self, id: &ContainerId) -> Option<ListedContainer> {
         let is = |container: &&ListedContainer| container.id == *id;
         let foreign = || {
@@ -96,8 +97,8 @@ fn record_of<'a>(records: &'a [Channel], container: &ListedContainer) -> Option<
     records.find(|record| record.container == container.id.0)
 }
 
-/// The labels of a container that dkr started here. Its own labels are what dkr gave it then; the
-/// repository and the prefix are those of the record, whatever its image says.
+/// The labels of a container that dkr started here. dkr set them itself, but the repository and the
+/// prefix come from the record, even if the image names others.
 fn recorded(
     container: &ListedContainer,
     record: &Channel,
@@ -114,15 +115,15 @@ fn recorded(
     labels
 }
 
-/// The labels of a container of `image` of which there is no record: `docker run` made it, or a dkr
-/// elsewhere. What it has from its image is read from there.
+/// The labels of a container of `image` without a record: one that `docker run` or a dkr on another
+/// machine started. Labels that it inherited are read from the image.
 fn of_image(container: &ListedContainer, image: &BakedImage) -> BTreeMap<String, String> {
     let own = |name: &str| {
         let value = container.labels.get(name);
         value.filter(|value| image.of_containers.get(name) != Some(value))
     };
     let is_branch = |name: &&String| check_working_branch(name, "").is_ok();
-    // That it may go whatever it holds is believed of a record only.
+    // `--keep never` is trusted only with a record: it discards work.
     let keeps = |word: &&String| Keep::of_label(word) == Keep::Always;
     let prefix = prefix_of_this_machine().to_string();
     let believed = [
@@ -149,10 +150,10 @@ fn set(labels: &mut BTreeMap<String, String>, name: &str, value: Option<String>)
     };
 }
 
-/// What the engine knows of a container of dkr's, with the labels that are believed.
+/// Inspects a container of dkr; the labels are the trusted ones.
 ///
 /// # Errors
-/// When it is gone.
+/// When it no longer exists.
 pub async fn inspect(engine: &Engine, container: &ListedContainer) -> Result<ContainerState> {
     let labels = container.labels.clone().into_iter().collect();
     let state = containers::inspect(engine, &container.id.0).await?;
@@ -226,7 +227,7 @@ mod tests {
         let ids: Vec<&str> = told.own.iter().map(|one| &*one.id.0).collect();
         assert_eq!(ids, ["recorded", "run"]);
         assert_eq!(told.foreign[0].id.0, "foreign");
-        // Of a foreign one nothing is believed.
+        // No label of a foreign one is trusted.
         let foreign = told.any(&ContainerId("foreign".to_owned())).unwrap();
         assert_eq!(foreign.labels, labels(&[("vendor", "me")]));
         assert_eq!(told.any(&ContainerId("none".to_owned())), None);
@@ -239,10 +240,10 @@ mod tests {
         let found = &told.own[0];
         assert_eq!(label(found, REPO_PATH), Some("/r/recorded"));
         assert_eq!(label(found, PUSH_PREFIX), Some("box"));
-        // These dkr gave it when it started it.
+        // dkr set these when it started the container.
         assert_eq!(working_branch(found), "fix");
         assert_eq!(label(found, KEEP), Some("never"));
-        // An earlier version wrote no repository down.
+        // An earlier version did not record the repository.
         let mut old = record("c");
         old.repository = None;
         let started = || vec![container("c", "own", &HOSTILE)];

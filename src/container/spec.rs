@@ -1,4 +1,4 @@
-//! What a container gets: its branch, environment, mounts and network.
+//! The specification of a container: its branch, environment, mounts and network.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -22,32 +22,32 @@ const BAZEL_CACHE: &str = "bazel-cache:/bazel-cache";
 /// Where the entrypoint looks for the key (`apiKeyHelper`).
 const ANTHROPIC_KEY: &str = "/run/secrets/anthropic_key";
 
-/// What the user wants of a container; checked before anything starts.
+/// The options of the user for a container, validated before anything starts.
 #[derive(Debug, Clone, Default)]
 pub struct ContainerOptions {
-    /// Volumes and host paths, in the words of `docker run -v`.
+    /// Volumes and host paths, as `docker run -v` takes them.
     pub volumes: Vec<Volume>,
-    /// `NAME=VALUE`; a later one takes the place of an earlier one of that name.
+    /// `NAME=VALUE`; the last one of a name wins.
     pub env: Vec<String>,
-    /// Ports on the host.
+    /// Ports to publish on the host.
     pub ports: Vec<PublishedPort>,
     /// A file with an Anthropic API key.
     pub anthropic_key: Option<PathBuf>,
-    /// The network, if the user chose one.
+    /// The network; `None`: depends on the transport.
     pub network: Option<String>,
-    /// What it may use of the machine.
+    /// Limits on CPU, memory, processes and GPUs.
     pub limits: Limits,
-    /// Whether it is kept when it has ended.
+    /// Whether to keep it when it has ended.
     pub keep: Keep,
-    /// The command; none is a tmux session.
+    /// The command; empty: a tmux session.
     pub command: Vec<String>,
 }
 
 impl ContainerOptions {
-    /// Reads volumes, variables and ports as the command line gives them.
+    /// Parses volumes, variables and ports from the command line.
     ///
     /// # Errors
-    /// When one of them is not of its form, or a key cannot be read.
+    /// When one of them is malformed, or a key file cannot be read.
     pub fn check(
         mut self,
         volumes: &[String],
@@ -67,17 +67,17 @@ impl ContainerOptions {
     }
 }
 
-/// Reads variables as the command line gives them.
+/// Parses variables from the command line.
 ///
 /// # Errors
-/// When one of them is not of its form.
+/// When one of them is malformed.
 pub fn environment(variables: &[String], env: &Env) -> Result<Vec<String>> {
     let read = variables.iter().map(|text| variable(text, env));
     let read: Vec<Option<String>> = read.collect::<Result<_>>()?;
     Ok(read.into_iter().flatten().collect())
 }
 
-/// `KEY=VALUE`, or `KEY` with the value that dkr's own environment has, if any.
+/// `KEY=VALUE`, or `KEY` with its value from dkr's own environment, if it is set there.
 fn variable(text: &str, env: &Env) -> Result<Option<String>> {
     let (name, value) = text
         .split_once('=')
@@ -114,17 +114,16 @@ fn readable(path: &Path) -> Result<PathBuf> {
 /// How a container reaches the host's repository.
 #[derive(Debug, Clone, Copy)]
 pub enum HostRemote<'a> {
-    /// Through a channel, without key or network; the folder that is mounted.
+    /// Through a channel, without a key or a network. The value is the folder to mount.
     Channel(&'a Path),
-    /// With the user's key, over SSH.
+    /// Over SSH, with the user's key.
     Ssh(&'a Mounted),
-    /// Not at all: the repository is gone.
+    /// Not at all: the repository no longer exists.
     None,
 }
 
-/// What else is known when the container is made.
+/// What else is known when the container is created.
 pub struct StartContext<'a> {
-    /// The image.
     pub image: &'a BakedImage,
     /// The working branch.
     pub branch: &'a str,
@@ -136,23 +135,23 @@ pub struct StartContext<'a> {
     pub hostname: String,
     /// How it reaches the host's repository.
     pub way: HostRemote<'a>,
-    /// Whether some refs of it are broken, so that git there has to be told to leave them out.
+    /// Whether some refs of that repository are broken, so that git must be told to skip them.
     pub broken_refs: bool,
-    /// The user's SSH agent, if it was asked for.
+    /// The user's SSH agent, if it is forwarded.
     pub agent: Option<&'a ForwardedAgent>,
     /// Whether dkr's own stdin and stdout are terminals.
     pub terminal: bool,
-    /// Whether dkr leaves it alone once it has started.
+    /// Whether dkr detaches once it has started.
     pub detached: bool,
-    /// Which host paths the repository may name.
+    /// Which host paths the repository may mount.
     pub allow: &'a Allow,
 }
 
-/// The container to make.
+/// Builds the specification of the container.
 ///
 /// # Errors
-/// When the image's configuration names a host path that the user does not allow, or the key has
-/// an impossible name.
+/// When the image's configuration names a host path that the user does not allow, or the key file
+/// has an unsupported name.
 pub fn container_spec(
     options: &ContainerOptions,
     around: &StartContext<'_>,
@@ -228,14 +227,14 @@ pub fn container_spec(
         ports: options.ports.clone(),
         hostname: Some(around.hostname.clone()),
         tty: around.terminal && !session && !around.detached,
-        // Nobody writes to one that is left alone.
+        // A detached container gets no input.
         stdin: !session && !around.detached,
         limits: options.limits.clone(),
     })
 }
 
-/// The volumes of the repository, of every container, and of the user; a later one takes the
-/// place of an earlier one at the same path.
+/// The volumes of the repository, of every container, and of the user. Of several at one path, the
+/// last one wins.
 fn binds(options: &ContainerOptions, around: &StartContext<'_>) -> Result<Vec<String>> {
     let config = around.image.labels.config.as_deref();
     let config = config.and_then(|text| ConfLabel::parse(text).ok());
@@ -262,7 +261,7 @@ fn read_only(path: &Path, target: &str) -> ContainerMount {
     }
 }
 
-/// The key's own name, which it keeps inside.
+/// The file name of the key, which it has in the container, too.
 fn key_name(path: &Path) -> Result<String> {
     let name = path.file_name().and_then(|name| name.to_str());
     let fits = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
@@ -270,12 +269,12 @@ fn key_name(path: &Path) -> Result<String> {
         Some(name) if name.chars().all(fits) && !name.starts_with('-') => Ok(name.to_owned()),
         _ => Err(
             Error::usage(format!("cannot mount the key `{}`", path.display()))
-                .cause("its name may hold letters, digits, `.`, `_` and `-` only"),
+                .cause("its name may contain only letters, digits, `.`, `_` and `-`"),
         ),
     }
 }
 
-/// The name of the container of a working branch, as far as the engine takes it
+/// The name of the container of a working branch, with what the engine does not accept replaced
 /// (`[a-zA-Z0-9][a-zA-Z0-9_.-]+`).
 pub fn container_name(branch: &str) -> String {
     let fits = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);

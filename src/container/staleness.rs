@@ -1,4 +1,4 @@
-//! How stale an image is, and what the user wants done about it.
+//! Checks how stale an image is before a container starts, and what to do about it.
 
 use chrono::Utc;
 
@@ -14,7 +14,7 @@ use crate::text::ago;
 pub enum StaleAnswer {
     /// Ask on a terminal; warn and proceed without one.
     Ask,
-    /// Bring it up to date first.
+    /// Update it first.
     Update,
     /// Start it as it is.
     Proceed,
@@ -22,7 +22,7 @@ pub enum StaleAnswer {
     Fail,
 }
 
-/// What is to be done before the start.
+/// What to do before the start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Decision {
     /// Nothing.
@@ -31,7 +31,7 @@ pub enum Decision {
     Update,
 }
 
-/// Compares the image with the branch that it was made from.
+/// Compares the image with the branch that it was built from.
 pub fn compare(repo: std::result::Result<&Repository, &Error>, image: &BakedImage) -> Staleness {
     let labels = &image.labels;
     match repo {
@@ -40,10 +40,10 @@ pub fn compare(repo: std::result::Result<&Repository, &Error>, image: &BakedImag
     }
 }
 
-/// Says how stale the image is, and decides what to do about it.
+/// Reports how stale the image is, and decides what to do about it.
 ///
 /// # Errors
-/// `Stale` if that is to fail, or the user does not want to start.
+/// `Stale` with `--stale fail`, or if the user does not want to start.
 pub fn decide(
     staleness: &Staleness,
     image: &BakedImage,

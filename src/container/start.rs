@@ -1,4 +1,4 @@
-//! Runs a container: connects it with dkr's terminal or pipes, and sees to its end.
+//! Runs a container: connects it to dkr's terminal or pipes, and handles its end.
 
 use tokio::io::{stderr, stdout};
 
@@ -19,33 +19,32 @@ use crate::env::Env;
 use crate::error::{Error, Result, quoted};
 use crate::ui::progress::hide_on_output::HideOnOutput;
 
-/// What is waited for until a container speaks.
-const STARTING: &str = "start the container";
+/// The progress message until the container prints something.
+const STARTING: &str = "starting container";
 
-/// A container that is run or come back to.
+/// A container that is started or reattached to.
 #[derive(Debug, Clone)]
 pub struct StartedContainer<'a> {
-    /// The engine.
     pub engine: &'a Engine,
-    /// The container.
     pub id: &'a ContainerId,
     /// Its working branch.
     pub name: &'a str,
-    /// Whether it is kept when it has ended.
+    /// Whether to keep it when it has ended.
     pub keep: Keep,
 }
 
-/// Runs a container that was made to its end. Gives its exit status; 0 if the user detached from
-/// its session, which goes on.
+/// Runs a container that was created but not started, until it ends. Returns its exit status, or 0
+/// if the user detached from its session, which keeps running.
 ///
 /// # Errors
-/// When it cannot be started, or the engine is gone before its end.
+/// When it cannot be started, or the connection to the engine is lost.
 pub async fn run(target: &StartedContainer<'_>, spec: &ContainerSpec, cx: &Context) -> Result<u8> {
     let attended = async {
         let mut signals = cx.signals.hand_over()?;
-        match spec.command.is_empty() {
-            true => run_session(target, &mut signals, cx).await,
-            false => run_command(target, spec.tty, &mut signals, cx).await,
+        if spec.command.is_empty() {
+            run_session(target, &mut signals, cx).await
+        } else {
+            run_command(target, spec.tty, &mut signals, cx).await
         }
     };
     match attended.await {
@@ -57,7 +56,7 @@ pub async fn run(target: &StartedContainer<'_>, spec: &ContainerSpec, cx: &Conte
     }
 }
 
-/// Starts a container and leaves it.
+/// Starts a container and detaches from it.
 ///
 /// # Errors
 /// When it cannot be started.
@@ -70,9 +69,10 @@ pub async fn run_detached(
     let waiting = starting(cx);
     let started = async {
         let mut signals = cx.signals.hand_over()?;
-        match session {
-            true => start_until_ready(engine, id, waiting.stream(stderr()), &mut signals).await,
-            false => containers::start(engine, id).await.map(|()| Start::Ready),
+        if session {
+            start_until_ready(engine, id, waiting.stream(stderr()), &mut signals).await
+        } else {
+            containers::start(engine, id).await.map(|()| Start::Ready)
         }
     };
     let started = started.await;
@@ -80,9 +80,10 @@ pub async fn run_detached(
     match started {
         Ok(Start::Ready) => {
             cx.ui.data(&format!("{name}\n"))?;
-            cx.ui.message(&format!("container `{name}` runs"));
+            cx.ui.message(&format!("started container `{name}`"));
             let typed = quoted(name);
-            cx.ui.hint(&format!("come to it with `dkr attach {typed}`"));
+            cx.ui
+                .hint(&format!("attach to it with `dkr attach {typed}`"));
             Ok(0)
         }
         Ok(Start::Failed(outcome)) => {
@@ -96,8 +97,8 @@ pub async fn run_detached(
     }
 }
 
-/// Comes back to a container: to its session or its command if it runs; otherwise it is started
-/// again, for a session.
+/// Reattaches to a container: to its session, or to its command if that runs. One that has stopped is
+/// started again, with a session.
 ///
 /// # Errors
 /// As [`run`]; `Usage` for a session without a terminal.
@@ -111,16 +112,16 @@ pub async fn reattach(
     let is_command = state.labels.get(RUNS).is_some_and(|runs| runs == COMMAND);
     let probe = Probe::new(engine, cx);
     let has_session = async || {
-        // One of a command that was come back to has a session, too.
+        // A container of a command has a session, too, if it was restarted by `attach`.
         let asked = probe.output(id, &["tmux", "has-session"]).await;
         asked.is_ok_and(|answer| answer.status == ExitStatus(0))
     };
-    let waiting = cx.ui.waiting("look into the container");
+    let waiting = cx.ui.waiting("inspecting the container");
     let to_command = state.running && is_command && !has_session().await;
     drop(waiting);
     if to_command {
         if state.tty && !terminal {
-            return Err(without_terminal("the command in it has a terminal"));
+            return Err(without_terminal("its command uses a terminal"));
         }
         let mut signals = cx.signals.hand_over()?;
         let ended = attach_command(target, state, &mut signals, cx).await?;
@@ -128,7 +129,7 @@ pub async fn reattach(
         return settle(target, ended, cx).await;
     }
     if !terminal {
-        return Err(without_terminal("its session is tmux"));
+        return Err(without_terminal("its session runs tmux"));
     }
     let mut signals = cx.signals.hand_over()?;
     let ended = if state.running {
@@ -151,7 +152,7 @@ pub async fn reattach(
     settle(target, ended, cx).await
 }
 
-/// Starts a container again, for a session, and leaves it.
+/// Starts a container again, with a session, and detaches from it.
 ///
 /// # Errors
 /// When it cannot be started.
@@ -163,7 +164,7 @@ pub async fn reattach_detached(
     if state.running {
         cx.ui.data(&format!("{}\n", target.name))?;
         cx.ui
-            .message(&format!("container `{}` runs already", target.name));
+            .message(&format!("container `{}` is already running", target.name));
         return Ok(0);
     }
     let is_command = state.labels.get(RUNS).is_some_and(|runs| runs == COMMAND);
@@ -179,7 +180,7 @@ fn without_terminal(why: &str) -> Error {
         .hint("run a command in it: `dkr exec NAME -- CMD`")
 }
 
-/// How a container of these labels is kept.
+/// The `keep` value in a container's labels.
 pub fn keep_of(state: &ContainerState) -> Keep {
     let word = state.labels.get(KEEP);
     word.map_or(Keep::Auto, |word| Keep::of_label(word))
@@ -197,7 +198,7 @@ async fn settle(
     Ok(status.0)
 }
 
-/// One that never ran holds nothing; one that did may hold work.
+/// Removes a container that never ran. One that ran may hold work.
 async fn forget_unused(target: &StartedContainer<'_>) -> Result<()> {
     let state = containers::inspect(target.engine, &target.id.0).await;
     if state.is_ok_and(|state| state.started_at.is_none()) {
@@ -206,7 +207,7 @@ async fn forget_unused(target: &StartedContainer<'_>) -> Result<()> {
     Ok(())
 }
 
-/// The wait for a container that is started, until it speaks.
+/// Shows the progress message until the container prints something.
 fn starting(cx: &Context) -> HideOnOutput {
     HideOnOutput::new(cx.ui.waiting(STARTING))
 }
@@ -278,9 +279,10 @@ async fn attach(
 
 fn say_that_it_goes_on(target: &StartedContainer<'_>, cx: &Context) {
     let name = target.name;
-    cx.ui.message(&format!("container `{name}` goes on"));
+    cx.ui
+        .message(&format!("container `{name}` is still running"));
     let typed = quoted(name);
-    cx.ui.hint(&format!("come back with `dkr attach {typed}`"));
+    cx.ui.hint(&format!("reattach with `dkr attach {typed}`"));
 }
 
 fn stdin() -> Result<Stdin> {
@@ -297,17 +299,17 @@ fn status_of(
         AttachEnd::LeftRunning(signal) => {
             let name = target.name;
             cx.ui.warning(&format!(
-                "container `{name}` goes on: its command ignores {}",
+                "container `{name}` is still running: its command ignores {}",
                 signal.name()
             ));
             let typed = quoted(name);
-            cx.ui.hint(&format!("end it with `dkr stop {typed}`"));
+            cx.ui.hint(&format!("stop it with `dkr stop {typed}`"));
             None
         }
     }
 }
 
-/// What tmux or a command has to know of the user's terminal.
+/// The environment that tmux or a command needs to use the user's terminal.
 pub fn terminal_variables(env: &Env) -> Vec<String> {
     let term = env.get("TERM").unwrap_or("xterm-256color");
     let mut variables = vec![format!("TERM={term}")];

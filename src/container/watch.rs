@@ -1,5 +1,5 @@
-//! The git channel of a container, from its making to its end: joins `channel`, which knows no
-//! engine, with the engine.
+//! The git channel of a container, from its creation to its end: connects `channel`, which knows no
+//! engine, to the engine.
 
 use std::path::Path;
 
@@ -15,10 +15,10 @@ use crate::git::Repository;
 use crate::git::serve::PushPrefix;
 use crate::image::Labels;
 
-/// Makes the folder of a channel, where an engine at `location` can mount one.
+/// Creates the folder of a channel, if the engine at `location` can mount it.
 ///
 /// # Errors
-/// When it cannot, because the engine does not share this machine's sockets.
+/// When the engine does not share this machine's sockets, or the folder cannot be created.
 pub fn prepare(location: &Location, cx: &Context) -> Result<Folder> {
     let elsewhere = match location {
         Location::ThisMachine => return Folder::create(&cx.env),
@@ -30,18 +30,18 @@ pub fn prepare(location: &Location, cx: &Context) -> Result<Folder> {
         .hint("use SSH instead: `--transport ssh`"))
 }
 
-/// Makes the folder for a container that needs no channel: the record of its start.
+/// Creates the folder for a container that needs no channel: the record of its start.
 pub fn prepare_watch(cx: &Context) -> Option<Folder> {
     Folder::create(&cx.env).ok()
 }
 
-/// Writes down what the channel of a container will be for, before the container is made: should this
-/// dkr be killed then, the next one knows whose the folder is. It goes to `repo`, if there is one. A
-/// process will serve it, or only wait for the container's end; none for a container on another
-/// machine, as it would need a connection for as long as the container lives.
+/// Records what the channel of a container is for, before the container is created: if this dkr is
+/// killed then, the next one knows which container the folder belongs to. A process will serve `repo`
+/// in it, or, without one, only wait for the container's end. A container on another machine gets no
+/// process, since it would need a connection for the container's whole life.
 ///
 /// # Errors
-/// When it cannot be written down.
+/// When the record cannot be written.
 pub async fn plan(
     folder: &Folder,
     engine: &Engine,
@@ -63,7 +63,7 @@ pub async fn plan(
     Ok(hold)
 }
 
-/// Opens the channel of a container that was made but does not run yet.
+/// Opens the channel of a container that was created but not started.
 ///
 /// # Errors
 /// When its process cannot be started.
@@ -72,23 +72,23 @@ pub async fn open(folder: &Folder, engine: &Engine, id: &ContainerId) -> Result<
     ensure_watched(folder).await
 }
 
-/// The remote whose branches the image follows, if it follows one.
+/// The remote whose branch the image follows, if it follows one.
 fn remote(labels: &Labels) -> Option<String> {
     let below = labels.ref_name.strip_prefix("refs/remotes/")?;
     let remote = below.strip_suffix(&labels.branch)?.strip_suffix('/')?;
     Some(remote.to_owned())
 }
 
-/// Holds a container, if it has a channel: nobody else sees to its end meanwhile.
+/// Takes a lease on a container, if it has a channel: no other process handles its end meanwhile.
 ///
 /// # Errors
-/// `NotFound` if it has just been removed.
+/// `NotFound` if it was just removed.
 pub async fn hold(id: &ContainerId, cx: &Context) -> Result<Option<Lease>> {
     let held = held_folder(id, cx).await?;
     Ok(held.map(|(_, hold)| hold))
 }
 
-/// The same, and brings its channel back: after a reboot, say.
+/// The same, and restarts its channel if it is not served, for example after a reboot.
 ///
 /// # Errors
 /// As [`hold`], and when its process cannot be started.
@@ -101,9 +101,10 @@ pub async fn ensure_running(id: &ContainerId, cx: &Context) -> Result<Option<Lea
 }
 
 async fn ensure_watched(folder: &Folder) -> Result<()> {
-    match folder.channel()?.watched {
-        true => channel::ensure_running(folder).await,
-        false => Ok(()),
+    if folder.channel()?.watched {
+        channel::ensure_running(folder).await
+    } else {
+        Ok(())
     }
 }
 
@@ -119,23 +120,23 @@ async fn held_folder(id: &ContainerId, cx: &Context) -> Result<Option<(Folder, L
     Ok(Some((folder, hold?)))
 }
 
-/// Removes what is left of the channels of containers that are gone.
+/// Removes the folders of channels whose container no longer exists.
 pub async fn sweep(engine: &Engine, cx: &Context) {
     let exists =
         async |id: &str| Ok(state(engine, id, &Before::Runs).await? != ContainerStatus::Gone);
-    // Earlier versions wrote down the name that the user had given.
+    // Earlier versions recorded the engine's name as the user had typed it.
     let names = [engine.endpoint().resolved().to_string(), engine.describe()];
-    // What cannot be removed now is found again by the next one.
+    // What cannot be removed now is tried again by the next command.
     let _ = channel::sweep(&cx.env, &names, exists).await;
 }
 
-/// The life of the process that serves the channel in the folder at `root`. If the container ends
-/// while no dkr holds it, this one sees to its end.
+/// Runs the process that serves the channel in the folder at `root`. If the container ends while no
+/// dkr holds a lease on it, this process removes or keeps it.
 ///
 /// # Errors
-/// When the channel cannot be served; when the engine cannot be asked in the end.
+/// When the channel cannot be served, or the engine does not answer at the end.
 pub async fn serve(root: &Path, cx: &Context) -> Result<()> {
-    // Signals are the channel's: it has to take its sockets away.
+    // The channel handles signals itself, as it must remove its sockets.
     let _signals = cx.signals.hand_over()?;
     let folder = Folder::open(root)?;
     let id = ContainerId(folder.channel()?.container);
@@ -164,7 +165,8 @@ pub async fn serve(root: &Path, cx: &Context) -> Result<()> {
     }
 }
 
-/// When a container was last started, unless it runs: whoever sees another time has missed nothing.
+/// The state of a container before the channel opened: it runs, or when it was last started. If the
+/// start time is unchanged later, it has not run since.
 #[derive(Debug, PartialEq, Eq)]
 enum Before {
     Ended(Option<String>),
@@ -173,19 +175,21 @@ enum Before {
 
 async fn before(engine: &Engine, id: &ContainerId) -> Result<Before> {
     let state = containers::inspect(engine, &id.0).await?;
-    Ok(match state.running {
-        true => Before::Runs,
-        false => Before::Ended(state.started_at),
+    Ok(if state.running {
+        Before::Runs
+    } else {
+        Before::Ended(state.started_at)
     })
 }
 
-/// What a container is to someone who has seen what it was before.
+/// The status of a container, compared with its state before.
 async fn state(engine: &Engine, id: &str, before: &Before) -> Result<ContainerStatus> {
     match containers::inspect(engine, id).await {
         Ok(state) if state.running => Ok(ContainerStatus::Running),
-        Ok(state) => Ok(match *before == Before::Ended(state.started_at) {
-            true => ContainerStatus::Waiting,
-            false => ContainerStatus::Stopped,
+        Ok(state) => Ok(if *before == Before::Ended(state.started_at) {
+            ContainerStatus::Waiting
+        } else {
+            ContainerStatus::Stopped
         }),
         Err(error) if error.kind == Kind::NotFound => Ok(ContainerStatus::Gone),
         Err(error) => Err(error),

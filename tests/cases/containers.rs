@@ -65,7 +65,7 @@ fn a_container_is_left_listed_watched_and_stopped() {
     )
     .success();
     assert_eq!(left.stdout, format!("{name}\n"));
-    left.stderr_has(&format!("hint: come to it with `dkr attach {name}`"));
+    left.stderr_has(&format!("hint: attach to it with `dkr attach {name}`"));
     inside(
         &t,
         &name,
@@ -135,7 +135,7 @@ fn a_container_is_left_listed_watched_and_stopped() {
     let watched = watching.wait();
     assert_eq!(watched.code, Some(0), "{watched}");
     assert!(watched.stdout.starts_with("tick 1\n"), "{watched}");
-    watched.stderr_has(&format!("container `{name}` goes on"));
+    watched.stderr_has(&format!("container `{name}` is still running"));
 
     let stopped = t.dkr(["stop", &name]).success();
     assert_eq!(stopped.stdout, format!("{name}\n"));
@@ -194,7 +194,7 @@ fn a_command_is_run_in_a_container_as_if_it_were_here() {
     let missed = t.dkr(["exec", &wrong, "--", "true"]).failure(3);
     missed.stderr_has(&format!("did you mean `{name}`?"));
     let running = t.dkr(["rm", &name]).failure(1);
-    running.stderr_has(&format!("container `{name}` runs"));
+    running.stderr_has(&format!("started container `{name}`"));
     running.stderr_has(&format!("`dkr stop {name}`"));
     t.dkr(["rm", "--force", &name]).success();
 }
@@ -208,7 +208,7 @@ fn a_session_is_left_at_once_and_its_name_is_taken() {
     let arguments = ["start-image", path, "main", "--name", &name, "--detach"];
     t.dkr(arguments).success();
     assert_eq!(row(&t, &name)["runs"], "session");
-    t.dkr(arguments).success().stderr_has("runs already");
+    t.dkr(arguments).success().stderr_has("is already running");
     let back = format!("hint: `dkr attach {name}` comes back to it");
     let asked = [&arguments[..], &["--network", "none", "--rm"]].concat();
     let refused = t.dkr(asked).failure(1);
@@ -276,7 +276,7 @@ fn a_branch_has_one_container_and_none_that_git_could_not_have_beside_it() {
     Api::of_machine().post(&path, &Value::Null);
     let path = repo.path().to_str().unwrap();
     let arguments = ["start-image", path, "main", "--name", &name, "--detach"];
-    t.dkr(arguments).success().stderr_has("runs already");
+    t.dkr(arguments).success().stderr_has("is already running");
     for name in [&name, &renamed] {
         t.dkr(["exec", name, "--", "true"]).success();
     }

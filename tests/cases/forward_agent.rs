@@ -67,7 +67,7 @@ fn a_container_pushes_to_origin_with_the_users_agent_and_without_the_key() {
 
     // Nobody has ever connected there.
     let unknown = forward("true").failure(1);
-    unknown.stderr_has("no host key of `127.0.0.1`");
+    unknown.stderr_has("no known host key for `127.0.0.1`");
     unknown.stderr_has(&format!(
         "hint: connect to it once: `ssh -p {port} 127.0.0.1`"
     ));
@@ -114,7 +114,7 @@ fn an_agent_that_is_not_there_is_told_before_anything_starts() {
     let file = t.path().join("file");
     fs::write(&file, "").unwrap();
     let no_socket = forward().env("SSH_AUTH_SOCK", &file).failure(2);
-    no_socket.stderr_has("which is no socket");
+    no_socket.stderr_has("which is not a socket");
     let agent = UserAgent::start(&t);
     let without_origin = forward().env("SSH_AUTH_SOCK", &agent.socket).success();
     without_origin.stderr_has("warning: the repository has no `origin`");

@@ -26,11 +26,7 @@ fn what_is_only_there_keeps_a_container() {
             "git checkout -q --detach; git commit -q --allow-empty -m x",
             "1 commit",
         ),
-        (
-            "stash",
-            "echo x >>README; git stash -q",
-            "1 entry of the stash",
-        ),
+        ("stash", "echo x >>README; git stash -q", "1 stash entry"),
         (
             "rebase",
             "git commit -q --allow-empty -m x; git push -q; \
@@ -51,7 +47,7 @@ fn what_is_only_there_keeps_a_container() {
             "embedded",
             "git init -q sub; git -C sub commit -q --allow-empty -m x; git add sub 2>/dev/null; git commit -q -m x; \
              git push -q",
-            "1 repository within the repository",
+            "1 nested repository",
         ),
         (
             "worktree",
@@ -64,10 +60,14 @@ fn what_is_only_there_keeps_a_container() {
         let script = format!("{script}; exit 3");
         let ended = start(&t, &repo, &["--name", &name], &["sh", "-c", &script]).failure(3);
         ended.stderr_has(&format!(
-            "container `{name}` is kept: only there is {only}\n"
+            "kept container `{name}`: it has unsaved work ({only})\n"
         ));
-        for command in ["attach", "take", "remove-container"] {
-            ended.stderr_has(&format!("hint: `dkr {command} {name}`"));
+        for hint in [
+            "resume it with `dkr attach",
+            "bring its work to your repository with `dkr take",
+            "remove it with `dkr remove-container",
+        ] {
+            ended.stderr_has(&format!("hint: {hint} {name}`"));
         }
         assert_eq!(state(&name).as_deref(), Some("exited"));
         let refused = t.dkr(["remove-container", &name]).failure(1);
@@ -108,12 +108,12 @@ fn what_git_hides_keeps_a_container() {
         (
             "index",
             "git rm -q --cached README",
-            "1 staged state of a file",
+            "1 staged version of a file",
         ),
         (
             "ignored",
             "git init -q dep/new; git -C dep/new commit -q --allow-empty -m x",
-            "1 repository within the repository",
+            "1 nested repository",
         ),
         (
             "built",
@@ -127,7 +127,7 @@ fn what_git_hides_keeps_a_container() {
         let name = t.unique(name);
         let ended = start(&t, &repo, &["--name", &name], &["sh", "-c", script]).success();
         ended.stderr_has(&format!(
-            "container `{name}` is kept: only there is {only}\n"
+            "kept container `{name}`: it has unsaved work ({only})\n"
         ));
         t.dkr(["rm", &name]).failure(1);
     }
@@ -153,7 +153,7 @@ fn the_user_decides_otherwise() {
     let ended = start(&t, &repo, &["--name", &name], &["true"]).env("DKR_KEEP", "always");
     ended
         .success()
-        .stderr_has(&format!("container `{name}` is kept"));
+        .stderr_has(&format!("kept container `{name}`\n"));
     let removed = t.dkr(["rm", &name]).success();
     removed.stderr_has(&format!("removed container `{name}`"));
     start(&t, &repo, &["--keep", "maybe"], &["true"])
@@ -235,14 +235,14 @@ fn what_cannot_be_looked_into_is_kept_and_said_to_be() {
     let script = "rm -r .git; echo x >new";
     let ended = start(&t, &repo, &["--name", &name], &["sh", "-c", script]).success();
     ended.stderr_has(&format!(
-        "container `{name}` is kept, as it cannot be told what is only there: \
-         its `/workspace` is no git repository any more"
+        "kept container `{name}`: cannot check it for unsaved work: \
+         its `/workspace` is no longer a git repository"
     ));
-    ended.stderr_has("hint: `docker cp ");
+    ended.stderr_has("hint: copy its files out with `docker cp ");
     assert!(!ended.stderr.contains("dkr take"), "{ended}");
     for command in ["take", "diff"] {
         let refused = t.dkr([command, &name]).failure(1);
-        refused.stderr_has("hint: `docker cp ");
+        refused.stderr_has("hint: copy its files out with `docker cp ");
     }
     t.dkr(["rm", &name]).failure(1).stderr_has("cannot be told");
     t.dkr(["rm", "--force", &name]).success();
@@ -257,8 +257,8 @@ fn an_image_that_is_too_old_to_be_looked_into_is_named() {
     inside(&t, &name, "rm /usr/local/lib/dkr/work.sh");
     let too_old = |command: &str| {
         let refused = t.dkr([command, &name]).failure(1);
-        refused.stderr_has("caused by: its image was made by a dkr that could not do that yet\n");
-        refused.stderr_has("-- git push` brings its commits to your repository\n");
+        refused.stderr_has("caused by: its image was built by an older dkr\n");
+        refused.stderr_has("while it is running, push its commits with `dkr exec ");
     };
     too_old("take");
     too_old("diff");

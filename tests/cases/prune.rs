@@ -224,7 +224,7 @@ fn containers_that_have_ended_go_but_not_with_work() {
         place.dkr(&exec, &repo).success();
     }
     let look = place.dkr(&["prune", "--dry-run"], &repo).success();
-    look.stderr_has("container `work` stays: only there is 1 untracked file");
+    look.stderr_has("container `work` stays: it has unsaved work (1 untracked file)");
     look.stderr_has("nothing to remove");
 
     // The engine crashes and comes back: what ran has ended without a word.
@@ -232,10 +232,10 @@ fn containers_that_have_ended_go_but_not_with_work() {
     place.engine.start_again();
     let pruned = place.dkr(&["prune", "--yes"], &repo).success();
     for stays in [
-        "`work` stays: only there is 1 untracked file",
+        "`work` stays: it has unsaved work (1 untracked file)",
         "`kept` stays: it was started with `--keep always`",
-        "`lost` stays: only there is 1 untracked file",
-        "`dropped` stays: only there is 1 untracked file",
+        "`lost` stays: it has unsaved work (1 untracked file)",
+        "`dropped` stays: it has unsaved work (1 untracked file)",
         "removed container `empty`",
     ] {
         pruned.stderr_has(stays);

@@ -131,7 +131,7 @@ fn what_is_on_no_branch_is_taken_too() {
     for what in [
         "the branch `topic`",
         "the detached HEAD",
-        "an entry of the stash",
+        "a stash entry",
         "uncommitted",
     ] {
         taken.stderr_has(what);
@@ -153,7 +153,7 @@ fn what_is_on_no_branch_is_taken_too() {
     start(&t, &repo, &["--name", &name], &["sh", "-ec", script]).success();
     let taken = t.dkr(["take", &name]).success();
     taken.stderr_has("took the commit of the tag `v1` at");
-    taken.stderr_has("took the uncommitted state of the worktree `/tmp/other` at");
+    taken.stderr_has("took the uncommitted changes of the worktree `/tmp/other` at");
     let log = repo.output([
         "for-each-ref",
         "--sort=subject",
@@ -176,9 +176,9 @@ fn what_is_on_no_branch_is_taken_too() {
     let name = t.unique("staged");
     let script = "echo precious >new; git add new; rm new";
     let ended = start(&t, &repo, &["--name", &name], &["sh", "-ec", script]).success();
-    ended.stderr_has("1 staged state of a file\n");
+    ended.stderr_has("(1 staged version of a file)\n");
     let taken = t.dkr(["take", &name]).success();
-    taken.stderr_has("took what only the index holds at");
+    taken.stderr_has("took staged versions of files at");
     let place = taken.stdout.lines().find(|line| line.contains("/taken/"));
     let place = format!("{}:new", place.unwrap());
     assert_eq!(repo.output(["show", &place]), "precious");
@@ -191,12 +191,12 @@ fn what_is_on_no_branch_is_taken_too() {
         git commit -q -m inner; git push -q; echo new >new";
     start(&t, &repo, &["--name", &name], &["sh", "-ec", script]).success();
     let taken = t.dkr(["take", &name]).success();
-    let left = "still has 1 repository within the repository: `/workspace/inner`";
+    let left = "still has 1 nested repository: `/workspace/inner`";
     taken.stderr_has(left);
     taken.stderr_has(":/workspace/inner FOLDER` copies it\n");
     t.dkr(["take", &name]).success().stderr_has(left);
     let refused = t.dkr(["rm", &name]).failure(1);
-    refused.stderr_has("has 1 repository within the repository\n");
+    refused.stderr_has("has 1 nested repository\n");
     t.dkr(["rm", "--force", &name]).success();
 }
 
@@ -279,7 +279,7 @@ fn what_an_operation_in_progress_holds_is_taken() {
          ! git rebase -q --autostash theirs >/dev/null 2>&1"
     );
     let ended = start(&t, &repo, &["--name", &name], &["sh", "-ec", &script]).success();
-    ended.stderr_has("1 entry of the stash and a rebase in progress\n");
+    ended.stderr_has("(1 stash entry and a rebase in progress)\n");
     let taken = t.dkr(["take", &name]).success();
     taken.stderr_has("HEAD in the middle of a rebase");
     taken.stderr_has("took HEAD from before the rebase at");
@@ -295,7 +295,7 @@ fn what_an_operation_in_progress_holds_is_taken() {
     let script =
         format!("{prepare}; git format-patch -q --stdout -1 theirs >/tmp/p; ! git am -q /tmp/p");
     let ended = start(&t, &repo, &["--name", &name], &["sh", "-ec", &script]).success();
-    ended.stderr_has("only there is 1 commit and a `git am` in progress\n");
+    ended.stderr_has("it has unsaved work (1 commit and a `git am` in progress)\n");
     let left = "still has a `git am` in progress: patches that are not applied yet are not taken";
     t.dkr(["take", &name]).success().stderr_has(left);
     t.dkr(["rm", &name]).failure(1);

@@ -81,7 +81,7 @@ fn a_session_is_left_come_back_to_and_ended() {
     terminal.send_keys(&["C-b", "d"]);
     let screen = terminal.wait_for("ended with 0, terminal as before");
     assert!(
-        screen.contains(&format!("container `{name}` goes on")),
+        screen.contains(&format!("container `{name}` is still running")),
         "{screen}"
     );
     let back = format!("dkr attach {name}");

@@ -151,7 +151,7 @@ fn a_dkr_that_is_killed_leaves_the_end_to_another_process() {
     end(&t, &name);
     let watched = watching.wait();
     assert_eq!(watched.code, Some(0), "{watched}");
-    watched.stderr_has("is kept: only there is 1 untracked file");
+    watched.stderr_has(": it has unsaved work (1 untracked file)");
     wait_for_watchers(&t);
     assert_eq!(state(&name).as_deref(), Some("exited"));
     t.dkr(["rm", "--force", &name]).success();

@@ -177,11 +177,11 @@ fn a_container_that_is_started_is_waited_for_until_it_speaks() {
         .route(&route("POST", "attach"), Answer::Silence);
     let dkr = t.dkr(["attach", "fix/parser"]).in_dir(&repo);
     let terminal = dkr.env("DOCKER_HOST", engine.host()).terminal(100, 30);
-    terminal.wait_for("start the container");
+    terminal.wait_for("starting container");
     drop(engine);
     assert_eq!(terminal.exit_code(), 1);
     let screen = terminal.wait_for("error: cannot attach to container");
-    assert!(!screen.contains("start the container"), "{screen}");
+    assert!(!screen.contains("starting container"), "{screen}");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Waiting for the end of the container that a channel belongs to.
+//! Waiting for the end of a channel's container.
 
 use std::time::Duration;
 
@@ -7,12 +7,12 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::error::{Error, Result};
 
-/// What an engine says of a container.
+/// The status of a container, as its engine reports it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ContainerStatus {
     /// It exists and has not run since the channel was opened.
     Waiting,
-    /// It runs, or is paused.
+    /// It is running, or paused.
     Running,
     /// It has ended.
     Stopped,
@@ -20,26 +20,26 @@ pub enum ContainerStatus {
     Gone,
 }
 
-/// How long things may take before a channel ends without having been told to.
+/// After how long without an answer or a start a channel ends.
 #[derive(Debug, Clone)]
 pub struct ChannelTimeouts {
-    /// For the container to run, at first.
+    /// For the container to start at first.
     pub start: Duration,
-    /// For an engine to answer again, which restarts with its containers left running.
+    /// For an engine to answer again, when it restarts and leaves its containers running.
     pub engine: Duration,
     /// For an engine to answer one question.
     pub answer: Duration,
-    /// Between two looks at a container that does not run yet or whose engine does not answer.
+    /// Between two checks of a container that is not running yet or whose engine does not answer.
     pub often: Duration,
-    /// Between two looks at one that runs: only in case its end was missed.
+    /// Between two checks of a running one, in case its end was missed.
     pub seldom: Duration,
 }
 
 impl ChannelTimeouts {
-    /// Asks an engine something that it answers at once. One that is silent is one that fails.
+    /// Limits the time of a request that an engine answers at once.
     ///
     /// # Errors
-    /// When it does not answer in time, and as `question` does.
+    /// When it does not answer in time, and any error of `question`.
     pub async fn ask<T>(&self, question: impl Future<Output = Result<T>>) -> Result<T> {
         let silent = |_| Error::failed("the engine does not answer");
         timeout(self.answer, question).await.map_err(silent)?
@@ -58,12 +58,12 @@ impl Default for ChannelTimeouts {
     }
 }
 
-/// Completes when the container has ended or has not come to run, with what it is then.
+/// Waits until the container has ended or was never started, and returns its status.
 ///
-/// `inspect` asks the engine what the container is; `next_exit` completes when the container ends
-/// the next time (`POST /containers/{id}/wait?condition=next-exit`), so that a container which is
-/// about to be started can be waited for. Either may fail while the engine restarts; whenever
-/// `next_exit` fails, an end may have been missed, and it is looked at once whether there is one.
+/// `inspect` asks the engine for the status; `next_exit` completes at the container's next exit
+/// (`POST /containers/{id}/wait?condition=next-exit`), so that it also works for a container that is
+/// about to be started. Both may fail while the engine restarts. Whenever `next_exit` fails, an exit
+/// may have been missed, so the status is checked at once.
 pub async fn wait_for_end(
     patience: &ChannelTimeouts,
     inspect: impl AsyncFn() -> Result<ContainerStatus>,
@@ -81,7 +81,7 @@ pub async fn wait_for_end(
     }
 }
 
-/// Completes when `next_exit` does; while it fails, [`absence`] decides, which is told by `doubt`.
+/// Completes when `next_exit` does. When that fails, notifies `doubt`, so that [`absence`] checks.
 async fn exit(
     patience: &ChannelTimeouts,
     next_exit: &impl AsyncFn() -> Result<()>,
@@ -93,8 +93,8 @@ async fn exit(
     }
 }
 
-/// Completes when the container is gone, has not come to run, has ended unnoticed, or nothing is
-/// known of it for long. It is looked at when `doubt` says so, too.
+/// Completes when the container no longer exists, was not started in time, has ended unnoticed, or its
+/// engine has not answered for long. Checks at intervals, and at once when `doubt` is notified.
 async fn absence(
     patience: &ChannelTimeouts,
     inspect: &impl AsyncFn() -> Result<ContainerStatus>,
@@ -141,7 +141,7 @@ mod tests {
         }
     }
 
-    /// Plays `states` one after the other, the last one for ever; gives the end and the time.
+    /// Returns `states` one after the other, the last one for ever; gives the result and the time taken.
     async fn end_of(states: &[Option<ContainerStatus>]) -> (ContainerStatus, Duration) {
         let next = Cell::new(0);
         let inspect = async || {

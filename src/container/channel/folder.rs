@@ -1,10 +1,10 @@
 //! The folder of one channel, in the user's state directory.
 //!
-//! `<state>/dkr/channels/` and `<state>/dkr/channels/<id>/` are 0700: no other user of the host
-//! gets through. Of them only `<id>/run/` is mounted into the container, read-only. It is 0755
-//! and its sockets 0666, because the container's root may be any user of the host (`userns-remap`,
-//! rootless engines). Locks, log and description stay outside it: a container could otherwise
-//! put a symlink in their place.
+//! `<state>/dkr/channels/` and `<state>/dkr/channels/<id>/` are 0700, so that no other user of the host
+//! gets in. Only `<id>/run/` is mounted into the container, read-only. It is 0755 and its sockets 0666,
+//! because the container's root may be any user of the host (`userns-remap`, rootless engines). Locks,
+//! log and description are kept outside of it: a container could otherwise replace them with symbolic
+//! links.
 
 use std::borrow::Cow;
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
@@ -20,28 +20,27 @@ use crate::env::Env;
 use crate::error::{Error, Result};
 use crate::git::serve::PushPrefix;
 
-/// What one channel serves, and to whom; kept in the folder, so that the channel can be brought
-/// back after a reboot. It is also the record that dkr started the container, and of where its work
-/// belongs, which no label can change.
+/// What a channel serves, and to which container; stored in the folder, so that the channel can be
+/// restarted after a reboot. It is also the record that dkr started the container and of where its
+/// work belongs, which no label can change.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Channel {
-    /// The container's id; empty until the container is made.
+    /// The container's id; empty until the container is created.
     pub container: String,
-    /// Which engine the container is on, in any words that tell engines apart. It need not be the
-    /// only name of that engine.
+    /// The container's engine: any text that distinguishes engines. One engine may have several.
     pub engine: String,
-    /// The repository that the container was started for, as its image names it; none in what earlier
-    /// versions wrote.
+    /// The repository that the container was started for, as its image names it; `None` in records of
+    /// earlier versions.
     #[serde(default)]
     pub repository: Option<String>,
-    /// The git directory: the `.git` of the main worktree, or the bare repository. None if the
-    /// container reaches it in another way, or not at all: then only its end is waited for.
+    /// The git directory: the `.git` of the main worktree, or the bare repository. `None` if the
+    /// container reaches it over SSH, or not at all: then the process only waits for its end.
     pub git_dir: Option<PathBuf>,
-    /// What the container may push below, as [`PushPrefix::of_hostname`] gives it.
+    /// The namespace that the container may push to, as [`PushPrefix::of_hostname`] returns it.
     pub prefix: String,
-    /// Remotes whose tracking branches the container sees.
+    /// Remotes whose remote-tracking branches the container sees.
     pub remotes: Vec<String>,
-    /// Whether a process serves the container or waits for its end; none does on an engine elsewhere.
+    /// Whether a process serves the container or waits for its end; false for an engine elsewhere.
     #[serde(default = "yes")]
     pub watched: bool,
 }
@@ -55,9 +54,10 @@ impl Channel {
     pub fn repository(&self) -> Option<String> {
         let of_git_dir = || {
             let git_dir = self.git_dir.as_deref()?;
-            let root = match git_dir.ends_with(".git") {
-                true => git_dir.parent()?,
-                false => git_dir,
+            let root = if git_dir.ends_with(".git") {
+                git_dir.parent()?
+            } else {
+                git_dir
             };
             root.to_str().map(str::to_owned)
         };
@@ -71,23 +71,23 @@ pub struct Folder {
     root: PathBuf,
 }
 
-/// A held lock; it ends with this value, and with the process in any case.
+/// An exclusive lock, released when this is dropped or the process ends.
 #[derive(Debug)]
 pub struct Lock {
     _file: File,
 }
 
-/// Says that somebody sees to the container; many can. It ends as a [`Lock`] does.
+/// A shared lock: its holder handles the container's end. Released as a [`Lock`] is.
 #[derive(Debug)]
 pub struct Lease {
     _file: File,
 }
 
 impl Folder {
-    /// Makes a new folder, for a container that is about to be created.
+    /// Creates a new folder, for a container that is about to be created.
     ///
     /// # Errors
-    /// When there is no state directory, or it cannot be written.
+    /// When there is no state directory, or it is not writable.
     pub fn create(env: &Env) -> Result<Self> {
         let channels = super::records::channels(env)?;
         let root = channels.join(format!("{:012x}", rand::random::<u64>() >> 16));
@@ -101,16 +101,16 @@ impl Folder {
             fs::set_permissions(folder.mount_source(), Permissions::from_mode(0o755))
         };
         made().map_err(|e| {
-            let failure = folder.failure("make the channel folder", e);
-            failure.hint("set `XDG_STATE_HOME` to a folder that you may write")
+            let failure = folder.failure("create the channel folder", e);
+            failure.hint("set `XDG_STATE_HOME` to a writable folder")
         })?;
         Ok(folder)
     }
 
-    /// The folder at `root`, which [`Folder::create`] made earlier.
+    /// Opens the folder at `root`, which [`Folder::create`] created earlier.
     ///
     /// # Errors
-    /// When it is not there.
+    /// When it does not exist.
     pub fn open(root: &Path) -> Result<Self> {
         let folder = Folder {
             root: root.to_path_buf(),
@@ -120,8 +120,7 @@ impl Folder {
         Ok(folder)
     }
 
-    /// The folder of a container, if it has one. Ids of containers are unique, whatever way leads
-    /// to their engine.
+    /// The folder of a container, if it has one. Container ids are unique across engines.
     ///
     /// # Errors
     /// When there is no state directory.
@@ -138,22 +137,22 @@ impl Folder {
         &self.root
     }
 
-    /// Its name, which the container has as a label.
+    /// Its name, which is a label of the container.
     pub fn name(&self) -> Cow<'_, str> {
         let name = self.root.file_name().unwrap_or_default();
         name.to_string_lossy()
     }
 
-    /// What is mounted into the container at [`CHANNEL_MOUNT_POINT`](crate::image::runtime::CHANNEL_MOUNT_POINT), read-only.
+    /// The folder to mount at [`CHANNEL_MOUNT_POINT`](crate::image::runtime::CHANNEL_MOUNT_POINT), read-only.
     pub fn mount_source(&self) -> PathBuf {
         self.root.join("run")
     }
 
-    /// Writes down what the channel is for.
+    /// Writes the record of the channel.
     ///
     /// # Errors
-    /// When the prefix is none, the repository's path is not UTF-8, or the folder cannot be
-    /// written.
+    /// When the prefix is invalid, the repository's path is not UTF-8, or the folder is not
+    /// writable.
     pub fn assign(&self, channel: &Channel) -> Result<()> {
         PushPrefix::parse(&channel.prefix)?;
         let text = serde_json::to_vec_pretty(channel).map_err(|e| {
@@ -169,8 +168,7 @@ impl Folder {
         written.map_err(|e| self.failure("write the channel folder", e))
     }
 
-    /// Writes down whose channel it is, once the container is made that it was planned for, on the
-    /// engine of that name.
+    /// Adds the container's id and its engine to the record, once the container is created.
     ///
     /// # Errors
     /// As [`Folder::assign`] and [`Folder::channel`].
@@ -183,17 +181,17 @@ impl Folder {
         })
     }
 
-    /// What the channel is for.
+    /// Reads the record of the channel.
     ///
     /// # Errors
-    /// When nothing legible is written down.
+    /// When it is missing or malformed.
     pub fn channel(&self) -> Result<Channel> {
         let text = fs::read(self.description());
         let text = text.map_err(|e| self.failure("read the channel folder", e))?;
         serde_json::from_slice(&text).map_err(|e| self.failure("read the channel folder", e.into()))
     }
 
-    /// Removes the folder, for a container that is no more. A folder that is not there is fine.
+    /// Removes the folder, for a container that no longer exists. A missing folder is fine.
     ///
     /// # Errors
     /// When it cannot be removed.
@@ -206,12 +204,12 @@ impl Folder {
         }
     }
 
-    /// Whether a process serves the channel: its sockets are in place.
+    /// Whether a process serves the channel and its sockets accept connections.
     pub fn is_served(&self) -> bool {
         matches!(self.try_lock(READY), Ok(None))
     }
 
-    /// Takes the lock `name`; `None` when someone holds it.
+    /// Takes the lock `name`; `None` if another process holds it.
     pub(super) fn try_lock(&self, name: &str) -> Result<Option<Lock>> {
         let file = File::create(self.root.join(name));
         let file = file.map_err(|e| self.failure("lock the channel folder", e))?;
@@ -222,11 +220,11 @@ impl Folder {
         }
     }
 
-    /// Keeps the channel's process from seeing to the container's end, which the caller will do or
-    /// does not want yet. It waits until that process is done if it is at that.
+    /// Takes a lease: the channel's process does not handle the container's end while it lives. If
+    /// that process is already doing so, waits until it has finished.
     ///
     /// # Errors
-    /// When the folder is gone, and so the container.
+    /// When the folder, and so the container, no longer exists.
     pub async fn hold(&self) -> Result<Lease> {
         let path = self.root.join(HELD);
         let failed = |e| self.failure("lock the channel folder", e);
@@ -241,10 +239,10 @@ impl Folder {
         }
     }
 
-    /// Waits until nobody holds it; nobody can then, as long as the lock lives.
+    /// Waits until all leases are released, and prevents new ones until the lock is dropped.
     ///
     /// # Errors
-    /// When the folder is gone.
+    /// When the folder no longer exists.
     pub async fn wait_released(&self) -> Result<Lock> {
         loop {
             match self.try_lock(HELD)? {
@@ -264,16 +262,17 @@ impl Folder {
     }
 }
 
-/// ContainerWork by the one process that serves the channel, as long as it lives.
+/// Held by the one process that serves the channel, as long as it lives.
 pub(super) const SERVING: &str = "serving.lock";
 
-/// ContainerWork by that process while its sockets accept.
+/// Held by that process while its sockets accept connections.
 pub(super) const READY: &str = "ready.lock";
 
-/// ContainerWork by every dkr that sees to the container, and by that process when it does.
+/// Held (shared) by every dkr with a lease on the container; exclusively by the channel's process while
+/// it handles the container's end.
 pub(super) const HELD: &str = "held.lock";
 
-/// How often a lock is looked at that is waited for: a start waits for some of them.
+/// How often to try a lock that is held. Short, because the start of a container waits for some.
 pub(super) const LOCK_INTERVAL: Duration = Duration::from_millis(2);
 
 #[cfg(test)]

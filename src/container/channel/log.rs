@@ -1,4 +1,4 @@
-//! The log of a channel's process: a file of bounded size, since nobody may ever look at it.
+//! The log of a channel's process: a file of limited size, since no one may ever read it.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
@@ -9,10 +9,10 @@ use chrono::{SecondsFormat, Utc};
 
 use crate::text::sanitize_line;
 
-/// When the log is larger, it becomes `log.old` in place of the one before, in bytes.
+/// The size in bytes at which the log is renamed to `log.old`, replacing the previous one.
 const MAX_BYTES: u64 = 128 * 1024;
 
-/// A log file that is appended to.
+/// A log file, opened for appending.
 #[derive(Debug)]
 pub(super) struct Log {
     path: PathBuf,
@@ -20,14 +20,14 @@ pub(super) struct Log {
 }
 
 impl Log {
-    /// The log in the folder `root`. A log that cannot be written is not worth ending for.
+    /// Opens the log in the folder `root`. Failing to write it is not an error.
     pub fn open(root: &Path) -> Self {
         let path = root.join("log");
         let file = Mutex::new(append(&path));
         Log { path, file }
     }
 
-    /// Writes one line, with the time; control characters in it are shown, not sent.
+    /// Writes one line with the time; control characters are escaped.
     pub fn line(&self, text: &str) {
         let time = Utc::now().to_rfc3339_opts(SecondsFormat::Secs, true);
         let text = sanitize_line(text);

@@ -1,7 +1,7 @@
 //! The process that serves a channel, and how it is started.
 //!
-//! It is this same program, started again with a hidden command, in a session of its own: it
-//! survives the one that started it, Ctrl-C and the terminal.
+//! It is this same program, started again with a hidden command, in a session of its own: it outlives
+//! the process that started it, Ctrl-C and the terminal.
 
 use std::ffi::OsString;
 use std::os::unix::process::ExitStatusExt;
@@ -26,15 +26,15 @@ use crate::git::serve::{ServiceLimits, clear_leftovers};
 /// The hidden command; its one argument is the channel's folder.
 pub const COMMAND: &str = "channel-server";
 
-/// How long a new process may take until its sockets accept.
+/// How long a new process may take until its sockets accept connections.
 const START_TIME: Duration = Duration::from_secs(10);
 
-/// Makes sure that a process serves the channel; when it returns, the sockets accept. Called
-/// before a container is started and whenever one is attached to, which brings a channel back
-/// after a reboot.
+/// Makes sure that a process serves the channel: when this returns, the sockets accept connections.
+/// Called before a container starts and on every attach, which restarts a channel after a
+/// reboot.
 ///
 /// # Errors
-/// When the process cannot be started, or ends or hangs before it serves.
+/// When the process cannot be started, or exits or hangs before it serves.
 pub async fn ensure_running(folder: &Folder) -> Result<()> {
     let program =
         std::env::current_exe().map_err(|e| Error::failed("cannot find dkr").source(e))?;
@@ -42,7 +42,7 @@ pub async fn ensure_running(folder: &Folder) -> Result<()> {
     start(folder, &program, &arguments).await
 }
 
-/// Starts `program` with `arguments` for the channel unless it is served, and waits until it is.
+/// Starts `program` with `arguments` for the channel unless it is served, and waits until it is served.
 pub(super) async fn start(folder: &Folder, program: &Path, arguments: &[OsString]) -> Result<()> {
     if folder.is_served() {
         return Ok(());
@@ -68,8 +68,8 @@ pub(super) async fn start(folder: &Folder, program: &Path, arguments: &[OsString
             return Ok(());
         }
         match child.try_wait() {
-            // It found another one serving, which has ended since; or what interrupts this dkr reached it
-            // before it had a session of its own.
+            // Another process was serving and has exited since; or a signal for this dkr killed it before it
+            // had a session of its own.
             Ok(Some(status)) if status.success() || is_interrupted(status) => child = spawn()?,
             Ok(Some(status)) => {
                 let reason = log::last_line(folder.root()).unwrap_or_else(|| status.to_string());
@@ -83,7 +83,7 @@ pub(super) async fn start(folder: &Folder, program: &Path, arguments: &[OsString
     Err(failure().cause(format!("it did not answer within {seconds} seconds")))
 }
 
-/// A signal ended it, or dkr's own handler of signals did.
+/// Whether it was ended by a signal, or by dkr's own handler of signals.
 fn is_interrupted(status: ExitStatus) -> bool {
     use rustix::process::Signal;
     let signals = [Signal::HUP, Signal::INT, Signal::QUIT, Signal::TERM];
@@ -93,12 +93,12 @@ fn is_interrupted(status: ExitStatus) -> bool {
     by_signal || status.code() == Some(i32::from(Kind::Interrupted.exit_code()))
 }
 
-/// Serves the channel in the folder at `root` until `ended` says what became of the container, which
-/// is the result, or until it is told to end (SIGTERM) or finds another one serving: then the
-/// container runs as far as it knows.
+/// Serves the channel in the folder at `root` until `ended` completes with the status of the container,
+/// which is returned. On SIGTERM, or if another process already serves, returns `Running`: the container
+/// has not ended.
 ///
 /// # Errors
-/// When the channel cannot be served; its log says so too.
+/// When the channel cannot be served; the error is in its log, too.
 pub async fn run(
     root: &Path,
     env: &Env,
@@ -106,7 +106,7 @@ pub async fn run(
 ) -> Result<ContainerStatus> {
     let folder = Folder::open(root)?;
     let handler = |e| Error::failed("cannot handle signals").source(e);
-    // It fails for the leader of a process group, whom no terminal's signals reach either.
+    // This fails for a process group leader, which gets no signals from the terminal either.
     let _ = rustix::process::setsid();
     let mut terminate = signal(SignalKind::terminate()).map_err(handler)?;
     let until = async {
@@ -122,8 +122,8 @@ pub async fn run(
     served
 }
 
-/// Serves the channel until `ended`. The folder stays, so that a stopped container can be started
-/// again, unless the container is gone.
+/// Serves the channel until `ended` completes. Keeps the folder, so that a stopped container can be
+/// started again, unless the container no longer exists.
 pub(super) async fn serve(
     folder: &Folder,
     env: &Env,
@@ -135,7 +135,7 @@ pub(super) async fn serve(
         if let Some(lock) = folder.try_lock(SERVING)? {
             break lock;
         }
-        // Another process serves; or one is ending, and this one takes over from it.
+        // Another process serves; or it is exiting, and this one takes over.
         if folder.is_served() || began.elapsed() >= START_TIME {
             return Ok(ContainerStatus::Running);
         }

@@ -1,4 +1,4 @@
-//! The folders of all channels: which there are, whose container is gone, whose was never named.
+//! All channel folders: listing them, and finding those without a container.
 
 use std::fs;
 use std::path::PathBuf;
@@ -8,12 +8,12 @@ use super::folder::{Channel, Folder, HELD, SERVING};
 use crate::env::Env;
 use crate::error::{Error, Result};
 
-/// A folder of no container that is younger may belong to one being created.
+/// A folder without a container that is younger may belong to one being created.
 const CREATION_TIME: Duration = Duration::from_secs(60 * 60);
 
-/// Removes the folders of containers that no longer exist on the engine of these names, and those
-/// that were made for containers that never came to be. What cannot be decided stays. Gives their
-/// number.
+/// Removes the folders of containers that no longer exist on the engine with these names, and of
+/// containers that were never created. Undecided ones are kept. Returns the number of removed
+/// folders.
 ///
 /// # Errors
 /// When there is no state directory.
@@ -48,8 +48,7 @@ fn age(folder: &Folder) -> Duration {
     age.unwrap_or_default()
 }
 
-/// The folders that were planned for containers by a dkr that was killed before it could say which
-/// they are.
+/// The folders whose dkr was killed before it could record the container's id.
 pub fn orphans(env: &Env) -> Vec<Folder> {
     let mut folders = all(env).unwrap_or_default();
     folders.retain(|folder| {
@@ -59,13 +58,13 @@ pub fn orphans(env: &Env) -> Vec<Folder> {
     folders
 }
 
-/// The records of all containers; those that cannot be read are left out.
+/// The records of all containers; unreadable ones are left out.
 pub fn records(env: &Env) -> Vec<Channel> {
     let folders = all(env).unwrap_or_default().into_iter();
     folders.filter_map(|folder| folder.channel().ok()).collect()
 }
 
-/// All of them that are whole.
+/// All complete folders.
 ///
 /// # Errors
 /// When there is no state directory.
@@ -77,7 +76,7 @@ pub(super) fn all(env: &Env) -> Result<Vec<Folder>> {
     Ok(roots.filter_map(|root| Folder::open(&root).ok()).collect())
 }
 
-/// Where the folders of all channels are.
+/// The folder that holds those of all channels.
 ///
 /// # Errors
 /// When there is no state directory.
@@ -131,14 +130,14 @@ mod tests {
     async fn a_planned_record_is_an_orphan_until_it_is_given_to_its_container() {
         let (_state, env) = state();
         let folder = Folder::create(&env).unwrap();
-        // Nothing says whose it will be.
+        // Its record does not say which container it is for.
         assert_eq!(orphans(&env), []);
         let hold = folder.hold().await.unwrap();
         folder.assign(&planned()).unwrap();
-        // The dkr that planned it lives.
+        // The dkr that created it is alive.
         assert_eq!(orphans(&env), []);
         drop(hold);
-        // A process that another test starts just then has the lock, too, until it has begun.
+        // A process that another test starts just then inherits the lock until it has executed its program.
         until("it is an orphan", || orphans(&env) == [folder.clone()]).await;
         assert_eq!(Folder::of_container(&env, "c0ffee").unwrap(), None);
 
@@ -161,7 +160,7 @@ mod tests {
         folders[1].assign(&planned()).unwrap();
         let exists = async |_: &str| Ok(true);
         assert_eq!(sweep(&env, &[], exists).await.unwrap(), 0);
-        // One of the two that say what they are planned for, and the one that does not.
+        // One of the two with a record, and the one without.
         let old = SystemTime::now() - CREATION_TIME - Duration::from_secs(1);
         for folder in &folders[1..] {
             let run = File::open(folder.mount_source()).unwrap();

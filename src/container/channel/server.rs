@@ -1,7 +1,7 @@
 //! The two sockets of a channel and the connections to them.
 //!
-//! A connection is one run of one fixed service. Nothing that a client sends chooses a
-//! repository, an option or a program.
+//! A connection is one run of one fixed service. A client cannot choose a repository, an option or a
+//! program.
 
 use std::fs::{self, File, Permissions};
 use std::io::{self, Write};
@@ -25,27 +25,27 @@ use crate::env::Env;
 use crate::error::Result;
 use crate::git::serve::{MAX_PUSH_BYTES, Program, PushPrefix, Service, ServiceLimits};
 
-/// How many connections to one socket are answered at a time; more wait in the kernel's queue.
-/// Each socket has its own number: a push asks the other socket what the host has.
+/// How many connections to one socket are answered at a time; others wait in the kernel's queue.
+/// The limit is for each socket: a push asks the other socket what the host has.
 pub(super) const MAX_CONNECTIONS: usize = 8;
 
-/// How often it is looked whether a client has gone; nothing else tells while git computes.
+/// How often to check whether a client is gone, as nothing else notices while git computes.
 const HANG_UP_INTERVAL: Duration = Duration::from_millis(250);
 
-/// The longest path that every system takes as a socket's address (`sun_path`, unix(7)).
+/// The longest path that every system accepts as a socket's address (`sun_path`, unix(7)).
 const MAX_SOCKET_PATH: usize = 100;
 
-/// A channel whose sockets are in place.
+/// The bound sockets of a channel.
 pub(super) struct Server {
     doors: Vec<(Service, UnixListener)>,
 }
 
 impl Server {
-    /// Puts the sockets of `channel` into its folder, in place of older ones; none if it serves no
+    /// Binds the sockets of `channel` in its folder and replaces older ones; none if it serves no
     /// repository.
     ///
     /// # Errors
-    /// When the description is not one of ours, or a socket cannot be made.
+    /// When the record is invalid, or a socket cannot be created.
     pub fn bind(folder: &Folder, channel: &Channel) -> Result<Self> {
         let Some(git_dir) = &channel.git_dir else {
             return Ok(Server { doors: Vec::new() });
@@ -63,14 +63,14 @@ impl Server {
         let doors = programs.into_iter().map(|program| {
             let service = Service::new(git_dir, program)?;
             let listener = listen(folder, service.name());
-            let listener = listener.map_err(|e| folder.failure("make a socket in", e))?;
+            let listener = listener.map_err(|e| folder.failure("create a socket in", e))?;
             Ok((service, listener))
         });
         let doors = doors.collect::<Result<_>>()?;
         Ok(Server { doors })
     }
 
-    /// Answers connections until `stop`, and ends those that are open then.
+    /// Answers connections until `stop`, which also ends open ones.
     pub async fn run(
         self,
         env: &Env,
@@ -93,7 +93,7 @@ impl Server {
     }
 }
 
-/// What a connection to one of the sockets needs.
+/// What answering a connection needs.
 #[derive(Clone)]
 struct Door {
     service: Arc<Service>,
@@ -166,9 +166,9 @@ impl Door {
     }
 }
 
-/// Makes the socket `name` where the container sees it. It is made in the private folder and
-/// moved, so that it never stands there with other permissions, and nothing that a container may
-/// have put in its place is followed.
+/// Creates the socket `name` where the container sees it. It is created in the private folder and
+/// moved, so that it never exists there with other permissions, and no symbolic link that a container
+/// put in its place is followed.
 fn listen(folder: &Folder, name: &str) -> io::Result<UnixListener> {
     let made = folder.root().join(name);
     let place = folder.mount_source().join(name);
@@ -183,7 +183,7 @@ fn listen(folder: &Folder, name: &str) -> io::Result<UnixListener> {
     Ok(listener)
 }
 
-/// A path of the file `name` in the open folder `root` that is short enough for a socket.
+/// A path of the file `name` in the open folder `root` that is short enough for a socket's address.
 fn address(root: &File, path: &Path, name: &str) -> PathBuf {
     let direct = path.join(name);
     if direct.as_os_str().as_bytes().len() <= MAX_SOCKET_PATH {
@@ -192,8 +192,8 @@ fn address(root: &File, path: &Path, name: &str) -> PathBuf {
     PathBuf::from(format!("/proc/self/fd/{}/{name}", root.as_raw_fd()))
 }
 
-/// A second handle of a connection, to see whether its client is still there while the first one
-/// is busy.
+/// A second handle of a connection, to check whether its client is still there while the first one is
+/// busy.
 struct Watch(StdUnixStream);
 
 impl Watch {
@@ -202,8 +202,8 @@ impl Watch {
         Ok(Watch(handle.into()))
     }
 
-    /// Whether the client has closed both directions; one that has closed only its own side
-    /// still waits for the answer. Writing nothing to a socket fails then (EPIPE, send(2)).
+    /// Whether the client has closed both directions; one that has closed only its sending side
+    /// still waits for the answer. Writing nothing to such a socket fails (EPIPE, send(2)).
     fn is_alone(&self) -> bool {
         let written = (&self.0).write(&[]);
         written.is_err_and(|e| e.kind() == io::ErrorKind::BrokenPipe)
@@ -216,7 +216,7 @@ impl Watch {
     }
 }
 
-/// Removes the sockets of a channel that is not served any more.
+/// Removes the sockets of a channel that is no longer served.
 pub(super) fn remove_sockets(folder: &Folder) -> Result<()> {
     for name in ["git-upload-pack", "git-receive-pack"] {
         match fs::remove_file(folder.mount_source().join(name)) {

@@ -1,9 +1,9 @@
-//! Stopped containers that dkr starts only to look into them: each is stopped again, also if dkr is
+//! Stopped containers that dkr starts only to inspect them: each is stopped again, even if dkr is
 //! interrupted or killed meanwhile.
 //!
-//! A note in the user's state directory names such a container and is locked as long as the dkr lives
-//! that started it. A note that nobody locks is one of a dkr that was killed: the next command that
-//! deals with containers ends what it left running.
+//! A note in the user's state directory names such a container. The dkr that started it locks the note
+//! for as long as it lives. An unlocked note was left by a killed dkr: the next command that deals with
+//! containers stops the container.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
@@ -20,12 +20,12 @@ use crate::engine::signals::Signal;
 use crate::env::Env;
 use crate::error::{Error, Kind, Result};
 
-/// How often a note is looked at that another dkr holds.
+/// How often to try a note that another dkr has locked.
 const LOCK_INTERVAL: Duration = Duration::from_millis(50);
-/// How long an engine may take to end a container that it was told to kill.
+/// How long an engine may take to stop a container that it was told to kill.
 const KILL_TIME: Duration = Duration::from_secs(20);
 
-/// The right to start one container in order to look into it. It ends with this value.
+/// The right to start one container to inspect it, held until this is dropped.
 #[derive(Debug)]
 pub struct Note {
     path: PathBuf,
@@ -33,8 +33,8 @@ pub struct Note {
 }
 
 impl Note {
-    /// Waits until no other dkr looks into the container. `None` where there is no place for a note:
-    /// then nobody can know of others.
+    /// Waits until no other dkr inspects the container. `None` if notes cannot be written: then
+    /// nothing guards against another dkr.
     ///
     /// # Errors
     /// When another dkr holds it for longer than `limit`.
@@ -53,9 +53,9 @@ impl Note {
                 Ok(Some(note)) => return Ok(Some(note)),
                 Ok(None) if began.elapsed() < limit => sleep(LOCK_INTERVAL).await,
                 Ok(None) => {
-                    let cause = "another dkr has been looking into it for long";
+                    let cause = "another dkr is still inspecting it";
                     return Err(
-                        Error::failed(format!("cannot look into container `{id}`")).cause(cause)
+                        Error::failed(format!("cannot inspect container `{id}`")).cause(cause)
                     );
                 }
                 Err(_) => return Ok(None),
@@ -63,7 +63,7 @@ impl Note {
         }
     }
 
-    /// The note at `path`, made if need be; `None` if somebody holds it.
+    /// The note at `path`, created if needed; `None` if another process holds it.
     fn try_take(path: &Path) -> io::Result<Option<Self>> {
         let mut options = OpenOptions::new();
         let file = options
@@ -79,7 +79,7 @@ impl Note {
         }
         let path = path.to_owned();
         let note = Note { path, file };
-        // Its holder may have removed it between the two.
+        // The previous holder may have removed the file after it was opened here.
         Ok(note.is_in_place().then_some(note))
     }
 
@@ -89,7 +89,7 @@ impl Note {
         matches!((here, held), (Ok(here), Ok(held)) if here == held)
     }
 
-    /// Writes down when the container had been started before it is started now.
+    /// Records when the container was last started, before it is started now.
     fn write(&mut self, engine: &Engine, before: &ContainerState) -> io::Result<()> {
         let started = before.started_at.as_deref().unwrap_or_default();
         self.file.set_len(0)?;
@@ -97,7 +97,7 @@ impl Note {
             .write_all(format!("{}\n{started}\n", name(engine)).as_bytes())
     }
 
-    /// What is written: the engine, and when the container had been started before.
+    /// Reads the note: the engine, and when the container was last started before.
     fn read(&mut self) -> Option<(String, String)> {
         let mut text = String::new();
         self.file.read_to_string(&mut text).ok()?;
@@ -105,18 +105,18 @@ impl Note {
         Some((lines.next()?.to_owned(), lines.next()?.to_owned()))
     }
 
-    /// Takes the note away, once the container is as it was. A note that is only dropped stays: the
-    /// next command sees to the container then.
+    /// Removes the note, once the container is stopped again. A note that is only dropped stays in
+    /// place: the next command then stops the container.
     pub fn remove(self) {
-        // Still locked: nobody else has it.
+        // It is still locked: no other process has it.
         let _ = fs::remove_file(&self.path);
     }
 }
 
-/// Starts a stopped container by `start`, does `work` and stops it again.
+/// Starts a stopped container with `start`, runs `work` and stops it again.
 ///
 /// # Errors
-/// When it cannot be started or stopped, and whatever `work` fails with.
+/// When it cannot be started or stopped, and any error of `work`.
 pub async fn while_awake<T>(
     engine: &Engine,
     before: &ContainerState,
@@ -125,7 +125,7 @@ pub async fn while_awake<T>(
     work: impl AsyncFnOnce() -> Result<T>,
 ) -> Result<T> {
     if let Some(note) = &mut note {
-        // What cannot be written down is only missed after a kill.
+        // Without a note, nothing stops the container if this dkr is killed.
         let _ = note.write(engine, before);
     }
     let done = match start().await {
@@ -147,13 +147,13 @@ async fn put_to_sleep(engine: &Engine, id: &ContainerId) -> Result<()> {
         let exit = containers::wait(engine, id, WaitFor::NotRunning).await?;
         exit.status().await.map(drop)
     };
-    let late = |_| Error::failed(format!("cannot stop container `{id}`")).cause("it does not end");
+    let late = |_| Error::failed(format!("cannot stop container `{id}`")).cause("it does not exit");
     timeout(KILL_TIME, ended).await.map_err(late)??;
-    // It may have ended before it knew what it was started for.
+    // It may have ended before its entrypoint read the purpose of this start.
     forget_rest(engine, id).await
 }
 
-/// Stops the containers of this engine that a dkr had started to look into them when it was killed.
+/// Stops the containers of this engine that a killed dkr had started to inspect them.
 pub async fn stop_forgotten(engine: &Engine, env: &Env) {
     let entries = notes(env).and_then(|folder| fs::read_dir(folder).ok());
     for entry in entries.into_iter().flatten().flatten() {
@@ -169,9 +169,9 @@ pub async fn stop_forgotten(engine: &Engine, env: &Env) {
             Ok(state) if state.running && state.started_at.as_ref() != Some(&before) => {
                 put_to_sleep(engine, &id).await.is_ok()
             }
-            // Killed before the start, but perhaps not before it was said what that is for.
+            // Killed before the start, but perhaps after it wrote the purpose of the start.
             Ok(state) => state.running || forget_rest(engine, &id).await.is_ok(),
-            // It may be on another engine.
+            // It may belong to another engine.
             Err(error) => error.kind == Kind::NotFound && on == name(engine),
         };
         if is_over {

@@ -1,4 +1,4 @@
-//! What the host's repository has of a container's work.
+//! Which parts of a container's work the host's repository has.
 
 use crate::container::labels::{PUSH_PREFIX, working_branch};
 use crate::engine::ListedContainer;
@@ -10,7 +10,7 @@ use crate::image::labels::REPO_PATH;
 use super::report::WorkReport;
 use super::unsaved::OnHost;
 
-/// Where work that was taken stands in the host's repository.
+/// The refs in the host's repository that hold the work taken from a container.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SavedRefs {
     name: String,
@@ -18,7 +18,7 @@ pub struct SavedRefs {
 }
 
 impl SavedRefs {
-    /// Those of a container.
+    /// The refs for a container.
     pub fn of(container: &ListedContainer) -> Self {
         let prefix = container.labels.get(PUSH_PREFIX);
         SavedRefs {
@@ -32,24 +32,24 @@ impl SavedRefs {
         &self.name
     }
 
-    /// The branch of the host that the container pushes to, if dkr started it.
+    /// The host's branch that the container pushes to, if dkr started it.
     pub fn branch(&self) -> Option<String> {
         let prefix = self.prefix.as_ref()?;
         Some(format!("{}{}", prefix.namespace(), self.name))
     }
 
-    /// The uncommitted state.
+    /// The ref of the uncommitted changes.
     pub fn wip(&self) -> String {
         format!("{WIP}{}", self.name)
     }
 
-    /// A commit by itself.
+    /// The ref of a single commit.
     pub fn taken(&self, commit: &str) -> String {
         let short = commit.get(..12).unwrap_or(commit);
         format!("{}{short}", self.all_taken())
     }
 
-    /// What all of [`SavedRefs::taken`] begin with.
+    /// The prefix of all refs of [`SavedRefs::taken`].
     pub fn all_taken(&self) -> String {
         format!("refs/dkr/taken/{}/", self.name)
     }
@@ -60,19 +60,19 @@ pub fn repository(container: &ListedContainer) -> Option<Repository> {
     Repository::at(container.labels.get(REPO_PATH)?).ok()
 }
 
-/// The folder of branches that containers of this machine push to.
+/// The namespace of the branches that containers of this machine push to.
 pub fn prefix_of_this_machine() -> PushPrefix {
     let system = rustix::system::uname();
     PushPrefix::of_hostname(&system.nodename().to_string_lossy())
 }
 
-/// Whether the uncommitted state must be weighed to tell if it was taken.
+/// Whether a report with the tree of the uncommitted changes is needed to tell if they were taken.
 pub fn needs_tree(repo: Option<&Repository>, places: &SavedRefs, report: &WorkReport) -> bool {
     let taken = || repo.is_some_and(|repo| repo.commit_at(&places.wip()).is_some());
     report.is_dirty() && report.tree.is_none() && taken()
 }
 
-/// What the repository has of the work; nothing if it is gone.
+/// Which parts of the work the repository has; none if it no longer exists.
 pub fn on_host(repo: Option<&Repository>, places: &SavedRefs, report: &WorkReport) -> OnHost {
     let Some(repo) = repo else {
         return OnHost::default();

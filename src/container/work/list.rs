@@ -1,4 +1,4 @@
-//! The work in one container or many, as it stands to the host's repository.
+//! The work in one container or many, compared with the host's repository.
 
 use std::collections::HashMap;
 
@@ -15,19 +15,19 @@ use crate::error::Result;
 use crate::git::{COMPARE_LIMIT, Repository};
 use crate::image::labels::{REF, REPO_PATH};
 
-/// What a container holds.
+/// The work in a container.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ContainerWork {
     /// All of it.
     pub report: WorkReport,
-    /// What is nowhere else.
+    /// The unsaved part.
     pub unsaved: UnsavedWork,
-    /// How many commits the image's branch has by now that the work is not based on; none if that
-    /// cannot be told.
+    /// How many commits the image's branch has by now that the work is not based on; `None` if
+    /// unknown.
     pub behind: Option<usize>,
 }
 
-/// What each of the containers holds, without starting any; nothing for one that does not say.
+/// The work in each container, without starting any; `None` for one that cannot be checked.
 pub async fn list_work(
     probe: &Probe<'_>,
     containers: &[&ListedContainer],
@@ -53,10 +53,10 @@ pub async fn list_work(
     held
 }
 
-/// What one container holds; it is started if it does not say so by itself.
+/// The work in one container, which is started if needed.
 ///
 /// # Errors
-/// When it cannot be asked.
+/// When it cannot be checked.
 pub async fn work_of(probe: &Probe<'_>, container: &ListedContainer) -> Result<ContainerWork> {
     if !has_run(probe.engine, &container.id).await? {
         return Ok(ContainerWork::default());
@@ -70,10 +70,10 @@ pub async fn work_of(probe: &Probe<'_>, container: &ListedContainer) -> Result<C
     Ok(hold(container, report, repo.as_ref()))
 }
 
-/// What the container of this id holds.
+/// The work in the container with this id.
 ///
 /// # Errors
-/// As [`work_of`]; `NotFound` if it is gone.
+/// As [`work_of`]; `NotFound` if it no longer exists.
 pub async fn work_in(probe: &Probe<'_>, id: &ContainerId) -> Result<ContainerWork> {
     let containers = Containers::read(probe.engine, probe.env()).await?;
     match containers.any(id) {
@@ -82,7 +82,7 @@ pub async fn work_in(probe: &Probe<'_>, id: &ContainerId) -> Result<ContainerWor
     }
 }
 
-/// The same for a listing: a container that does not run is not started for it.
+/// The same for a listing, which starts no container.
 async fn weigh(
     probe: &Probe<'_>,
     container: &ListedContainer,

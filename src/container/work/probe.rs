@@ -1,8 +1,9 @@
-//! Asking a container about the work in it.
+//! Checking a container for work.
 //!
-//! One that runs is asked by a command. One that has ended left a report, which the archive API
-//! reads; one that was killed did not, and is started for it: a file that the archive API writes
-//! tells its entrypoint to do nothing but wait while dkr looks. Each question has limits: the answer is
+//! In a running container a command does it. A container that has ended left a report, which the
+//! archive API reads. One that was killed left none and is started for it: a file written with the
+//! archive API tells its entrypoint to do nothing but wait meanwhile. Each question has time limits,
+//! since the answer comes from untrusted code.
 //! somebody else's.
 
 use std::time::Duration;
@@ -21,48 +22,47 @@ use crate::engine::{Engine, ListedContainer};
 use crate::env::Env;
 use crate::error::{Error, Kind, Result};
 
-/// The script in the image that knows the work.
+/// The script in the image that reports and saves work.
 pub const SCRIPT: &str = "/usr/local/lib/dkr/work.sh";
 /// The git directory in a container.
 const GIT_DIR: &str = "/workspace/.git";
-/// The file in it with the last report.
+/// The file with the last report.
 const REPORT: &str = "/workspace/.git/dkr-report";
-/// The file in it that is there when the command or the session has ended by itself.
+/// The file that exists if the command or the session has ended by itself.
 const ENDED: &str = "/workspace/.git/dkr-ended";
-/// The file in it with the working branch and, once the work may begin, its first commit.
+/// The file with the working branch and, once work may begin, its first commit.
 const STARTED: &str = "/workspace/.git/dkr-started";
-/// The file in it that says what the next start is for.
+/// The file in the git directory that tells the entrypoint the purpose of the next start.
 const NEXT: &str = "dkr-next";
-/// The largest report (bytes): each of a thousand commits and every branch has a line.
+/// The largest report (bytes): there is a line for each branch and each of a thousand commits.
 const LARGEST: u64 = 32 << 20;
-/// How long a container may take for an answer that is only shown.
+/// How long a container may take for an answer that is only displayed.
 const GLANCE: Duration = Duration::from_secs(20);
-/// How much longer than it may be silent a container may take for all of its answer.
+/// How many times its limit of silence a container may take for a whole answer.
 const TALK: u32 = 30;
 /// How long the entrypoint may take: its fetch has 120 s (DKR_FETCH_TIMEOUT in entrypoint.sh).
 const PREPARING: TimeDelta = TimeDelta::seconds(150);
-/// How often it is looked at meanwhile.
+/// How often to check whether the entrypoint is done.
 const POLL: Duration = Duration::from_millis(50);
 
-/// What the next start of a stopped container is for, instead of its command.
+/// The purpose of the next start of a stopped container, instead of its command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
-    /// That dkr can look into it.
+    /// Only to let dkr inspect it.
     Rest,
     /// A tmux session.
     Session,
 }
 
-/// Asks the containers of an engine, each within limits.
+/// Checks the containers of an engine, with time limits.
 pub struct Probe<'a> {
-    /// The engine.
     pub engine: &'a Engine,
     cx: &'a Context,
     silence: Duration,
 }
 
 impl<'a> Probe<'a> {
-    /// A probe with the user's limit (`container_timeout`).
+    /// A probe with the time limit that the user set (`container_timeout`).
     pub fn new(engine: &'a Engine, cx: &'a Context) -> Self {
         Probe {
             engine,
@@ -84,10 +84,10 @@ impl<'a> Probe<'a> {
         }
     }
 
-    /// What is known of the work in a container without starting it; nothing if it was killed.
+    /// Reads the work report of a container without starting it; `None` if it was killed.
     ///
     /// # Errors
-    /// When it cannot be asked.
+    /// When it cannot be checked.
     pub async fn look(&self, container: &ListedContainer) -> Result<Option<WorkReport>> {
         let id = &container.id;
         match &*container.state {
@@ -101,11 +101,11 @@ impl<'a> Probe<'a> {
         }
     }
 
-    /// What is known of the work in a container, which is started if need be. With `tree`, the
-    /// uncommitted state is weighed too.
+    /// Reads the work report of a container, which is started if needed. With `tree`, the report
+    /// includes the tree of the uncommitted changes.
     ///
     /// # Errors
-    /// When it cannot be asked.
+    /// When it cannot be checked.
     pub async fn ask(&self, id: &ContainerId, tree: bool) -> Result<WorkReport> {
         let state = containers::inspect(self.engine, &id.0).await?;
         let enough = |report: &WorkReport| !tree || !report.is_dirty() || report.tree.is_some();
@@ -129,14 +129,14 @@ impl<'a> Probe<'a> {
         patience: &AnswerLimits,
     ) -> Result<WorkReport> {
         let command = [&[SCRIPT, "report"], options].concat();
-        let attempt = format!("cannot learn what work container `{id}` holds");
+        let attempt = format!("cannot check container `{id}` for unsaved work");
         self.run_script(id, &command, attempt, patience).await
     }
 
-    /// The report that the script prints of work that it saves with `command`.
+    /// Saves work with `command` of the script; returns the report that it prints.
     ///
     /// # Errors
-    /// When it fails; `attempt` is what it was run for.
+    /// When it fails; `attempt` is the message.
     pub async fn save(
         &self,
         id: &ContainerId,
@@ -167,7 +167,7 @@ impl<'a> Probe<'a> {
         }
     }
 
-    /// What a command prints in a container that runs.
+    /// Runs a command in a running container and returns its output.
     ///
     /// # Errors
     /// As [`question::output`].
@@ -176,8 +176,8 @@ impl<'a> Probe<'a> {
         question::output(self.engine, id, command, &patience).await
     }
 
-    /// Runs a command in a container that runs, between these streams; without a limit for all of it
-    /// if a person `reads` along.
+    /// Runs a command in a running container, connected to these streams. There is no total limit if
+    /// a person reads along (`reads`).
     ///
     /// # Errors
     /// As [`question::pipe`].
@@ -198,7 +198,7 @@ impl<'a> Probe<'a> {
         question::pipe(self.engine, id, command, streams, &patience).await
     }
 
-    /// Waits until no other dkr has a stopped container started in order to look into it.
+    /// Waits until no other dkr has started this stopped container to inspect it.
     ///
     /// # Errors
     /// When that takes too long.
@@ -210,11 +210,11 @@ impl<'a> Probe<'a> {
         Ok(())
     }
 
-    /// Does `work` with a container that runs: one that does not is started at rest, and stopped
-    /// again.
+    /// Runs `work` with a running container: one that is stopped is started only to be inspected, and
+    /// stopped again.
     ///
     /// # Errors
-    /// When it cannot be started, and whatever `work` fails with.
+    /// When it cannot be started, and any error of `work`.
     pub async fn awake<T>(
         &self,
         id: &ContainerId,
@@ -236,11 +236,11 @@ impl<'a> Probe<'a> {
         while_awake(self.engine, &state, note, start, work).await
     }
 
-    /// Waits until the entrypoint has read what its start is for.
+    /// Waits until the entrypoint has read the purpose of its start.
     async fn until_runs(&self, id: &ContainerId) -> Result<()> {
         let note = format!("{GIT_DIR}/{NEXT}");
         let wait = r#"while [ -e "$0" ]; do sleep 0.05 || sleep 1; done"#;
-        let failed = || Error::failed(format!("container `{id}` does not start"));
+        let failed = || Error::failed(format!("cannot start container `{id}`"));
         match self.output(id, &["sh", "-c", wait, &note]).await? {
             answer if answer.status == ExitStatus(0) => Ok(()),
             answer => Err(failed().cause(answer.reason())),
@@ -248,21 +248,22 @@ impl<'a> Probe<'a> {
     }
 }
 
-/// What [`NEXT`] holds for [`Purpose::Rest`].
+/// The content of [`NEXT`] for [`Purpose::Rest`].
 const REST: &str = "rest\n";
 
-/// Takes back that the next start of a stopped container is to look into it, if it was never started for
-/// that: whoever starts it next wants to go on with it.
+/// Clears [`Purpose::Rest`] of a stopped container that was never started for it: the next start is one
+/// to resume it.
 ///
 /// # Errors
-/// When the engine cannot be asked.
+/// When the engine does not answer.
 pub async fn forget_rest(engine: &Engine, id: &ContainerId) -> Result<()> {
     let forgotten = async {
         let next = read_file(engine, id, &format!("{GIT_DIR}/{NEXT}"), LARGEST).await?;
-        match next.is_some_and(|word| word == REST.as_bytes()) {
-            // The entrypoint takes that for no purpose, and there is no way to remove it.
-            true => write_file(engine, id, GIT_DIR, NEXT, b"").await,
-            false => Ok(()),
+        if next.is_some_and(|word| word == REST.as_bytes()) {
+            // The archive API cannot remove a file. To the entrypoint, an empty one means no purpose.
+            write_file(engine, id, GIT_DIR, NEXT, b"").await
+        } else {
+            Ok(())
         }
     };
     match forgotten.await {
@@ -271,10 +272,10 @@ pub async fn forget_rest(engine: &Engine, id: &ContainerId) -> Result<()> {
     }
 }
 
-/// Says what the next start of a stopped container is for.
+/// Sets the purpose of the next start of a stopped container.
 ///
 /// # Errors
-/// When its image is too old to know, or the container is gone.
+/// When its image is too old to support it, or the container no longer exists.
 pub async fn set_purpose(engine: &Engine, id: &ContainerId, purpose: Purpose) -> Result<()> {
     if let Some(error) = too_old(engine, id).await? {
         return Err(error);
@@ -285,36 +286,36 @@ pub async fn set_purpose(engine: &Engine, id: &ContainerId, purpose: Purpose) ->
     };
     match write_file(engine, id, GIT_DIR, NEXT, word.as_bytes()).await {
         Err(error) if error.kind == Kind::NotFound => {
-            // It may just as well be the container that is gone.
+            // Unless it is the container itself that no longer exists.
             containers::inspect(engine, &id.0).await?;
-            Err(Error::failed(format!("cannot look into container `{id}`"))
-                .cause("its `/workspace` is no git repository any more")
+            Err(Error::failed(format!("cannot inspect container `{id}`"))
+                .cause("its `/workspace` is no longer a git repository")
                 .hint(copy_out(id)))
         }
         written => written,
     }
 }
 
-/// What is left where dkr cannot help.
+/// A hint for where dkr cannot help.
 fn copy_out(id: &ContainerId) -> String {
-    format!("`docker cp {id}:/workspace FOLDER` copies all that is in it")
+    format!("copy its files out with `docker cp {id}:/workspace FOLDER`")
 }
 
-/// Why a container cannot be looked into, if its image does not have the script.
+/// The error for a container whose image does not have the script.
 async fn too_old(engine: &Engine, id: &ContainerId) -> Result<Option<Error>> {
     if read_file(engine, id, SCRIPT, LARGEST).await?.is_some() {
         return Ok(None);
     }
-    let error = Error::failed(format!("cannot look into container `{id}`"))
-        .cause("its image was made by a dkr that could not do that yet")
+    let error = Error::failed(format!("cannot inspect container `{id}`"))
+        .cause("its image was built by an older dkr")
         .hint(format!(
-            "while it runs, `dkr exec {id} -- git push` brings its commits to your repository"
+            "while it is running, push its commits with `dkr exec {id} -- git push`"
         ))
         .hint(copy_out(id));
     Ok(Some(error))
 }
 
-/// Why the script failed in a container: it may not be there.
+/// The error for a script that failed: its image may not have it.
 pub async fn script_failed(engine: &Engine, id: &ContainerId, error: Error) -> Error {
     match too_old(engine, id).await {
         Ok(Some(error)) => error,
@@ -322,28 +323,28 @@ pub async fn script_failed(engine: &Engine, id: &ContainerId, error: Error) -> E
     }
 }
 
-/// Whether a container has ever run: one that has not holds no work.
+/// Whether a container has ever run. One that has not holds no work.
 ///
 /// # Errors
-/// When it is gone.
+/// When it no longer exists.
 pub async fn has_run(engine: &Engine, id: &ContainerId) -> Result<bool> {
     let state = containers::inspect(engine, &id.0).await?;
     Ok(state.started_at.is_some())
 }
 
-/// Whether the command or the session of a container has ended by itself since the last start: not
-/// because the container was stopped or killed.
+/// Whether the command or the session of a container has ended by itself since the last start, and was
+/// not stopped or killed.
 ///
 /// # Errors
-/// When it is gone.
+/// When it no longer exists.
 pub async fn ended_by_itself(engine: &Engine, id: &ContainerId) -> Result<bool> {
     let found = read_file(engine, id, ENDED, LARGEST).await?;
     Ok(found.is_some())
 }
 
-/// Waits until the entrypoint of a container that began to run at `began` (RFC 3339) has made the
-/// working branch: until then it moves files and commits itself, and what somebody else does there
-/// would be lost or count as old.
+/// Waits until the entrypoint of a container that started at `began` (RFC 3339) has created the working
+/// branch. Until then it moves files and commits itself: changes made there by others would be lost, or
+/// be taken for those of the image.
 pub async fn until_prepared(engine: &Engine, id: &ContainerId, began: &str) {
     let Ok(began) = DateTime::parse_from_rfc3339(began) else {
         return;
@@ -364,7 +365,7 @@ pub async fn until_prepared(engine: &Engine, id: &ContainerId, began: &str) {
     }
 }
 
-/// The report that a container left when it ended.
+/// Reads the report that a container wrote when it ended.
 async fn saved(engine: &Engine, id: &ContainerId) -> Result<Option<WorkReport>> {
     match read_file(engine, id, REPORT, LARGEST).await {
         Ok(Some(text)) => WorkReport::parse(&String::from_utf8_lossy(&text)).map(Some),

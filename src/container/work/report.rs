@@ -1,11 +1,11 @@
-//! What a container says about the work in it: the lines of `assets/work.sh` (pure).
+//! A container's report on the work in it, as `assets/work.sh` prints it (pure).
 //!
-//! It comes from inside a container: whatever does not look as it should is no report.
+//! The report is untrusted input: anything unexpected makes it invalid.
 
 use crate::error::{Error, Result};
 use crate::text::excerpt;
 
-/// The first line of a report that is read here.
+/// The first line of a report in the supported format.
 const FIRST_LINE: &str = "dkr-work 1";
 
 /// The work in a container. Commits are full ids.
@@ -15,41 +15,41 @@ pub struct WorkReport {
     pub branch: Option<String>,
     /// The commit of HEAD.
     pub head: String,
-    /// Where it leaves the image's branch.
+    /// The commit where it forked from the image's branch.
     pub fork: Option<String>,
     /// Where the work begins.
     pub base: Option<String>,
-    /// Commits since.
+    /// The number of commits since then.
     pub ahead: usize,
-    /// The operations of git's that are in progress, the one in the container's own worktree first.
+    /// The git operations in progress, the one in the container's own worktree first.
     pub operations: Vec<Operation>,
-    /// Files that were changed or removed.
+    /// The number of changed and removed files.
     pub changed: usize,
-    /// New files that are not ignored.
+    /// The number of new files that are not ignored.
     pub untracked: usize,
-    /// How many of those are repositories of their own with work, in any worktree; submodules count.
+    /// How many of those are nested repositories with work, in any worktree; submodules count.
     pub nested: usize,
-    /// Where those are: full paths.
+    /// The full paths of those.
     pub repositories: Vec<String>,
     /// The stash, the newest entry first.
     pub stash: Vec<String>,
-    /// How many commits the host did not have when the container asked it last.
+    /// How many commits the host did not have when the container last fetched.
     pub commits: usize,
     /// The newest of them.
     pub listed: Vec<String>,
-    /// Refs, and detached HEADs, that lead to some of them: the commit and the full name.
+    /// Refs and detached HEADs that lead to those commits: the commit and the full name.
     pub tips: Vec<(String, String)>,
-    /// What only the indexes of worktrees hold: the number of files, and the commit that each would be.
+    /// Staged content that is in no file, for each worktree: the number of files, and a commit of them.
     pub staged: Vec<(usize, String)>,
-    /// The uncommitted states of other worktrees.
+    /// The uncommitted changes of other worktrees.
     pub worktrees: Vec<Worktree>,
-    /// Files that are in the tree as they are, without their filters: full paths.
+    /// Files that the tree holds unfiltered: full paths.
     pub raw: Vec<String>,
-    /// Files that cannot be saved: full paths. Known once the uncommitted state was weighed.
+    /// Files that git cannot save: full paths. Known only if the tree was asked for.
     pub unsaved: Vec<String>,
     /// What runs in the session.
     pub runs: Vec<String>,
-    /// The uncommitted state as a tree, if that was asked for.
+    /// The uncommitted changes as a tree, if it was asked for.
     pub tree: Option<String>,
     /// The same as a commit.
     pub wip: Option<String>,
@@ -57,41 +57,41 @@ pub struct WorkReport {
     pub have: Vec<String>,
 }
 
-/// An operation of git's that is in progress.
+/// A git operation in progress.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Operation {
-    /// Which: `rebase`, `merge`, …
+    /// Its name: `rebase`, `merge`, …
     pub name: String,
-    /// The commit of HEAD in the worktree where it is; none: the container's own worktree.
+    /// The commit of HEAD in the worktree where it is in progress; `None` for the container's own.
     pub head: Option<String>,
 }
 
-/// Another worktree than the container's own, with changes that are not committed.
+/// A worktree other than the container's own, with uncommitted changes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Worktree {
     /// How many files differ from the commit of its HEAD.
     pub files: usize,
-    /// The commit that they would be.
+    /// A commit of those changes.
     pub commit: String,
-    /// Where it is.
+    /// Its path.
     pub path: String,
 }
 
 impl Operation {
-    /// Whether it is safe once the commit of HEAD and the uncommitted state are. Patches that `git am`
-    /// has not applied yet are only files in the git directory.
+    /// Whether it is saved once the commit of HEAD and the uncommitted changes are. The patches that
+    /// `git am` has not applied yet are only files in the git directory.
     pub fn can_be_taken(&self) -> bool {
         self.name != "am"
     }
 }
 
 impl WorkReport {
-    /// Reads a report.
+    /// Parses a report.
     ///
     /// # Errors
-    /// When it is none, or of another version.
+    /// When it is malformed, or of another version.
     pub fn parse(text: &str) -> Result<Self> {
-        let invalid = || Error::failed("the container's work report cannot be read");
+        let invalid = || Error::failed("cannot read the container's work report");
         let mut lines = text.lines();
         if lines.next() != Some(FIRST_LINE) {
             return Err(invalid().cause(format!("it does not begin with `{FIRST_LINE}`")));
@@ -101,9 +101,7 @@ impl WorkReport {
             let read = line
                 .split_once(' ')
                 .and_then(|(key, value)| report.read(key, value));
-            read.ok_or_else(|| {
-                invalid().cause(format!("`{}` is not understood", excerpt(line, 200)))
-            })?;
+            read.ok_or_else(|| invalid().cause(format!("invalid line `{}`", excerpt(line, 200))))?;
         }
         if report.head.is_empty() {
             return Err(invalid().cause("it names no commit"));
@@ -168,7 +166,7 @@ impl WorkReport {
         Some(())
     }
 
-    /// New files that are no repositories.
+    /// New files, without nested repositories.
     pub fn new_files(&self) -> usize {
         self.untracked.saturating_sub(self.nested)
     }
@@ -178,17 +176,17 @@ impl WorkReport {
         self.changed + self.new_files() > 0
     }
 
-    /// The operation that is in progress, if there is one: of several the first.
+    /// The operation in progress; the first if there are several.
     pub fn operation(&self) -> Option<&str> {
         self.operations.first().map(|operation| &*operation.name)
     }
 
-    /// The commit of HEAD where an operation is in progress.
+    /// The commit of HEAD in the worktree of an operation.
     pub fn head_of<'a>(&'a self, operation: &'a Operation) -> &'a String {
         operation.head.as_ref().unwrap_or(&self.head)
     }
 
-    /// All commits that the work leads up to.
+    /// The commits that together lead to all of the work.
     pub fn ends(&self) -> impl Iterator<Item = &String> {
         let tips = self.tips.iter().map(|(id, _)| id);
         let worktrees = self.worktrees.iter().map(|worktree| &worktree.commit);

@@ -20,9 +20,9 @@ use crate::error::{Error, Reason, Result, quoted};
 use crate::git::serve::{Program, RefUpdate, Service};
 use crate::git::{CommitAt, CommitId, Repository};
 
-/// Bytes of a pack on their way.
+/// The capacity of the pipe for a pack, in bytes.
 const BUFFER: usize = 256 * 1024;
-/// Packs what standard input names.
+/// Packs the revisions that it reads on standard input.
 const PACK: [&str; 8] = [
     "git",
     "-C",
@@ -39,7 +39,7 @@ const PACK: [&str; 8] = [
 pub struct Taken {
     /// The ref and its commit.
     pub update: RefUpdate,
-    /// What it is: `the branch`, `the uncommitted state`, …
+    /// What the ref holds: `the branch`, `the uncommitted changes`, …
     pub what: String,
 }
 
@@ -51,26 +51,26 @@ impl Taken {
     }
 }
 
-/// What came of it.
+/// The result of taking work.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TakeResult {
-    /// The refs that were written; none if there was nothing new.
+    /// The refs that were written; empty if there was nothing new.
     pub taken: Vec<Taken>,
     /// What could not be taken.
     pub left: UnsavedWork,
-    /// What your repository refused, or the container could not pack, and why.
+    /// What your repository refused or the container could not pack, and why.
     pub refused: Vec<(String, String)>,
-    /// Files that were taken as they are, without their filters: full paths.
+    /// Files that were taken unfiltered: full paths.
     pub raw: Vec<String>,
-    /// Repositories in the repository and files that git cannot save: full paths.
+    /// Nested repositories and files that git cannot save: full paths.
     pub untaken: Vec<String>,
 }
 
-/// Takes the work of a container: all of it at once, but for what leads to objects that cannot be had. With `force`, its branch takes the place of one on the host that
-/// has other commits.
+/// Takes the work of a container, all of it at once, except what leads to missing or broken objects.
+/// With `force`, its branch replaces one on the host that has other commits.
 ///
 /// # Errors
-/// When the container cannot be asked, or git refuses: nothing was taken then.
+/// When the container cannot be checked, or git refuses; then nothing was taken.
 pub async fn take(
     probe: &Probe<'_>,
     container: &ListedContainer,
@@ -128,7 +128,7 @@ async fn snapshot(probe: &Probe<'_>, container: &ListedContainer) -> Result<Work
     probe.save(id, &[SCRIPT, "take", &id.0], attempt).await
 }
 
-/// Adds what helps to git's words.
+/// Adds a cause and a hint to git's refusal.
 fn explained(error: Error, container: &ListedContainer, places: &SavedRefs) -> Error {
     let branch = places.branch().unwrap_or_default();
     match error.reason {
@@ -137,7 +137,7 @@ fn explained(error: Error, container: &ListedContainer, places: &SavedRefs) -> E
                 "`{branch}` has commits that the container does not have"
             ))
             .hint(format!(
-                "`dkr take --force {}` replaces it all the same",
+                "replace it with `dkr take --force {}`",
                 quoted(&container.name)
             )),
         Some(Reason::CheckedOut) => error.hint(format!(
@@ -147,7 +147,7 @@ fn explained(error: Error, container: &ListedContainer, places: &SavedRefs) -> E
     }
 }
 
-/// What decides which refs are written.
+/// The input for deciding which refs to write.
 struct Plan<'a> {
     report: &'a WorkReport,
     places: &'a SavedRefs,
@@ -180,35 +180,38 @@ impl Plan<'_> {
             if (self.is_taken)(head) {
                 continue;
             }
-            // The commit may be a branch's, too.
+            // A branch may point to the same commit.
             let what = format!("HEAD in the middle of a {}", operation.name);
             let head = self.alone(head, what);
             taken.retain(|taken| taken.update.name != head.update.name);
             taken.push(head);
         }
         for worktree in report.worktrees.iter().filter(|tree| is_new(&tree.commit)) {
-            let what = format!("the uncommitted state of the worktree `{}`", worktree.path);
+            let what = format!(
+                "the uncommitted changes of the worktree `{}`",
+                worktree.path
+            );
             taken.push(self.alone(&worktree.commit, what));
         }
         for (_, id) in report.staged.iter().filter(|(_, id)| is_new(id)) {
-            taken.push(self.alone(id, "what only the index holds".to_owned()));
+            taken.push(self.alone(id, "staged versions of files".to_owned()));
         }
         for id in report.stash.iter().filter(|id| is_new(id)) {
-            taken.push(self.alone(id, "an entry of the stash".to_owned()));
+            taken.push(self.alone(id, "a stash entry".to_owned()));
         }
         taken.extend(self.uncommitted());
-        // A branch may stand at an entry of the stash.
+        // A branch may point to a stash entry.
         let mut names = BTreeSet::new();
         taken.retain(|taken| names.insert(taken.update.name.clone()));
         taken
     }
 
-    /// A commit by itself.
+    /// A ref for a single commit.
     fn alone(&self, commit: &str, what: String) -> Taken {
         Taken::new(self.places.taken(commit), commit, what)
     }
 
-    /// The uncommitted state, and that of another container that it takes the place of.
+    /// The uncommitted changes, and those of another container that they replace.
     fn uncommitted(&self) -> Vec<Taken> {
         let report = self.report;
         let Some(wip) = &report.wip else {
@@ -221,17 +224,18 @@ impl Plan<'_> {
                 return Vec::new();
             }
             if !before.message.contains(self.container) {
-                let what = "what an earlier container of that name left".to_owned();
+                let what =
+                    "the uncommitted changes of an earlier container of that name".to_owned();
                 taken.push(self.alone(&before.id, what));
             }
         }
-        let what = "the uncommitted state".to_owned();
+        let what = "the uncommitted changes".to_owned();
         taken.push(Taken::new(self.places.wip(), wip, what));
         taken
     }
 }
 
-/// What a ref of the container, or a detached HEAD, is called.
+/// What messages call a ref of the container, or a detached HEAD.
 fn describe(name: &str) -> String {
     let kinds = [
         ("refs/heads/", "the branch"),
@@ -252,10 +256,10 @@ fn describe(name: &str) -> String {
     }
 }
 
-/// How often a part of the refs is tried when all of them together are refused.
+/// How many deliveries to try when git refuses all refs together.
 const TRIES: usize = 200;
 
-/// Brings refs to the repository.
+/// Delivers refs to the repository.
 struct Delivery<'a> {
     probe: &'a Probe<'a>,
     container: &'a ListedContainer,
@@ -266,8 +270,8 @@ struct Delivery<'a> {
 }
 
 impl Delivery<'_> {
-    /// All refs at once. If one of them leads to an object that cannot be had or is refused, the others
-    /// are brought without it; says which were written, and of the rest why not.
+    /// Delivers all refs at once. If one of them leads to a missing or broken object, halves the set
+    /// until only the good refs are left. Returns what was written, and the rest with the reasons.
     async fn run(&self, refs: Vec<Taken>) -> Result<(Vec<Taken>, Vec<(String, String)>)> {
         let (mut taken, mut refused) = (Vec::new(), Vec::new());
         let mut first = None;
@@ -282,7 +286,7 @@ impl Delivery<'_> {
                 taken.extend(part);
                 continue;
             };
-            // What one ref leads to is at fault: others may do.
+            // One ref leads to a bad object: the others may be fine.
             if error.reason != Some(Reason::BadObject) {
                 return Err(error);
             }
@@ -317,7 +321,7 @@ impl Delivery<'_> {
                 stderr: &mut errors,
             };
             let packed = self.probe.pipe(id, &PACK, streams, false).await;
-            // A reader that has gone says why itself.
+            // If the reader is gone, it reports the reason itself.
             let _ = far.shutdown().await;
             drop(far);
             packed
@@ -333,7 +337,7 @@ impl Delivery<'_> {
     }
 }
 
-/// What is packed, and what the host has of it already.
+/// The revisions to pack, and those that the host already has.
 fn revisions(repo: &Repository, report: &WorkReport, updates: &[RefUpdate]) -> String {
     let is_here = |id: &String| {
         let id = id.parse::<CommitId>();
@@ -342,7 +346,7 @@ fn revisions(repo: &Repository, report: &WorkReport, updates: &[RefUpdate]) -> S
     let known = [&report.fork, &report.base].into_iter().flatten();
     let known = known.chain([&report.head]).chain(&report.have);
     let known = known.filter(|id| is_here(id)).map(|id| format!("^{id}\n"));
-    // What is here already is an older state of another container.
+    // A commit that is already here is older work of another container.
     let wanted = updates.iter().map(|update| &update.commit);
     let wanted = wanted.filter(|id| !is_here(id)).map(|id| format!("{id}\n"));
     wanted.chain(known).collect()

@@ -1,52 +1,53 @@
-//! What of a container's work is nowhere else (pure).
+//! Which parts of a container's work are unsaved (pure).
 
 use std::collections::BTreeSet;
 
 use super::report::{Operation, WorkReport};
 
-/// What the host's repository has of a container's work.
+/// Which parts of a container's work the host's repository has.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct OnHost {
-    /// Those of the report's commits that are on one of its refs.
+    /// The commits of the report that are on one of its refs.
     pub commits: BTreeSet<String>,
-    /// The uncommitted state that was taken last: its tree and the commit below it.
+    /// The uncommitted changes that were taken last: their tree and its parent commit.
     pub wip: Option<(String, String)>,
-    /// The commits that were taken by themselves.
+    /// The commits that were taken one by one.
     pub taken: BTreeSet<String>,
 }
 
-/// Work that is only in a container.
+/// Work that only a container has.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct UnsavedWork {
-    /// Files that were changed or removed.
+    /// Changed and removed files.
     pub changed: usize,
     /// New files that are not ignored.
     pub untracked: usize,
-    /// Repositories in the repository, submodules included, that have work of their own.
+    /// Nested repositories, submodules included, with work of their own.
     pub nested: usize,
     /// Commits.
     pub commits: usize,
-    /// Files of which an index holds what no file does.
+    /// Files whose staged content is in no file.
     pub staged: usize,
     /// Changed and new files of other worktrees.
     pub worktrees: usize,
-    /// Files that were changed or are new, and are left when the rest is taken, as git cannot save them.
+    /// Changed and new files that git cannot save. They are counted here once the rest is taken.
     pub unsaved: usize,
-    /// Entries of the stash.
+    /// Stash entries.
     pub stashed: usize,
     /// An operation that is in progress.
     pub operation: Option<String>,
 }
 
 impl UnsavedWork {
-    /// What of `report` the host does not have.
+    /// The part of `report` that the host does not have.
     pub fn of(report: &WorkReport, host: &OnHost) -> Self {
         let safe = |id: &&String| host.commits.contains(*id);
         let listed = report.listed.iter().filter(safe).count();
-        // Not all commits are listed; but what all tips lead to is safe if they are.
-        let commits = match report.tips.iter().all(|(id, _)| safe(&id)) {
-            true => report.listed.len() - listed,
-            false => report.commits.saturating_sub(listed).max(1),
+        // A report lists only the first commits; but if the host has all tips, it has all commits.
+        let commits = if report.tips.iter().all(|(id, _)| safe(&id)) {
+            report.listed.len() - listed
+        } else {
+            report.commits.saturating_sub(listed).max(1)
         };
         let worktrees = report.worktrees.iter();
         let worktrees = worktrees.filter(|worktree| !safe(&&worktree.commit));
@@ -55,10 +56,11 @@ impl UnsavedWork {
         };
         let is_taken = host.wip.as_ref().is_some_and(is_wip);
         let files = |count| if is_taken { 0 } else { count };
-        // Until the rest is taken they are among the changed and new ones.
-        let unsaved = match is_taken || !report.is_dirty() {
-            true => report.unsaved.len(),
-            false => 0,
+        // Until the rest is taken they count as changed and new files.
+        let unsaved = if is_taken || !report.is_dirty() {
+            report.unsaved.len()
+        } else {
+            0
         };
         let stash = report.stash.iter();
         let staged = report.staged.iter().filter(|(_, id)| !safe(&id));
@@ -81,32 +83,33 @@ impl UnsavedWork {
         }
     }
 
-    /// Whether there is nothing.
+    /// Whether nothing is unsaved.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
 
-    /// How many files there are, in all worktrees; a repository in them counts as one.
+    /// The number of files, in all worktrees; a nested repository counts as one.
     pub fn files(&self) -> usize {
         self.changed + self.untracked + self.nested + self.worktrees + self.unsaved
     }
 
-    /// Whether some of it can be brought to the host.
+    /// Whether `dkr take` can bring some of it to the host.
     pub fn can_be_taken(&self) -> bool {
         let operation = self.operation.as_deref();
         let files = self.changed + self.untracked + self.staged + self.worktrees;
         files + self.commits + self.stashed > 0 || operation.is_some_and(|name| name != "am")
     }
 
-    /// What helps: a command, for the container of that name as a shell reads it.
+    /// A hint: the command that helps. `name` is quoted for a shell.
     pub fn way_out(&self, name: &str) -> String {
-        match self.can_be_taken() {
-            true => format!("`dkr take {name}` brings its work to your repository"),
-            false => format!("`dkr take {name}` says how to copy it out"),
+        if self.can_be_taken() {
+            format!("bring its work to your repository with `dkr take {name}`")
+        } else {
+            format!("`dkr take {name}` shows how to copy it out")
         }
     }
 
-    /// What there is: `2 changed files, 1 commit`.
+    /// A summary: `2 changed files and 1 commit`.
     pub fn describe(&self) -> String {
         let some = |count: usize, one: &str, more: &str| match count {
             0 => None,
@@ -119,14 +122,10 @@ impl UnsavedWork {
             some(self.untracked, "untracked file", "untracked files"),
             some(
                 self.staged,
-                "staged state of a file",
-                "staged states of files",
+                "staged version of a file",
+                "staged versions of files",
             ),
-            some(
-                self.nested,
-                "repository within the repository",
-                "repositories within the repository",
-            ),
+            some(self.nested, "nested repository", "nested repositories"),
             some(
                 self.worktrees,
                 "changed file in another worktree",
@@ -137,7 +136,7 @@ impl UnsavedWork {
                 "file that git cannot save",
                 "files that git cannot save",
             ),
-            some(self.stashed, "entry of the stash", "entries of the stash"),
+            some(self.stashed, "stash entry", "stash entries"),
             self.operation.as_ref().map(|name| match &**name {
                 "am" => "a `git am` in progress".to_owned(),
                 name => format!("a {name} in progress"),
@@ -177,7 +176,7 @@ mod tests {
         let only = |report: &WorkReport, host: &OnHost| UnsavedWork::of(report, host).describe();
         assert_eq!(
             only(&report, &OnHost::default()),
-            "3 commits, 2 changed files, 1 untracked file and 1 entry of the stash"
+            "3 commits, 2 changed files, 1 untracked file and 1 stash entry"
         );
         let mut host = OnHost {
             commits: ["a", "b", "s"].map(String::from).into(),
@@ -240,7 +239,7 @@ mod tests {
             ..OnHost::default()
         };
         let only = UnsavedWork::of(&report, &host);
-        assert_eq!(only.describe(), "1 staged state of a file");
+        assert_eq!(only.describe(), "1 staged version of a file");
         host.commits.insert("i".into());
         assert!(UnsavedWork::of(&report, &host).is_empty());
     }
@@ -261,7 +260,7 @@ mod tests {
             ..dirty()
         };
         let only = UnsavedWork::of(&nested, &host("t", "h"));
-        assert_eq!(only.describe(), "1 repository within the repository");
+        assert_eq!(only.describe(), "1 nested repository");
     }
 
     #[test]
@@ -301,7 +300,7 @@ mod tests {
         assert_eq!(only.describe(), "a merge in progress");
         host.taken.insert("w".into());
         assert!(UnsavedWork::of(&report, &host).is_empty());
-        // Its patches are on no ref, whatever is.
+        // The patches of `git am` are on no ref.
         report.operations = vec![operation("am", None)];
         let only = UnsavedWork::of(&report, &host);
         assert_eq!(only.describe(), "a `git am` in progress");

@@ -67,7 +67,7 @@ fn a_container_of_a_foreign_image_is_not_dkrs() {
     ] {
         let refused = t.dkr(command).in_dir(&repo).failure(3);
         refused
-            .stderr_has("of dkr's")
+            .stderr_has("no dkr container named")
             .stderr_has("its image is gone or not dkr's own");
         refused.stderr_has(&format!(
             "hint: `docker cp {}:/workspace FOLDER`",
@@ -78,7 +78,7 @@ fn a_container_of_a_foreign_image_is_not_dkrs() {
         t.dkr(command)
             .in_dir(&repo)
             .failure(3)
-            .stderr_has("of dkr's");
+            .stderr_has("no dkr container named");
     }
     // Its labels say that it works on this branch; but its name is free.
     let start = ["start-image", ".", "main", "--name", "fix", "--", "true"];
@@ -112,7 +112,7 @@ fn a_container_that_was_run_by_hand_belongs_to_the_repository_of_its_image() {
     // That it may go with its work is believed of what dkr started only.
     assert_eq!(rows[0]["keep"], Value::Null);
     let pruned = t.dkr(["prune", "--yes", "."]).in_dir(&repo).success();
-    pruned.stderr_has("container `fix` stays: only there is 1 commit");
+    pruned.stderr_has("container `fix` stays: it has unsaved work (1 commit)");
     t.dkr(["rm", "fix"])
         .in_dir(&repo)
         .failure(1)
@@ -193,7 +193,7 @@ fn a_start_on_an_engine_elsewhere_is_written_down_too() {
     let start = [&start[..], &ssh, &["--", "sh", "-c", work]].concat();
     far(&start)
         .success()
-        .stderr_has("is kept: only there is 1 commit");
+        .stderr_has(": it has unsaved work (1 commit)");
 
     let folders = || fs::read_dir(t.path().join("state/dkr/channels")).unwrap();
     let record = folders()

@@ -202,5 +202,8 @@ fn a_base_image_with_dkrs_labels_decides_nothing() {
     assert_eq!(pruned.stdout, "", "{pruned}");
     // One that dkr starts is what was asked for.
     let start = ["start-image", ".", "main", "--keep", "always", "--", "true"];
-    t.dkr(start).in_dir(&repo).success().stderr_has("is kept");
+    t.dkr(start)
+        .in_dir(&repo)
+        .success()
+        .stderr_has("kept container `");
 }

@@ -1,4 +1,4 @@
-//! The process of its own, and the script on the container's side.
+//! The channel's own process, and the script on the container's side.
 
 use std::fs;
 use std::io::Write;
@@ -15,7 +15,7 @@ use super::*;
 
 const CONNECT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/assets/dkr-connect.sh");
 
-/// Set for the process that serves in place of dkr: this program again, with the one test that knows
+/// Set for the process that serves instead of dkr: this program again, with the one test that reads
 /// the variable.
 const ROOT: &str = "DKR_TEST_CHANNEL";
 
@@ -87,7 +87,7 @@ async fn a_process_of_its_own_serves_until_the_container_ends() {
     assert!(error.contains("the host does not answer"), "{error}");
     start_process(&folder).await.unwrap();
     t.ok(&["fetch", "-q", "host"]);
-    // Told to end.
+    // Terminated.
     let pid = rustix::process::Pid::from_raw(pids(&folder)[0]).unwrap();
     rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
     until("it has ended", || pids(&folder).is_empty()).await;
@@ -117,7 +117,7 @@ async fn a_process_that_cannot_serve_says_why() {
         "cannot start the git channel of container `c0ffee`"
     );
     assert!(
-        error.causes[0].contains("cannot make a socket in"),
+        error.causes[0].contains("cannot create a socket in"),
         "{error}"
     );
 }
