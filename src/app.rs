@@ -1,4 +1,4 @@
-//! What every command works with.
+//! The context that every command runs in.
 
 use std::time::Duration;
 
@@ -6,14 +6,14 @@ use crate::engine::signals::Router;
 use crate::env::Env;
 use crate::ui::Ui;
 
-/// The environment of a command and its ways to the user.
+/// The environment of a command and its connection to the user.
 pub struct Context {
     /// The environment variables.
     pub env: Env,
-    /// How long a container may take to answer.
+    /// How long a container may take to answer (`container_timeout`).
     pub container_timeout: Duration,
-    /// Prints and asks.
+    /// Prints messages and asks questions.
     pub ui: Ui,
-    /// Decides whether dkr or a container handles a signal; at first dkr does.
+    /// Decides whether dkr or a container handles a signal; initially dkr does.
     pub signals: Router,
 }

@@ -1,4 +1,4 @@
-//! The process environment as a value, so that whatever reads it can be tested.
+//! The process environment as a value, so that code that reads it can be tested.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -29,17 +29,17 @@ impl Env {
         self.path("HOME")
     }
 
-    /// Where dkr keeps what outlives a command: `$XDG_STATE_HOME/dkr`, by default in `~/.local/state`.
+    /// The directory for state that outlives a command: `$XDG_STATE_HOME/dkr`, by default in `~/.local/state`.
     pub fn state_dir(&self) -> Option<PathBuf> {
         self.own_dir("XDG_STATE_HOME", ".local/state")
     }
 
-    /// Where dkr keeps what can be made again: `$XDG_CACHE_HOME/dkr`, by default in `~/.cache`.
+    /// The directory for what can be recreated: `$XDG_CACHE_HOME/dkr`, by default in `~/.cache`.
     pub fn cache_dir(&self) -> Option<PathBuf> {
         self.own_dir("XDG_CACHE_HOME", ".cache")
     }
 
-    /// The XDG Base Directory Specification says that relative paths are to be ignored.
+    /// Ignores relative paths, as the XDG Base Directory Specification requires.
     fn own_dir(&self, variable: &str, default: &str) -> Option<PathBuf> {
         let named = self.path(variable).filter(|path| path.is_absolute());
         let home = self.home().filter(|path| path.is_absolute());

@@ -5,10 +5,10 @@
 use std::borrow::Cow;
 use std::fmt;
 
-/// The result of everything in dkr that can fail.
+/// The result of a fallible function.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// What sort of failure an [`Error`] is; each has its own exit code.
+/// The kind of an [`Error`]; each has its own exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// The work failed (exit code 1).
@@ -17,9 +17,9 @@ pub enum Kind {
     Usage,
     /// The repository, image or container does not exist (3).
     NotFound,
-    /// A question without a safe answer could not be asked (4).
+    /// dkr could not ask a question that has no safe default (4).
     Unanswered,
-    /// The image is stale or drifted, and the user asked for a failure then (5).
+    /// The image is stale or drifted, and the user asked dkr to fail then (5).
     Stale,
     /// A bug in dkr (70).
     Bug,
@@ -42,13 +42,13 @@ impl Kind {
     }
 }
 
-/// Why something failed, where somebody acts on it: read once, off what the engine or git said, so
-/// that nobody has to find it in a text that is for people.
+/// Why something failed, for code that handles it. It is parsed once from the message of the engine or
+/// git, so that no other code has to search a text that is meant for people.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reason {
-    /// The state of what is named does not allow it (the engine's status 409).
+    /// The state of the object does not allow it (the engine's status 409).
     Conflict,
-    /// The engine is at it already, for somebody else.
+    /// The engine is already doing it, for another client.
     InProgress,
     /// The engine's machine has no driver for graphics processors.
     NoGpuDriver,
@@ -56,14 +56,14 @@ pub enum Reason {
     NonFastForward,
     /// A branch is checked out.
     CheckedOut,
-    /// An object is missing, broken, or refused.
+    /// An object is missing, corrupt, or refused.
     BadObject,
 }
 
 /// A failure as a person reads it: `error:`, then `caused by:` lines, then `hint:` lines.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Error {
-    /// What sort of failure it is.
+    /// The kind of failure.
     pub kind: Kind,
     /// What was attempted, on what; lower case, no final period.
     pub message: String,
@@ -71,7 +71,7 @@ pub struct Error {
     pub causes: Vec<String>,
     /// What to do; each names a command or key that exists.
     pub hints: Vec<String>,
-    /// Why, for whoever acts on it; nothing that is shown.
+    /// Why, for code that handles it; not displayed.
     pub reason: Option<Reason>,
 }
 
@@ -112,14 +112,14 @@ impl Error {
         Self::new(Kind::Interrupted, "interrupted")
     }
 
-    /// Adds a cause and the chain of its own sources.
+    /// Adds a cause and the chain of its sources.
     #[must_use]
     pub fn source(mut self, cause: impl std::error::Error) -> Self {
         self.causes.push(cause.to_string());
         let mut source = cause.source();
         while let Some(inner) = source {
             let text = inner.to_string();
-            // Wrappers often repeat what they wrap.
+            // Wrappers often repeat the message of the inner error.
             if self.causes.last().is_none_or(|last| !last.contains(&text)) {
                 self.causes.push(text);
             }
@@ -135,14 +135,14 @@ impl Error {
         self
     }
 
-    /// Says why, for whoever acts on it.
+    /// Sets the reason, for code that handles it.
     #[must_use]
     pub fn reason(mut self, reason: impl Into<Option<Reason>>) -> Self {
         self.reason = reason.into();
         self
     }
 
-    /// Adds a line that says what to do.
+    /// Adds a hint.
     #[must_use]
     pub fn hint(mut self, text: impl Into<String>) -> Self {
         self.hints.push(text.into());

@@ -1,4 +1,4 @@
-//! Which containers can go: those that have ended and hold nothing that is nowhere else.
+//! Which containers `prune` can remove: those that have ended and hold no unsaved work.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::future::join_all;
@@ -11,33 +11,32 @@ use crate::container::work::{ContainerWork, Probe};
 use crate::engine::ListedContainer;
 use crate::image::labels::REPO_PATH;
 
-/// So many containers are asked at a time: some have to be started for it.
+/// How many containers to check at a time: some must be started for it.
 const AT_ONCE: usize = 4;
-/// A container that never ran may be about to, unless it is older.
+/// A container that never ran may be about to start, unless it is older than this.
 const STARTING: TimeDelta = TimeDelta::hours(1);
 
-/// The containers that dkr started and that have ended, sorted out.
+/// The ended containers that dkr started, split into removable and kept ones.
 #[derive(Debug, Default)]
 pub struct Idle {
-    /// Those that can go.
+    /// Those that can be removed.
     pub going: Vec<ListedContainer>,
-    /// Those that stay.
+    /// Those that are kept.
     pub staying: Vec<Staying>,
 }
 
-/// A container that has ended and stays.
+/// A container that has ended and is kept.
 #[derive(Debug)]
 pub struct Staying {
-    /// The container.
     pub container: ListedContainer,
-    /// Why it stays.
+    /// Why it is kept.
     pub reason: String,
-    /// Whether that is work in it.
+    /// Whether the reason is work in it.
     pub holds_work: bool,
 }
 
-/// Sorts out the containers among `containers` that have ended. With `look`, none is started to be
-/// asked; with `force`, nothing that they hold keeps them.
+/// Splits the ended containers among `containers`. With `look`, none is started to be checked; with
+/// `force`, work does not keep them.
 pub async fn idle(
     probe: &Probe<'_>,
     containers: &[ListedContainer],
@@ -52,9 +51,10 @@ pub async fn idle(
     let mut idle = Idle::default();
     for some in ended.chunks(AT_ONCE) {
         let asked = some.iter().map(|container| async {
-            match force {
-                true => None,
-                false => staying(probe, container, look).await,
+            if force {
+                None
+            } else {
+                staying(probe, container, look).await
             }
         });
         for (container, staying) in some.iter().zip(join_all(asked).await) {
@@ -67,14 +67,15 @@ pub async fn idle(
     idle
 }
 
-/// Whether a container stays, and why.
+/// Whether a container is kept, and why.
 async fn staying(probe: &Probe<'_>, container: &ListedContainer, look: bool) -> Option<Staying> {
     let keep = container.labels.get(KEEP);
     let asked_for = keep.map(|word| Keep::of_label(word)) == Some(Keep::Always);
-    let reason = match asked_for {
-        true => "it was started with `--keep always`".to_owned(),
-        // One of `--rm` would be gone if it had ended by itself.
-        false => reason(probe, container, look).await?,
+    let reason = if asked_for {
+        "it was started with `--keep always`".to_owned()
+    } else {
+        // One that was started with `--rm` and ended by itself is already removed.
+        reason(probe, container, look).await?
     };
     Some(Staying {
         container: container.clone(),
@@ -83,7 +84,7 @@ async fn staying(probe: &Probe<'_>, container: &ListedContainer, look: bool) -> 
     })
 }
 
-/// Whether a container is dkr's, has ended, and is none of those that are to be left.
+/// Whether a container was started by dkr, has ended, and is in the scope of `leave`.
 fn has_ended(container: &ListedContainer, leave: &Leave<'_>, now: DateTime<Utc>) -> bool {
     let ended = match &*container.state {
         "exited" | "dead" => true,
@@ -97,18 +98,20 @@ fn has_ended(container: &ListedContainer, leave: &Leave<'_>, now: DateTime<Utc>)
         && leave.since.is_none_or(|since| container.created <= since)
 }
 
-/// Why a container stays, if it does.
+/// Why a container is kept, if it is.
 async fn reason(probe: &Probe<'_>, container: &ListedContainer, look: bool) -> Option<String> {
     let held = if look {
         let held = list_work(probe, &[container]).await.pop().flatten();
-        held.ok_or_else(|| "it does not say what it holds".to_owned())
+        held.ok_or_else(|| "cannot check it for unsaved work".to_owned())
     } else {
         let held = work_of(probe, container).await;
         held.map_err(|error| error.causes.first().unwrap_or(&error.message).clone())
     };
     match held {
         Ok(ContainerWork { unsaved, .. }) if unsaved.is_empty() => None,
-        Ok(ContainerWork { unsaved, .. }) => Some(format!("only there is {}", unsaved.describe())),
+        Ok(ContainerWork { unsaved, .. }) => {
+            Some(format!("it has unsaved work ({})", unsaved.describe()))
+        }
         Err(reason) => Some(reason),
     }
 }

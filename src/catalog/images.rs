@@ -1,4 +1,4 @@
-//! dkr's images as an engine has them, each with its layers, its parents and its containers.
+//! The dkr images of an engine, each with its layers, its parents and its containers.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -13,7 +13,7 @@ use crate::error::{Kind, Result};
 use crate::image::dkr_conf::ConfLabel;
 use crate::image::{BakedImage, Images};
 
-/// How many images are asked about at once.
+/// How many images to inspect at once.
 const AT_ONCE: usize = 8;
 
 /// One image.
@@ -25,33 +25,33 @@ pub struct CatalogImage {
     pub layers: Layers,
     /// Its architecture as Go names it, e.g. `amd64`.
     pub architecture: String,
-    /// Bytes that it adds to what it was built on, where that comes from a listing and its layers
+    /// Bytes that it adds to its parent, if they come from a listing and its layers
     /// are not known.
     pub own_bytes: Option<u64>,
 }
 
 impl CatalogImage {
-    /// The tag it is shown under, or its id.
+    /// The tag to display, or its id.
     pub fn name(&self) -> &str {
         self.image.shown_tag().unwrap_or(&self.image.id)
     }
 }
 
-/// All of dkr's images and containers of an engine.
+/// All dkr images and dkr containers of an engine.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Catalog {
-    /// The images as they were listed, and those that only look like dkr's.
+    /// The images as they were listed, including those that only carry dkr's labels.
     pub listed: Images,
-    /// dkr's images, object images included.
+    /// The dkr images, including object images.
     pub images: Vec<CatalogImage>,
-    /// Its containers.
+    /// The dkr containers.
     pub containers: Vec<ListedContainer>,
-    /// The layers of the base images that the images name and that are still there.
+    /// The layers of the base images that still exist.
     bases: Vec<Vec<String>>,
 }
 
 impl Catalog {
-    /// Asks the engine. What is removed meanwhile is left out.
+    /// Reads everything from the engine. What is removed meanwhile is left out.
     ///
     /// # Errors
     /// When it does not answer.
@@ -73,8 +73,8 @@ impl Catalog {
         Ok(stock)
     }
 
-    /// Asks only for what a listing shows: in two requests, and one for each base image. Looks into
-    /// the images after all if one is gone that another was built on.
+    /// Reads only what a listing shows: two requests, and one for each base image. Falls back to
+    /// [`Catalog::read`] if the parent of an image no longer exists.
     ///
     /// # Errors
     /// As [`Catalog::read`].
@@ -118,7 +118,7 @@ impl Catalog {
         }
     }
 
-    /// The image that `image` was built on, if it is still there.
+    /// The image that `image` was built on, if it still exists.
     pub fn parent(&self, image: &CatalogImage) -> Option<&CatalogImage> {
         let tag = image.image.labels.parent.as_ref()?;
         self.images
@@ -126,12 +126,12 @@ impl Catalog {
             .find(|other| other.image.tags.contains(tag))
     }
 
-    /// The images that `image` was built on, the nearest first, as far as they are still there.
+    /// The images that `image` was built on, the nearest first, as far as they still exist.
     pub fn chain(&self, image: &CatalogImage) -> Vec<&CatalogImage> {
         let mut chain: Vec<&CatalogImage> = Vec::new();
         let mut next = self.parent(image);
         while let Some(parent) = next {
-            // Tags can be moved by hand until they form a circle.
+            // Tags that were moved by hand can form a cycle.
             if chain.contains(&parent) || parent.image.id == image.image.id {
                 break;
             }
@@ -161,7 +161,7 @@ impl Catalog {
         self.images.iter().find(|image| image.image.id == id)
     }
 
-    /// Bytes of the layers of `image` that neither its base image nor another of dkr's images has
+    /// Bytes of the layers of `image` that are in neither its base image nor another dkr image
     /// that it is built on.
     pub fn own_bytes(&self, image: &CatalogImage) -> u64 {
         if let Some(bytes) = image.own_bytes {
@@ -172,7 +172,7 @@ impl Catalog {
         image.layers.own_bytes(images.chain(bases))
     }
 
-    /// Bytes of the layers of `images`, each counted once, without those of base images.
+    /// Bytes of the layers of `images`, each counted once, excluding those of base images.
     pub fn bytes_of<'a>(&'a self, images: impl IntoIterator<Item = &'a CatalogImage>) -> u64 {
         let layers = images.into_iter().map(|image| &image.layers);
         bytes_only_in(layers, self.bases.iter().map(Vec::as_slice))
@@ -205,7 +205,7 @@ fn base_image(image: &BakedImage) -> Option<String> {
     Some(config.base_image)
 }
 
-/// What was not found is nothing.
+/// Turns `NotFound` into `None`.
 fn existing<T>(result: Result<T>) -> Result<Option<T>> {
     match result {
         Ok(found) => Ok(Some(found)),

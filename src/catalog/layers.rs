@@ -1,5 +1,5 @@
-//! Layers and their bytes: what an image adds to those it was built on, and what a set of images
-//! occupies (pure).
+//! Layers and their sizes: what an image adds to those it was built on, and what a set of images
+//! takes up (pure).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,7 +13,7 @@ pub struct Layers {
 }
 
 impl Layers {
-    /// The layers with these digests of an image with this history.
+    /// The layers with these digests, and their sizes from the image's history.
     pub fn new(digests: Vec<String>, history: &[HistoryStep]) -> Self {
         let sizes = sizes(history, digests.len());
         Layers { digests, sizes }
@@ -34,21 +34,21 @@ impl Layers {
         self.sizes.iter().sum()
     }
 
-    /// Bytes of those that `base` has too, if all of its layers are the lowest of these.
+    /// Bytes of the layers shared with `base`, if `base` is a proper prefix of these.
     fn bytes_on(&self, base: &[String]) -> Option<u64> {
         let is_base = base.len() < self.count() && self.digests.starts_with(base);
         is_base.then(|| self.sizes.iter().take(base.len()).sum())
     }
 
-    /// Bytes of those that none of the images with the layers `bases` has that these are built on.
+    /// Bytes of the layers on top of the largest of `bases` that these are built on.
     pub fn own_bytes<'a>(&self, bases: impl IntoIterator<Item = &'a [String]>) -> u64 {
         let shared = bases.into_iter().filter_map(|base| self.bytes_on(base));
         self.bytes() - shared.max().unwrap_or(0)
     }
 }
 
-/// Bytes of the layers that `images` have and none of `others`, each counted once. A layer is
-/// itself together with all below it.
+/// Bytes of the layers in `images` that are not in `others`, each counted once. Two layers are the
+/// same only if all layers below them are, too.
 pub fn bytes_only_in<'a>(
     images: impl IntoIterator<Item = &'a Layers>,
     others: impl IntoIterator<Item = &'a [String]>,
@@ -63,8 +63,8 @@ pub fn bytes_only_in<'a>(
     only.map(|(_, size)| size).sum()
 }
 
-/// The sizes of `count` layers. A history also has steps without a layer and does not say which
-/// those are, but only ones of 0 bytes can be.
+/// The sizes of `count` layers. A history also has steps without a layer and does not mark them, but
+/// only steps of 0 bytes can be without one.
 fn sizes(history: &[HistoryStep], count: usize) -> Vec<u64> {
     let making = history
         .iter()
@@ -73,7 +73,7 @@ fn sizes(history: &[HistoryStep], count: usize) -> Vec<u64> {
     if sizes.len() == count {
         return sizes;
     }
-    // Another builder has other rules: what has no bytes is taken to come last.
+    // Other builders have other rules: assume that steps of 0 bytes come last.
     let steps = history.iter().map(|step| step.size);
     let mut sizes: Vec<u64> = steps.filter(|size| *size > 0).collect();
     let excess: u64 = sizes.iter().skip(count).sum();
@@ -84,7 +84,7 @@ fn sizes(history: &[HistoryStep], count: usize) -> Vec<u64> {
     sizes
 }
 
-/// Whether BuildKit makes a layer of this step, even of 0 bytes (BuildKit,
+/// Whether BuildKit creates a layer for this step even if it has 0 bytes (BuildKit,
 /// `frontend/dockerfile/dockerfile2llb/convert.go`).
 fn makes_layer(step: &HistoryStep) -> bool {
     let starts = |word| step.instruction.starts_with(word);
@@ -128,7 +128,7 @@ mod tests {
             step("ENV A=RUN", 0),
         ];
         assert_eq!(Layers::new(digests("abcd"), &history).sizes, [100, 0, 0, 7]);
-        // An engine that makes a layer of something else still has the same bytes.
+        // If an engine creates other layers of 0 bytes, the total is still right.
         assert_eq!(
             Layers::new(digests("abcde"), &history).sizes,
             [100, 7, 0, 0, 0]
@@ -158,7 +158,7 @@ mod tests {
         let base = digests("a");
         assert_eq!(bytes_only_in([&one, &two], [base.as_slice()]), 13);
         assert_eq!(bytes_only_in([&one], [two.digests()]), 1);
-        // The same digest on something else is another layer.
+        // The same digest on top of something else is another layer.
         let moved = digests("xb");
         assert_eq!(bytes_only_in([&one], [moved.as_slice()]), 111);
     }

@@ -1,14 +1,14 @@
-//! Which image a name means: a tag, with or without `dkr:`, or the beginning of an id (pure).
+//! Which image a name means: a tag, with or without `dkr:`, or a prefix of an id (pure).
 
 use super::images::{Catalog, CatalogImage};
 use crate::bake::images::way_out;
 use crate::error::{Error, Result, suggestion};
 use crate::image::Foreign;
 
-/// So many digits of an id are told from a word.
+/// Shorter prefixes are not taken for ids: they could be words.
 const SHORTEST_ID: usize = 4;
 
-/// The image that `name` means exactly: by a tag or its whole id.
+/// The image with exactly this tag or whole id.
 pub fn exactly<'a>(images: &'a [CatalogImage], name: &str) -> Option<&'a CatalogImage> {
     images.iter().find(|image| {
         let tags = &image.image.tags;
@@ -16,10 +16,10 @@ pub fn exactly<'a>(images: &'a [CatalogImage], name: &str) -> Option<&'a Catalog
     })
 }
 
-/// The image of dkr's that `name` means: by a tag, or by its id or the beginning of it.
+/// The dkr image that `name` means: a tag, an id, or a unique prefix of an id.
 ///
 /// # Errors
-/// `NotFound` if there is none; `Usage` if several ids begin so.
+/// `NotFound` if there is none; `Usage` if several ids have the prefix.
 pub fn find<'a>(stock: &'a Catalog, name: &str) -> Result<&'a CatalogImage> {
     let images = &stock.images;
     let tagged = || exactly(images, &format!("dkr:{name}"));
@@ -30,13 +30,13 @@ pub fn find<'a>(stock: &'a Catalog, name: &str) -> Result<&'a CatalogImage> {
     match (found.next(), found.next()) {
         (Some(image), None) => Ok(image),
         (Some(_), Some(_)) => Err(Error::usage(format!("the id `{name}` is ambiguous"))
-            .cause("several images of dkr's begin with it")
+            .cause("several dkr images have an id with this prefix")
             .hint("give more digits: `dkr list-images --no-trunc` shows all of them")),
         (None, _) => Err(none(stock, name)),
     }
 }
 
-/// Whether `name` is the beginning of this id.
+/// Whether `name` is a prefix of this id.
 fn begins(id: &str, name: &str) -> bool {
     let digits = name.strip_prefix("sha256:").unwrap_or(name);
     let is_id = digits.len() >= SHORTEST_ID && digits.bytes().all(|b| b.is_ascii_hexdigit());
@@ -45,7 +45,7 @@ fn begins(id: &str, name: &str) -> bool {
 }
 
 fn none(stock: &Catalog, name: &str) -> Error {
-    let error = Error::not_found(format!("there is no image `{name}` of dkr's"));
+    let error = Error::not_found(format!("no dkr image named `{name}`"));
     let is_named = |foreign: &&Foreign| {
         let image = &foreign.image;
         let mut tags = image.tags.iter();
@@ -62,7 +62,7 @@ fn none(stock: &Catalog, name: &str) -> Error {
     let whole = format!("dkr:{}", name.strip_prefix("dkr:").unwrap_or(name));
     match suggestion(&whole, tags) {
         Some(tag) => error.hint(format!("did you mean `{tag}`?")),
-        None => error.hint("`dkr list-images` shows them"),
+        None => error.hint("list images with `dkr list-images`"),
     }
 }
 
@@ -97,7 +97,7 @@ mod tests {
         ] {
             assert_eq!(id(name).unwrap(), "sha256:abcd11", "{name}");
         }
-        // A tag goes before an id.
+        // A tag takes precedence over an id.
         assert_eq!(id("beef").unwrap(), "sha256:abcd22");
         assert_eq!(id("beef3").unwrap(), "sha256:beef33");
         assert_eq!(id("abcd").unwrap_err().kind, Kind::Usage);

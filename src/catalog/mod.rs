@@ -1,8 +1,8 @@
-//! The catalog: dkr's images with their layers, parents and containers, how stale they are, and
-//! which of them can be removed.
+//! The catalog: the dkr images with their layers, parents and containers, how stale they are, and which
+//! of them can be removed.
 //!
-//! [`images`] asks the engine, [`staleness`] the repositories, [`idle`] the containers; [`layers`],
-//! [`lookup`], [`plan`] and [`rows`] are pure. Nothing here asks the user or prints.
+//! [`images`] reads from the engine, [`staleness`] from the repositories, [`idle`] from the containers;
+//! [`layers`], [`lookup`], [`plan`] and [`rows`] are pure. Nothing here asks the user or prints.
 
 pub mod idle;
 pub mod images;

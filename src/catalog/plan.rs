@@ -1,4 +1,4 @@
-//! Which images can go (pure).
+//! Which images can be removed (pure).
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -9,19 +9,19 @@ use super::images::{Catalog, CatalogImage};
 use crate::error::Error;
 use crate::image::ImageType;
 
-/// What `dkr prune` is to leave.
+/// What `dkr prune` keeps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Leave<'a> {
-    /// Everything that is not of this repository, if one is named.
+    /// Everything of other repositories than this one, if given.
     pub other_than: Option<&'a str>,
-    /// So many images of each branch, the newest.
+    /// This many of the newest images of each branch.
     pub newest: usize,
-    /// Everything made after this.
+    /// Everything created after this.
     pub since: Option<DateTime<Utc>>,
 }
 
-/// The images that `prune` removes, the oldest first. An image stays if a container uses it, if
-/// one that stays was built on it, or if somebody gave it a name.
+/// The images that `prune` removes, the oldest first. It keeps an image if a container uses it, if an
+/// image that is kept was built on it, or if it has a tag that dkr did not set.
 pub fn prunable<'a>(stock: &'a Catalog, leave: &Leave<'_>) -> Vec<&'a CatalogImage> {
     let newest = newest_of_branches(stock, leave.newest);
     let stays = |image: &&CatalogImage| {
@@ -46,7 +46,7 @@ pub fn prunable<'a>(stock: &'a Catalog, leave: &Leave<'_>) -> Vec<&'a CatalogIma
     going
 }
 
-/// The newest images of each branch. Object images are of no branch.
+/// The newest images of each branch. Object images belong to no branch.
 fn newest_of_branches(stock: &Catalog, count: usize) -> Vec<&CatalogImage> {
     let mut branches: BTreeMap<(&str, &str), Vec<&CatalogImage>> = BTreeMap::new();
     for image in &stock.images {
@@ -64,11 +64,11 @@ fn newest_of_branches(stock: &Catalog, count: usize) -> Vec<&CatalogImage> {
     newest.collect()
 }
 
-/// Why `images` cannot be removed together: the containers that use them, and the images that
-/// stay and were built on one of them. With `force` only what no engine removes counts.
+/// Why `images` cannot be removed together: containers use them, or images that are kept were built on
+/// one of them. With `force` only what the engine itself refuses counts.
 ///
 /// # Errors
-/// The refusal, which names all of them.
+/// The refusal, with all reasons.
 pub fn check_removal(
     stock: &Catalog,
     images: &[&CatalogImage],
@@ -81,10 +81,10 @@ pub fn check_removal(
         for container in stock.containers_of(&image.image.id) {
             let using = &container.name;
             if container.is_alive() {
-                reasons.push(format!("container `{using}` runs on `{name}`"));
+                reasons.push(format!("container `{using}` is running on `{name}`"));
                 alive.push(using.as_str());
             } else if !force {
-                reasons.push(format!("the stopped container `{using}` uses `{name}`"));
+                reasons.push(format!("stopped container `{using}` uses `{name}`"));
                 others = true;
             }
         }
@@ -106,11 +106,12 @@ pub fn check_removal(
     error.causes = reasons;
     if !alive.is_empty() {
         let names = alive.join(" ");
-        error = error.hint(format!("`dkr stop {names}` ends what runs"));
+        error = error.hint(format!("stop the running containers: `dkr stop {names}`"));
     }
     if others {
-        error =
-            error.hint("`--force` removes it all the same, and leaves containers and images on it");
+        error = error.hint(
+            "`--force` removes images that stopped containers or other images use, and keeps those",
+        );
     }
     Err(error)
 }
@@ -180,7 +181,7 @@ mod tests {
         assert_eq!(gone(&stock, 1), ["a", "d"]);
         built_on(&mut stock, "b", "a");
         assert_eq!(gone(&stock, 1), ["d"]);
-        // A circle of tags moved by hand ends.
+        // A cycle of tags that were moved by hand is no endless loop.
         built_on(&mut stock, "a", "e");
         assert_eq!(gone(&stock, 1), ["d"]);
     }
@@ -236,7 +237,7 @@ mod tests {
         assert_eq!(
             error.causes,
             [
-                "the stopped container `stopped` uses `dkr:linux-main-000061`",
+                "stopped container `stopped` uses `dkr:linux-main-000061`",
                 "`dkr:linux-main-000062` was built on `dkr:linux-main-000061`"
             ]
         );
@@ -244,7 +245,7 @@ mod tests {
         let error = check_removal(&stock, &[a, b], true).unwrap_err();
         assert_eq!(
             error.causes,
-            ["container `busy` runs on `dkr:linux-main-000062`"]
+            ["container `busy` is running on `dkr:linux-main-000062`"]
         );
         let error = check_removal(&stock, &[a, b], false).unwrap_err();
         assert_eq!(error.causes.len(), 2);

@@ -1,4 +1,4 @@
-//! Removing images, and with them the build cache that only they used: until that is gone, their
+//! Removing images together with the build cache that only they used: as long as that exists, their
 //! layers stay on the disk.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -8,15 +8,15 @@ use super::layers::bytes_only_in;
 use crate::engine::{CacheRecord, Engine};
 use crate::error::{Kind, Result};
 
-/// What a removal did beside removing images.
+/// What a removal did besides removing images.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Removed {
-    /// Moving tags that now are on an older image of their branch: the tag and that image's id.
+    /// Moving tags that were moved to an older image of their branch: the tag and that image's id.
     pub moved: Vec<(String, String)>,
 }
 
-/// Bytes that the removal of `images` frees: of the layers that no other image has, whoever made
-/// it.
+/// Bytes that removing `images` frees: those of the layers that no other image on the engine
+/// has.
 ///
 /// # Errors
 /// When the engine does not answer.
@@ -43,11 +43,11 @@ pub async fn freed_bytes(
     Ok(bytes_only_in(layers, kept.iter().map(Vec::as_slice)))
 }
 
-/// Removes `images` with all their tags; `on_removed` is told of each. A moving tag goes to the
-/// newest image of its branch that stays.
+/// Removes `images` with all their tags and calls `on_removed` after each. A moving tag is moved to the
+/// newest remaining image of its branch.
 ///
 /// # Errors
-/// When the engine refuses one; those before it are gone.
+/// When the engine refuses to remove one; those before it are already removed.
 pub async fn remove(
     engine: &Engine,
     stock: &Catalog,
@@ -72,18 +72,19 @@ pub async fn remove(
     }
     let cleared = remove_unshared(engine, &before).await;
     cleared.map_err(|e| {
-        e.context("the images are gone, but not the build cache that only they used")
+        e.context("removed the images, but cannot remove the build cache that only they used")
     })?;
     Ok(removed)
 }
 
-/// Removes one image: its own tag last, so that it has a name until it goes.
+/// Removes one image: its own tag last, so that it has a name as long as it exists.
 async fn remove_image(engine: &Engine, image: &CatalogImage, force: bool) -> Result<()> {
     let image = &image.image;
     let removed = if force || image.tags.is_empty() {
-        match force {
-            true => engine.force_remove_image(&image.id).await,
-            false => engine.remove_image(&image.id).await,
+        if force {
+            engine.force_remove_image(&image.id).await
+        } else {
+            engine.remove_image(&image.id).await
         }
     } else {
         let own = image.own_tag();
@@ -99,13 +100,13 @@ async fn remove_image(engine: &Engine, image: &CatalogImage, force: bool) -> Res
         removed
     };
     match removed {
-        // Somebody else was faster.
+        // It is already removed.
         Err(error) if error.kind == Kind::NotFound => Ok(()),
         other => other,
     }
 }
 
-/// The newest image of the same branch that stays.
+/// The newest remaining image of the same branch.
 fn successor<'a>(
     stock: &'a Catalog,
     going: &[&CatalogImage],
@@ -122,8 +123,8 @@ fn successor<'a>(
     staying.max_by_key(|other| other.image.labels.created_at)
 }
 
-/// Removes the records of the build cache that were layers of images `before` and are none any
-/// more, those on top first.
+/// Removes the build cache records that were layers of images `before` and no longer are, the topmost
+/// first.
 async fn remove_unshared(engine: &Engine, before: &[CacheRecord]) -> Result<()> {
     let now = engine.build_cache().await?;
     let was_shared: BTreeSet<&str> = shared(before).collect();
@@ -145,10 +146,10 @@ fn shared(records: &[CacheRecord]) -> impl Iterator<Item = &str> {
     shared.map(|record| record.id.as_str())
 }
 
-/// How many records each is built on, one on the other.
+/// The height of each record in its stack of records.
 fn heights(records: &[CacheRecord]) -> BTreeMap<&str, usize> {
     let mut heights: BTreeMap<&str, usize> = BTreeMap::new();
-    // Each round settles at least the next record of every stack; a circle cannot be.
+    // Each round settles at least one record of every stack; there are no cycles.
     for _ in 0..records.len() {
         let mut changed = false;
         for record in records {

@@ -1,4 +1,4 @@
-//! Images and containers as JSON (pure): the keys are a contract.
+//! Images and containers as JSON (pure). The keys are a contract.
 
 use std::collections::BTreeMap;
 
@@ -13,23 +13,22 @@ use crate::image::dkr_conf::{ConfLabel, Drift};
 use crate::image::labels::{BRANCH_FROM, COMMIT, REPO_PATH};
 use crate::image::{Row, Staleness};
 
-/// An image, with its size and its containers.
+/// An image with its size and its containers.
 #[derive(Debug, Clone, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[cfg_attr(test, schemars(rename = "image"))]
 pub struct ImageRow<'a> {
     #[serde(flatten)]
     row: Row<'a>,
-    /// Bytes of the layers that the images it was built on do not have.
+    /// Bytes of the layers that are not in the images it was built on.
     own_size: u64,
     /// Its containers.
     containers: Vec<ContainerRow<'a>>,
-    /// How it compares with its branch; null without `--stale`, never null for `dkr status`.
+    /// How it compares with its branch; null without `--stale`, never null in `dkr status`.
     staleness: Option<StalenessRow<'a>>,
 }
 
 impl<'a> ImageRow<'a> {
-    /// The row of an image.
     pub fn new(
         stock: &'a Catalog,
         image: &'a CatalogImage,
@@ -45,7 +44,7 @@ impl<'a> ImageRow<'a> {
     }
 }
 
-/// An image with everything that is known of it.
+/// An image with all details.
 #[derive(Debug, Clone, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[cfg_attr(test, schemars(rename = "inspected-image"))]
@@ -60,16 +59,15 @@ pub struct ImageReport<'a> {
     architecture: &'a str,
     /// The images that it was built on, the nearest first.
     chain: Vec<Row<'a>>,
-    /// What was in force of `.dkr.conf`; null if its label cannot be read.
+    /// The settings of `.dkr.conf` that were in force; null if the label cannot be read.
     config: Option<ConfLabel>,
-    /// How `.dkr.conf` at the tip of the branch differs from that; null if that is not known.
+    /// How `.dkr.conf` at the tip of the branch differs from that; null if unknown.
     drift: Option<Vec<String>>,
     /// All its labels.
     labels: &'a BTreeMap<String, String>,
 }
 
 impl<'a> ImageReport<'a> {
-    /// The report on an image.
     pub fn new(
         stock: &'a Catalog,
         image: &'a CatalogImage,
@@ -92,22 +90,22 @@ impl<'a> ImageReport<'a> {
     }
 }
 
-/// A repository with everything that dkr made of it.
+/// A repository with its images and containers.
 #[derive(Debug, Clone, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[cfg_attr(test, schemars(rename = "report-on-the-repository"))]
 pub struct RepositoryReport<'a> {
-    /// Which repository it is.
+    /// The repository.
     pub repository: RepositoryRow<'a>,
     /// Its images, the newest first.
     pub images: Vec<FreshRow<'a>>,
     /// Its containers, the newest first.
     pub containers: Vec<WorkRow<'a>>,
-    /// Bytes of all layers of its images, object images included and base images not.
+    /// Bytes of all layers of its images, including object images, excluding base images.
     pub disk_used: u64,
 }
 
-/// Which repository a report is about.
+/// The repository of a report.
 #[derive(Debug, Clone, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[cfg_attr(test, schemars(rename = "repository"))]
@@ -122,19 +120,18 @@ pub struct RepositoryRow<'a> {
     pub commit: Option<String>,
 }
 
-/// An image, compared with its branch and with the `.dkr.conf` of today.
+/// An image, compared with its branch and the current `.dkr.conf`.
 #[derive(Debug, Clone, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[cfg_attr(test, schemars(rename = "compared-image"))]
 pub struct FreshRow<'a> {
     #[serde(flatten)]
     row: ImageRow<'a>,
-    /// How `.dkr.conf` at the tip of the branch differs from that; null if that is not known.
+    /// How `.dkr.conf` at the tip of the branch differs from that; null if unknown.
     drift: Option<Vec<String>>,
 }
 
 impl<'a> FreshRow<'a> {
-    /// The row of an image.
     pub fn new(row: ImageRow<'a>, drift: Option<&Drift>) -> Self {
         FreshRow {
             row,
@@ -143,7 +140,7 @@ impl<'a> FreshRow<'a> {
     }
 }
 
-/// A container, as the engine has it.
+/// A container on the engine.
 #[derive(Debug, Clone, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[cfg_attr(test, schemars(rename = "container"))]
@@ -156,7 +153,7 @@ pub struct ContainerRow<'a> {
     container: &'a str,
     /// `created`, `running`, `paused`, `restarting`, `removing`, `exited` or `dead`.
     state: &'a str,
-    /// When it was made.
+    /// When it was created.
     #[cfg_attr(test, schemars(extend("format" = "date-time")))]
     created_at: String,
     /// The id of its image.
@@ -183,7 +180,7 @@ impl<'a> From<&'a ListedContainer> for ContainerRow<'a> {
 pub struct WorkRow<'a> {
     #[serde(flatten)]
     row: ContainerRow<'a>,
-    /// Path of the repository of its image.
+    /// The path of the repository of its image.
     repo_path: &'a str,
     /// The branch of its image, as it was typed.
     branch_from: &'a str,
@@ -193,9 +190,9 @@ pub struct WorkRow<'a> {
     keep: Option<&'a str>,
     /// What it was started for, `session` or `command`; null if dkr did not start it.
     runs: Option<&'a str>,
-    /// The programs that its session shows.
+    /// The programs that run in its session.
     programs: Vec<&'a str>,
-    /// The work in it; null if it does not say.
+    /// The work in it; null if it cannot be checked.
     work: Option<WorkFacts<'a>>,
 }
 
@@ -204,59 +201,58 @@ pub struct WorkRow<'a> {
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[cfg_attr(test, schemars(rename = "work"))]
 pub struct WorkFacts<'a> {
-    /// The branch that it is on; null for a detached HEAD.
+    /// The branch that HEAD is on; null if HEAD is detached.
     branch: Option<&'a str>,
     /// Commits since its branch point.
     ahead: usize,
-    /// Commits that the branch it was made from has by now; null if that is not known.
+    /// Commits that its image's branch has gained since; null if unknown.
     behind: Option<usize>,
-    /// `rebase`, `merge`, `cherry-pick`, `revert`, `bisect` or `am` in progress; null if none is.
+    /// The operation in progress: `rebase`, `merge`, `cherry-pick`, `revert`, `bisect` or `am`; null if none.
     operation: Option<&'a str>,
     /// Changed and removed files.
     changed: usize,
     /// New files.
     untracked: usize,
-    /// Repositories in it, submodules included, with work of their own.
+    /// Nested repositories, submodules included, with work of their own.
     nested: usize,
-    /// Files whose staged content no file has.
+    /// Files whose staged content is in no file.
     staged: usize,
     /// Changed and new files of other worktrees.
     worktrees: usize,
-    /// Entries of the stash.
+    /// Stash entries.
     stashed: usize,
-    /// What of that is unsaved.
+    /// The part of it that is unsaved.
     only_there: UnsavedRow<'a>,
     /// Whether nothing is unsaved.
     safe: bool,
 }
 
-/// Work that only the container has: how much of each kind.
+/// Unsaved work: how much of each kind only the container has.
 #[derive(Debug, Clone, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[cfg_attr(test, schemars(rename = "unsaved-work"))]
 pub struct UnsavedRow<'a> {
-    /// Commits that no ref of the host leads to.
+    /// Commits that are on no ref of the host.
     commits: usize,
     /// Changed and removed files.
     changed: usize,
     /// New files.
     untracked: usize,
-    /// Repositories in it with work of their own.
+    /// Nested repositories with work of their own.
     nested: usize,
-    /// Files whose staged content no file has.
+    /// Files whose staged content is in no file.
     staged: usize,
     /// Changed and new files of other worktrees.
     worktrees: usize,
     /// Changed and new files that `dkr take` could not save.
     unsaved: usize,
-    /// Entries of the stash.
+    /// Stash entries.
     stashed: usize,
-    /// The operation in progress, as of work; null if none is.
+    /// The operation in progress, as in `work`; null if none.
     operation: Option<&'a str>,
 }
 
 impl<'a> WorkRow<'a> {
-    /// The row of a container that holds that, if it says so.
     pub fn new(container: &'a ListedContainer, held: Option<&'a ContainerWork>) -> Self {
         let label = |name: &str| container.labels.get(name).map(String::as_str);
         let programs = held.map(|held| &held.report.runs).into_iter().flatten();
@@ -310,11 +306,11 @@ impl<'a> From<&'a ContainerWork> for WorkFacts<'a> {
 pub struct StalenessRow<'a> {
     /// `current`, `behind`, `ahead`, `diverged`, `apart` (too far to count) or `unknown`.
     state: &'static str,
-    /// Commits that only the branch has; null if that is not known.
+    /// Commits that only the branch has; null if unknown.
     behind: Option<usize>,
-    /// Commits that only the image has; null if that is not known.
+    /// Commits that only the image has; null if unknown.
     ahead: Option<usize>,
-    /// Whether there may be more of them than were counted.
+    /// Whether there may be more commits than were counted.
     at_least: bool,
     /// Why the state is unknown.
     reason: Option<&'a str>,

@@ -1,4 +1,4 @@
-//! How fresh images are: against the branch each was made from, and against its `.dkr.conf`. Each
+//! How stale images are, compared with the branch each was built from and with its `.dkr.conf`. Each
 //! repository is opened once.
 
 use std::collections::HashMap;
@@ -10,7 +10,7 @@ use crate::git::Repository;
 use crate::image::dkr_conf::{Allow, ConfLabel, Drift, drift};
 use crate::image::{BakedImage, Staleness};
 
-/// The repositories that were asked so far, by their path.
+/// The repositories opened so far, by path.
 #[derive(Default)]
 pub struct StalenessCheck {
     repos: HashMap<String, Result<Repository>>,
@@ -18,7 +18,7 @@ pub struct StalenessCheck {
 }
 
 impl StalenessCheck {
-    /// How the image stands to its branch.
+    /// How the image compares with its branch.
     pub fn staleness(&mut self, image: &BakedImage) -> Staleness {
         compare(self.repo(&image.labels.repo_path).as_ref(), image)
     }
@@ -44,7 +44,7 @@ impl StalenessCheck {
     }
 }
 
-/// The configuration at the tip of a ref. What the user must allow is none of a listing's business.
+/// The configuration at the tip of a ref. A listing does not ask what the user allows.
 fn conf_at(repo: &Repository, reference: &str) -> Option<ConfLabel> {
     let target = repo.resolve(repo.locate(Some(reference)).ok()?).ok()?;
     let allow = Allow {
@@ -55,7 +55,7 @@ fn conf_at(repo: &Repository, reference: &str) -> Option<ConfLabel> {
     Some(read_conf(repo, &target.commit, &allow).ok()?.label())
 }
 
-/// A staleness in a few words, for a column: `12 behind`.
+/// A short form for a column: `12 behind`.
 pub fn in_short(staleness: &Staleness) -> String {
     let or_more = |at_least: bool| if at_least { "+" } else { "" };
     match staleness {

@@ -1,4 +1,4 @@
-//! The Docker Engine: that it answers, what it is, its disk, and that a build session works.
+//! The Docker Engine: whether it answers, its version and disk, and whether a build session works.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -11,14 +11,14 @@ use crate::env::Env;
 use crate::error::{Error, Result};
 use crate::text::size;
 
-/// Less free space than this is a failure: nothing can be built.
+/// Less free space than this is a failure: no image can be built.
 const TOO_LITTLE: u64 = 1_000_000_000;
-/// Less than this is worth a warning.
+/// Less free space than this is a warning.
 const LITTLE: u64 = 10_000_000_000;
-/// An engine asks a new session whether it is well within a second (20.10), and ends it if not.
+/// An engine checks the health of a new session within a second (20.10), and ends it if that fails.
 const FIRST_QUESTION: Duration = Duration::from_millis(1200);
 
-/// Everything about an engine that answers.
+/// All checks of an engine that answers.
 pub async fn checks(engine: &Engine, env: &Env) -> Vec<Check> {
     let versions = engine.versions();
     let mut checks = vec![Check::ok(
@@ -55,15 +55,10 @@ fn store(info: &EngineInfo) -> String {
     format!("{store} with {driver}, on {operating_system} ({architecture})")
 }
 
-/// The space that is left where the engine keeps its data, if that can be seen from here.
+/// The free space where the engine keeps its data, if this machine can see it.
 async fn disk(engine: &Engine, info: &EngineInfo) -> Check {
     let folder = &info.data_root;
-    let hidden = |why: &str| {
-        Check::ok(
-            "disk",
-            format!("`{folder}` cannot be seen from here: {why}"),
-        )
-    };
+    let hidden = |why: &str| Check::ok("disk", format!("cannot check `{folder}`: {why}"));
     match engine.location().await {
         Ok(Location::ThisMachine) => {}
         Ok(Location::DockerDesktop) => return hidden("it is in Docker Desktop's virtual machine"),
@@ -91,19 +86,21 @@ fn judge_disk(folder: &str, free: u64) -> Check {
         ..Check::warn(
             "disk",
             found,
-            "`dkr prune` removes images that newer ones have replaced",
+            "remove images that newer ones have replaced with `dkr prune`",
         )
     }
 }
 
-/// Opens a build session, lets the engine ask how it is, and closes it.
+/// Opens a build session, waits for the engine's health check, and closes it.
 async fn session(engine: &Engine, env: &Env) -> Result<String> {
     let (auth, _warnings) = RegistryAuth::new(env);
     let session = Session::open(engine, HashMap::new(), auth).await?;
     match tokio::time::timeout(FIRST_QUESTION, session.lost()).await {
         Err(_) => Ok("BuildKit sessions work".to_owned()),
-        Ok(()) => Err(Error::failed("the engine ended a BuildKit session at once")
-            .hint("see the engine's log, `journalctl -u docker`")),
+        Ok(()) => Err(
+            Error::failed("the engine closed a BuildKit session immediately")
+                .hint("see the engine's log, `journalctl -u docker`"),
+        ),
     }
 }
 

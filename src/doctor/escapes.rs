@@ -1,24 +1,24 @@
-//! Versions of an engine's parts that are known to let a container or a build out (pure).
+//! Versions of the engine's components with known container or build escapes (pure).
 
 use super::Check;
 use crate::git::GitVersion;
 
-/// The oldest git in which cloning a malicious repository runs none of its code.
+/// The oldest git that runs no code of a malicious repository when it clones it.
 pub const SAFE_GIT: GitVersion = GitVersion {
     major: 2,
     minor: 45,
     patch: 1,
 };
-/// What that git mended.
+/// The vulnerabilities that it fixed.
 pub const GIT: &str = "CVE-2024-32002 and others, before 2.45.1";
 
-/// runc, mended in 1.2.8, 1.3.3 and 1.4.0-rc.3.
+/// runc: fixed in 1.2.8, 1.3.3 and 1.4.0-rc.3.
 const RUNC: &str = "CVE-2025-31133, CVE-2025-52565 and CVE-2025-52881, before 1.2.8 and 1.3.3";
-/// BuildKit, mended in 0.12.5, which Engine 24.0.9 and 25.0.2 have.
+/// BuildKit: fixed in 0.12.5, which Engine 24.0.9 and 25.0.2 have.
 const BUILDKIT: &str = "CVE-2024-23651, CVE-2024-23652 and CVE-2024-23653, before BuildKit 0.12.5";
-const HINT: &str = "update it; a distribution may have mended it without another number";
+const HINT: &str = "update it; a distribution may have backported the fix under the same version";
 
-/// The first three numbers of a version, and which release candidate it is.
+/// The first three numbers of a version, and the number of its release candidate, if it is one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Version {
     numbers: (u32, u32, u32),
@@ -45,20 +45,22 @@ impl Version {
     }
 }
 
-/// Checks the engine's own version and those of its components.
+/// Checks the versions of the engine and of its components.
 pub fn check(engine: &str, components: &[(String, String)]) -> Vec<Check> {
     let mut checks = Vec::new();
     if let Some(version) = Version::parse(engine) {
         if version.numbers < (28, 5, 2) {
-            let found =
-                format!("Docker Engine {engine} is older than 28.5.2, which mended escapes");
+            let found = format!(
+                "Docker Engine {engine} is older than 28.5.2, which fixed container escapes"
+            );
             checks.push(Check::warn("escapes", found, HINT));
         }
-        let mended = version.numbers >= (25, 0, 2)
+        let fixed = version.numbers >= (25, 0, 2)
             || (version.numbers >= (24, 0, 9) && version.numbers < (25, 0, 0));
-        if !mended {
-            let found =
-                format!("the BuildKit of Docker Engine {engine} lets a build out ({BUILDKIT})");
+        if !fixed {
+            let found = format!(
+                "BuildKit of Docker Engine {engine} is vulnerable to build escape ({BUILDKIT})"
+            );
             checks.push(Check::warn("escapes", found, HINT));
         }
     }
@@ -66,7 +68,7 @@ pub fn check(engine: &str, components: &[(String, String)]) -> Vec<Check> {
     if let Some((_, text)) = runc
         && Version::parse(text).is_some_and(is_old_runc)
     {
-        let found = format!("runc {text} lets a container out ({RUNC})");
+        let found = format!("runc {text} is vulnerable to container escape ({RUNC})");
         checks.push(Check::warn("escapes", found, HINT));
     }
     if checks.is_empty() {

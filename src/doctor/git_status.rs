@@ -1,4 +1,4 @@
-//! How long `git status` takes in a container of an image: the time that a wrong index costs.
+//! How long `git status` takes in a container of an image: it is slow if the index is wrong.
 
 use std::time::Duration;
 
@@ -17,15 +17,15 @@ use crate::engine::temporary;
 use crate::error::{Error, Result};
 use crate::text::duration;
 
-/// What runs. git itself says on stderr how long it took (git, `technical/api-trace2`).
+/// The script to run. git itself reports on stderr how long it took (git, `technical/api-trace2`).
 const SCRIPT: &str =
     "cd /workspace && for i in 1 2; do GIT_TRACE2_EVENT=1 git status >/dev/null || exit; done";
-/// How long that may take.
+/// The time limit of the script.
 const LIMIT: Duration = Duration::from_secs(10 * 60);
-/// A second `git status` that takes longer reads files that it need not read.
+/// A second `git status` that takes longer than this reads files that it should not need to.
 const SLOW: Duration = Duration::from_secs(2);
 
-/// Times `git status` twice in a new container without network, which is removed afterwards.
+/// Times `git status` twice in a new container without network, and removes the container.
 pub async fn check(engine: &Engine, image: &CatalogImage, signals: &mut Signals) -> Check {
     match time(engine, image, signals).await {
         Ok((first, second)) => judge(image.name(), first, second),
@@ -40,7 +40,7 @@ fn judge(name: &str, first: Duration, second: Duration) -> Check {
         duration(second)
     );
     if second > SLOW {
-        let hint = "if the repository is not that large, its index is wrong: `dkr create-image` bakes anew";
+        let hint = "if the repository is not large, its index is wrong: rebuild the image with `dkr create-image`";
         return Check::warn("git status", found, hint);
     }
     Check::ok("git status", found)
@@ -66,11 +66,11 @@ async fn time(
         stderr: &mut said,
     };
     let ended = timeout(LIMIT, run_attached(engine, &id, false, streams, signals)).await;
-    // However it ended: it may run on, and nobody wants it.
+    // In any case: after a timeout or an interrupt it is still running.
     containers::force_remove(engine, &id).await?;
     let said = String::from_utf8_lossy(&said);
     let failed = || Error::failed(format!("cannot run `git status` in `{}`", image.name()));
-    let late = |_| failed().cause(format!("it did not end within {} s", LIMIT.as_secs()));
+    let late = |_| failed().cause(format!("it did not finish within {} s", LIMIT.as_secs()));
     match ended.map_err(late)?? {
         AttachEnd::Exited(ExitStatus(0)) => {}
         AttachEnd::Exited(ExitStatus(status)) => {
@@ -81,11 +81,11 @@ async fn time(
     }
     match times(&said)[..] {
         [first, second] => Ok((first, second)),
-        _ => Err(failed().cause("git did not say how long it took")),
+        _ => Err(failed().cause("git did not report how long it took")),
     }
 }
 
-/// The times of the git processes that were started by hand, from their events.
+/// The times of the git processes that the script started, from their events.
 fn times(events: &str) -> Vec<Duration> {
     #[derive(Deserialize)]
     struct Event {
@@ -96,7 +96,7 @@ fn times(events: &str) -> Vec<Duration> {
     let events = events
         .lines()
         .filter_map(|line| serde_json::from_str::<Event>(line).ok());
-    // One that git itself started has its parent's id, a slash and its own.
+    // The session id of a process that git started has a slash: the parent's id, then its own.
     let ended = events.filter(|event| event.event == "atexit" && !event.sid.contains('/'));
     let seconds = ended.filter_map(|event| event.t_abs);
     seconds

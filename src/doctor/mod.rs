@@ -1,7 +1,7 @@
-//! Whether everything that dkr needs is there and works, one check a line.
+//! Checks that everything dkr needs is present and works, one line for each check.
 //!
-//! `commands` calls the checks and prints them. They change nothing: what they open they close, and
-//! a container that they start they remove.
+//! `commands` runs the checks and prints them. They change nothing: they close the sessions that they
+//! open and remove the containers that they start.
 
 pub mod engine;
 pub mod escapes;
@@ -13,11 +13,11 @@ use serde::Serialize;
 use crate::error::{Error, Result};
 use crate::git::{GitVersion, git_version};
 
-/// How a check ended.
+/// The result of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
-    /// All is well.
+    /// It passed.
     Ok,
     /// dkr works, but the user should know.
     Warn,
@@ -26,7 +26,7 @@ pub enum Status {
 }
 
 impl Status {
-    /// The word that is shown.
+    /// The word in the output.
     pub fn word(self) -> &'static str {
         match self {
             Status::Ok => "ok",
@@ -36,7 +36,7 @@ impl Status {
     }
 }
 
-/// A check that was made.
+/// A completed check.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[cfg_attr(test, schemars(rename = "check"))]
@@ -48,12 +48,12 @@ pub struct Check {
     pub status: Status,
     /// What was found.
     pub message: String,
-    /// What to do; null if nothing has to be done.
+    /// What to do; null if nothing.
     pub hint: Option<String>,
 }
 
 impl Check {
-    /// A check that found all well.
+    /// A check that passed.
     pub fn ok(name: &'static str, message: impl Into<String>) -> Self {
         Check {
             name,
@@ -63,7 +63,7 @@ impl Check {
         }
     }
 
-    /// A check that found something that the user should know, and what to do about it.
+    /// A check with a warning, and what to do about it.
     pub fn warn(name: &'static str, message: impl Into<String>, hint: impl Into<String>) -> Self {
         Check {
             status: Status::Warn,
@@ -72,7 +72,7 @@ impl Check {
         }
     }
 
-    /// A check that ended in an error, which is as bad as `status`.
+    /// A check that ended in an error; `status` is its severity.
     pub fn error(name: &'static str, status: Status, error: &Error) -> Self {
         let causes = error.causes.iter().map(String::as_str);
         let message: Vec<&str> = [error.message.as_str()].into_iter().chain(causes).collect();
@@ -83,7 +83,7 @@ impl Check {
         }
     }
 
-    /// What a result says, an error counting as a failure.
+    /// The check of a result: an error is a failure.
     fn of(name: &'static str, result: Result<String>) -> Self {
         match result {
             Ok(message) => Check::ok(name, message),
@@ -92,7 +92,7 @@ impl Check {
     }
 }
 
-/// The `git` program of this machine.
+/// Checks the `git` program of this machine.
 pub fn git() -> Check {
     match git_version() {
         Ok(version) => judge_git(version),
@@ -103,7 +103,7 @@ pub fn git() -> Check {
 fn judge_git(version: GitVersion) -> Check {
     if version < escapes::SAFE_GIT {
         let found = format!(
-            "git {version} can run code of a malicious repository ({})",
+            "git {version} can run code from a malicious repository ({})",
             escapes::GIT
         );
         return Check::warn("git", found, "update git to 2.45.1 or newer");

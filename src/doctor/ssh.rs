@@ -1,5 +1,5 @@
-//! How a build would reach the repository: the SSH key, server, host key and login, and which
-//! transport follows from that.
+//! How a build would reach the repository: the SSH key, server, host key and login, and the
+//! transport that follows from them.
 
 use super::{Check, Status};
 use crate::app::Context;
@@ -17,7 +17,7 @@ pub async fn checks(
     cx: &Context,
 ) -> Vec<Check> {
     if transport == TransportMode::Session {
-        let found = "the repository is served through the build session, as `transport` says";
+        let found = "using the build session (set by `transport`)";
         return vec![Check::ok("transport", found)];
     }
     let needed = transport == TransportMode::Ssh;
@@ -25,19 +25,19 @@ pub async fn checks(
     let mut checks = Vec::new();
     match reach(flags, location, needed, status, &mut checks, cx).await {
         Some(account) => {
-            let found = format!("the repository is reached over SSH, as `{account}`");
+            let found = format!("using SSH as `{account}`");
             checks.push(Check::ok("transport", found));
         }
         None if needed => {}
         None => {
-            let found = "the repository is served through the build session, as SSH does not work";
+            let found = "using the build session (SSH does not work)";
             checks.push(Check::ok("transport", found));
         }
     }
     checks
 }
 
-/// Goes as far as it gets; the account if that is to the end.
+/// Runs the SSH checks up to the first that fails; the account if all pass.
 async fn reach(
     flags: &SshFlags,
     location: &Location,
@@ -55,9 +55,9 @@ async fn reach(
         Ok(ssh) => ssh,
         Err(error) => return ended("ssh key", error),
     };
-    // Questions are asked only where a build would ask them.
+    // Asks only where a build would ask.
     let ask = needed && cx.ui.terminal().can_ask();
-    let _waiting = cx.ui.waiting("check the SSH server of the host");
+    let _waiting = cx.ui.waiting("checking the SSH server of the host");
     let server = match ssh.server(&cx.env).await {
         Ok((server, None)) => server,
         Ok((_, Some(error))) => return ended("ssh server", error),
@@ -80,13 +80,16 @@ async fn reach(
     ));
     checks.push(Check::ok(
         "ssh host key",
-        format!("{kind}, and no other is accepted in a build"),
+        format!("{kind}; builds accept no other key"),
     ));
     checks.push(match access.unusable().await {
-        None => Check::ok("ssh login", format!("`{}` takes the key", access.account())),
+        None => Check::ok(
+            "ssh login",
+            format!("`{}` accepts the key", access.account()),
+        ),
         Some(reason) => Check::warn(
             "ssh login",
-            format!("git may not work for `{}`: {reason}", access.account()),
+            format!("git might not work for `{}`: {reason}", access.account()),
             "the account needs a shell and git on its PATH",
         ),
     });

@@ -64,7 +64,7 @@ fn all_is_well_and_git_status_is_timed() {
     let engine = find(&found, "engine")["message"].as_str().unwrap();
     assert!(engine.contains(version.as_str().unwrap()), "{engine}");
     let transport = find(&found, "transport")["message"].as_str().unwrap();
-    assert!(transport.contains("over SSH"), "{transport}");
+    assert!(transport.contains("using SSH as"), "{transport}");
     let timed = find(&found, "git status")["message"].as_str().unwrap();
     assert!(
         timed.contains("s in a new container of `dkr:") && timed.ends_with('s'),

@@ -144,7 +144,7 @@ fn an_image_in_use_is_removed_by_force_only() {
     let name = t.unique("work");
     let container = container(&first, &name);
     let refused = t.dkr(["remove-image", &tag]).failure(1);
-    refused.stderr_has(&format!("the stopped container `{name}` uses `{tag}`"));
+    refused.stderr_has(&format!("stopped container `{name}` uses `{tag}`"));
     refused.stderr_has("was built on");
     refused.stderr_has("--force");
 
@@ -185,7 +185,7 @@ fn a_running_container_keeps_its_image_even_by_force() {
     let id = made["Id"].as_str().unwrap();
     api.post(&format!("/containers/{id}/start"), &Value::Null);
     let refused = t.dkr(["remove-image", "--force", image.id()]).failure(1);
-    refused.stderr_has(&format!("container `{name}` runs on"));
+    refused.stderr_has(&format!("container `{name}` is running on"));
     refused.stderr_has(&format!("dkr stop {name}"));
     api.post(&format!("/containers/{id}/kill"), &Value::Null);
     api.post(&format!("/containers/{id}/wait"), &Value::Null);

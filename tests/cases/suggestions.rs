@@ -141,7 +141,7 @@ fn a_mistyped_name_of_an_image_or_a_container_gets_the_nearest_one() {
         &["doctor", "--image", "linux-mian"],
     ] {
         let output = dkr(arguments).failure(3);
-        output.stderr_has("error: there is no image `");
+        output.stderr_has("error: no dkr image named `");
         output.stderr_has("hint: did you mean `dkr:linux-main`?");
     }
     for arguments in [
@@ -154,7 +154,7 @@ fn a_mistyped_name_of_an_image_or_a_container_gets_the_nearest_one() {
         &["diff", "candid-sparow"],
     ] {
         let output = dkr(arguments).failure(3);
-        output.stderr_has("error: there is no container `candid-sparow`");
+        output.stderr_has("error: no dkr container named `candid-sparow`");
         output.stderr_has("hint: did you mean `candid-sparrow`?");
         assert_eq!(output.stdout, "", "{output}");
     }

@@ -135,10 +135,7 @@ fn doctor_fits_and_keeps_its_words_whole() {
             words.contains("that a build") || words.contains("session"),
             "{words}"
         );
-        assert!(
-            words.contains("transport the repository is reached over SSH"),
-            "{words}"
-        );
+        assert!(words.contains("transport using SSH as"), "{words}");
     }
 }
 
