@@ -8,8 +8,6 @@
 const MAX_NAME: usize = 255;
 /// Longest tag.
 const MAX_TAG: usize = 128;
-/// Fewest hex digits of a digest.
-const MIN_DIGEST: usize = 32;
 
 /// Whether `text` is an image reference and nothing more: no variable, flag or blank.
 pub fn is_image_reference(text: &str) -> bool {
@@ -92,23 +90,24 @@ fn is_tag(tag: &str) -> bool {
         && tag.chars().all(|c| is_word(c) || matches!(c, '.' | '-'))
 }
 
+/// As `Digest.Validate` of go-digest: a known algorithm, with as many digits as it gives.
 fn is_digest(digest: &str) -> bool {
-    let Some((algorithm, hex)) = digest.split_once(':') else {
-        return false;
+    let digits = match digest.split_once(':') {
+        Some(("sha256", hex)) if hex.len() == 64 => hex,
+        Some(("sha384", hex)) if hex.len() == 96 => hex,
+        Some(("sha512", hex)) if hex.len() == 128 => hex,
+        _ => return false,
     };
-    let is_part = |part: &str| {
-        part.starts_with(|c: char| c.is_ascii_alphabetic())
-            && part.chars().all(|c| c.is_ascii_alphanumeric())
-    };
-    algorithm.split(['-', '_', '+', '.']).all(is_part)
-        && hex.len() >= MIN_DIGEST
-        && hex.chars().all(|c| c.is_ascii_hexdigit())
+    digits.chars().all(is_lower_hex)
 }
 
 /// 64 hex digits read as an image id, which `FROM` cannot name.
 fn is_image_id(text: &str) -> bool {
-    let is_hex = |c: char| matches!(c, '0'..='9' | 'a'..='f');
-    text.len() == 64 && text.chars().all(is_hex)
+    text.len() == 64 && text.chars().all(is_lower_hex)
+}
+
+fn is_lower_hex(c: char) -> bool {
+    matches!(c, '0'..='9' | 'a'..='f')
 }
 
 #[cfg(test)]
@@ -174,6 +173,9 @@ mod tests {
             "[::1/a",
             "[::1]x/a",
             &"a".repeat(64),
+            &format!("a@sha256:{}", "a".repeat(63)),
+            &format!("a@sha256:{}", "A".repeat(64)),
+            &format!("a@md5:{}", "a".repeat(64)),
             &format!("a:{}", "b".repeat(129)),
             &format!("a/{}", "b".repeat(255)),
         ] {
