@@ -8,16 +8,16 @@ set -eu
 
 changed=$(install_runtime)
 for file in $changed; do
-    warn "[post_clone] changed dkr's own file $file: it is put back"
+    warn "[post_clone] changed dkr's own file $file: restoring it"
 done
 [ -d /tmp ] || mkdir -m 1777 /tmp
 
 if [ ! -d "$workspace" ] || [ -L "$workspace" ]; then
-    fail "[post_clone] left no folder $workspace"
+    fail "[post_clone] left no directory $workspace"
 fi
 cd "$workspace"
 if [ ! -d .git ] || [ -L .git ]; then
-    [ ! -e .git ] || fail "[post_clone] made $workspace/.git something else than a folder"
+    [ ! -e .git ] || fail "[post_clone] left $workspace/.git as something other than a directory"
     fail "[post_clone] left no git repository in $workspace"
 fi
 trust_workspace
@@ -29,7 +29,7 @@ command git --git-dir=.git rev-parse ||
 [ "$(git rev-parse --show-toplevel)" = "$workspace" ] ||
     fail "[post_clone] left a git repository in $workspace whose work tree is elsewhere"
 git rev-parse --verify --quiet 'HEAD^{commit}' >/dev/null ||
-    fail "[post_clone] left HEAD of $workspace at no commit"
+    fail "[post_clone] left HEAD of $workspace without a commit"
 git rev-list --objects --quiet --no-walk HEAD ||
     fail "[post_clone] left $workspace without objects of its commit"
 git ls-files --stage >/dev/null || fail "[post_clone] left a broken index in $workspace"

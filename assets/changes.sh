@@ -20,7 +20,7 @@ list_worktrees() {
     for dir in .git/worktrees/*/; do
         dir=${dir%/}
         [ -s "$dir/gitdir" ] || continue
-        [ "$(lines "$dir/gitdir")" -le 1 ] || fail "the path of the worktree $dir has a line end in it"
+        [ "$(lines "$dir/gitdir")" -le 1 ] || fail "the path of the worktree $dir contains a newline"
         read_folder "$dir"
         if [ "$(git_dir "$folder" 2>/dev/null)" = "$(cd "$dir" && pwd -P)" ]; then
             (cd "$folder" && pwd -P) >>"$scratch/worktrees"

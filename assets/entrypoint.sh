@@ -328,10 +328,10 @@ fetch_tip() {
     fi
     reason="exit status $status"
     case $status in
-    124 | 143) reason="no end after $seconds seconds" ;; # GNU's and BusyBox's timeout
+    124 | 143) reason="no answer within $seconds s" ;; # GNU's and BusyBox's timeout
     esac
     read_reason <"$log"
-    warn "cannot fetch \`$DKR_BRANCH\` from \`host\` ($reason): work goes on from the baked commit"
+    warn "cannot fetch \`$DKR_BRANCH\` from \`host\` ($reason): continuing from the baked commit"
     return 1
 }
 
@@ -394,9 +394,9 @@ update_branch() {
     ! move_to_tip || return
     what='cannot move to'
     [ -z "$conflict" ] || what='what [post_clone] left conflicts with'
-    warn "$what \`host/$DKR_BRANCH\` ($reason): work goes on from the baked commit"
+    warn "$what \`host/$DKR_BRANCH\` ($reason): continuing from the baked commit"
     [ -z "$damaged" ] ||
-        warn "the work tree could not be put back as the image holds it: see \`git status\` and \`git stash list\`"
+        warn "cannot restore the work tree to the state in the image: see \`git status\` and \`git stash list\`"
 }
 
 # [post_clone] may have given the work tree to a user of the image. What the start wrote is his, too.
@@ -414,7 +414,7 @@ prepare_workspace() {
     set_url
     if [ -s "$started" ]; then
         read -r branch <"$started"
-        say "Working copy as it was left, started on branch $branch"
+        say "Working copy unchanged, started on branch $branch"
         return
     fi
     set_identity
@@ -426,7 +426,7 @@ prepare_workspace() {
         propose_names
         read_objects
     done
-    [ -n "$head" ] || fail "\`$workspace\` holds no commit"
+    [ -n "$head" ] || fail "\`$workspace\` contains no commit"
     : "${baked:=$head}"
     tracking=
     case ${DKR_REF:-} in
@@ -553,7 +553,7 @@ serve_tmux() {
     [ -z "${DKR_ATTACH:-}" ] || printf '\0' >&2
     if [ -z "${DKR_ATTACH:-}" ] && [ -t 3 ]; then
         while run "$lib/attach.sh"; [ "$status" -eq 10 ]; do
-            say "Detached: Enter attaches again, Ctrl-P Ctrl-Q leaves the container running"
+            say "Detached: press Enter to reattach, Ctrl-P Ctrl-Q to leave the container running"
             read -r _ <&3 || break
         done
     fi
@@ -595,7 +595,7 @@ trap 'exit 129' HUP
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
-command -v git >/dev/null || fail "there is no \`git\` on PATH ($PATH)"
+command -v git >/dev/null || fail "\`git\` is not on PATH ($PATH)"
 rm -f "$ended"
 told=
 purpose=

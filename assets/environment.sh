@@ -5,7 +5,7 @@
 for tool in git cat chmod cksum comm cp cut date find grep head ls mkdir mktemp mv rm sed sleep sort stat tr \
     uniq wc xargs; do
     command -v "$tool" >/dev/null || {
-        echo "dkr: the image has no \`$tool\` on PATH ($PATH), and no container could start" >&2
+        echo "dkr: the image has no \`$tool\` on PATH ($PATH), so no container could start" >&2
         exit 1
     }
 done

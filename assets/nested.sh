@@ -8,7 +8,7 @@
 # Writes their folders to $lists/repositories.
 list_repositories() {
     find . -name .git -prune -print >"$lists/found" 2>/dev/null
-    [ $? -le 1 ] || fail "cannot look for repositories in $(pwd)"
+    [ $? -le 1 ] || fail "cannot search for repositories in $(pwd)"
     here=$(pwd -P)
     sed -n 's|^\./\(.*\)/\.git$|\1|p' "$lists/found" | while IFS= read -r path; do
         # An empty folder is none, and a broken one may have been one.

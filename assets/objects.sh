@@ -63,10 +63,10 @@ copy_folder() {
     [ ! -e "$work/code-$1" ] || remote=$(cat "$work/code-$1")
     [ "$code$remote" = 00 ] || has_room || fail "the engine's disk is full"
     case $remote in
-        0) [ "$code" = 0 ] || "${broken_stream:?}" "the host sends something else than an archive" ;;
-        1 | 2) changed "tar on the host ended with status $remote" ;;
-        126 | 127 | 128) unusable "the host's account does not run tar (status $remote)" ;;
-        *) fail "the connection to the host broke (status $remote)" ;;
+        0) [ "$code" = 0 ] || "${broken_stream:?}" "the host did not send an archive" ;;
+        1 | 2) changed "tar on the host exited with status $remote" ;;
+        126 | 127 | 128) unusable "the host's account cannot run tar (status $remote)" ;;
+        *) fail "the connection to the host was lost (status $remote)" ;;
     esac
 }
 
@@ -113,15 +113,15 @@ for index in "$packs"/*.idx; do
     pack=${index%.idx}
     [ ! -e "$pack.keep" ] || continue
     [ "$(checksum_of_pack "$pack.pack")" = "$(checksum_in_index "$index")" ] ||
-        unusable "${pack##*/}.pack does not belong to its index: run git fsck on the host"
+        unusable "${pack##*/}.pack does not match its index: run git fsck on the host"
     # Nothing may ever repack what stands in a lower layer.
     : >"$pack.keep"
 done
 
 if [ -n "$loose" ]; then
-    wait "$loose" || changed "loose objects are gone (status $?)"
+    wait "$loose" || changed "loose objects are missing (status $?)"
     in_store index-pack --keep --stdin <"$work/loose.pack" >/dev/null ||
-        unusable "the pack of loose objects arrived broken"
+        unusable "the pack of loose objects is damaged"
 fi
 
 # Every tip must be there, and every commit behind them: the graph is made of all of them.
@@ -133,7 +133,7 @@ cp "$input/refs" "$store/packed-refs"
 (cd "$packs" && ls) >"$store/packs"
 if [ "$(find "$packs" -name '*.idx' | wc -l)" -gt 1 ]; then
     in_store multi-pack-index write ||
-        unusable "the indexes of the packs cannot be joined"
+        unusable "cannot join the indexes of the packs"
 fi
 in_store commit-graph write --reachable ||
     unusable "some commits of the host's repository are not in its packs"

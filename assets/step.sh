@@ -34,7 +34,7 @@ check_git() {
     major=${number%%.*} minor=${number#*.}
     minor=${minor%%[!0-9]*}
     case $major,$minor in
-    *[!0-9,]* | ,* | *,) fail "cannot tell the version of the image's git: $version" ;;
+    *[!0-9,]* | ,* | *,) fail "cannot determine the version of the image's git: $version" ;;
     esac
     if [ "$major" -lt 2 ] || { [ "$major" -eq 2 ] && [ "$minor" -lt 25 ]; }; then
         fail "cannot use the image's git $number: 2.25 or newer is needed"
@@ -72,7 +72,7 @@ remove_stale_locks() {
             -name '*.lock' -type f
     } 2>/dev/null | while IFS= read -r lock; do
         rm -f "$lock"
-        warn "[post_clone] left the lock $lock: it is removed"
+        warn "[post_clone] left the lock $lock: removing it"
     done
 }
 

@@ -34,7 +34,7 @@ make_way() {
 say_which_tags_go() {
     while read -r name; do
         case $name in
-        refs/tags/*) warn "the tag ${name#refs/tags/} ($(git rev-parse --short "$name")) gives way to those of the host" ;;
+        refs/tags/*) warn "removing the tag ${name#refs/tags/} ($(git rev-parse --short "$name")), which is in the way of the host's tags" ;;
         esac
     done
 }
@@ -55,7 +55,7 @@ carry_over() {
     # A file that [post_clone] made and the new commit brings gives way: [post_clone] runs again.
     git diff-tree -r --name-only --no-renames --diff-filter=A "$baked" "$commit" |
         while IFS= read -r file; do
-            [ ! -e "$file" ] || warn "$file is replaced by the file of that name in the new commit"
+            [ ! -e "$file" ] || warn "replacing $file with the file of that name in the new commit"
         done
     git reset --quiet --hard "$commit"
 
@@ -68,7 +68,7 @@ carry_over() {
             moved=$commit
             aside=refs/dkr/set-aside/$(git rev-parse --short "$head")
             git update-ref "$aside" "$head"
-            warn "commits of [post_clone] conflict with the new ones; they are kept as $aside"
+            warn "commits of [post_clone] conflict with the new ones; keeping them as $aside"
         fi
         [ -z "$branch" ] || git symbolic-ref HEAD "$branch"
         git reset --quiet --hard "$moved"
@@ -76,7 +76,7 @@ carry_over() {
 
     if [ -n "$stashed" ] && ! git stash pop --quiet; then
         only_a_conflict "cannot put back what [post_clone] changed"
-        warn "changes of [post_clone] conflict with the new commits; they are kept in git stash:"
+        warn "changes of [post_clone] conflict with the new commits; keeping them in git stash:"
         git stash show --name-only >&2
         git reset --quiet --hard
     fi

@@ -129,7 +129,7 @@ read_head() {
         git rev-parse --git-dir >/dev/null || exit # says why
         head=${start:-$baked}
     }
-    [ -n "$head" ] || fail 'HEAD leads to no commit'
+    [ -n "$head" ] || fail 'HEAD does not point to a commit'
     branch=$(git symbolic-ref --quiet HEAD)
     branch=${branch#refs/heads/}
 }
@@ -243,7 +243,7 @@ save_report() {
 # A full disk may have cut a list short.
 check_disk() {
     head -c 65536 /dev/zero >"$scratch/room"
-    [ "$(wc -c <"$scratch/room")" -eq 65536 ] || fail "there is no room for temporary files in $scratch"
+    [ "$(wc -c <"$scratch/room")" -eq 65536 ] || fail "no space left for temporary files in $scratch"
     rm "$scratch/room"
 }
 

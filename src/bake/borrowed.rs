@@ -46,7 +46,7 @@ pub async fn pack(
     let account = &job.remote.user;
     if current_user(&cx.env).is_ok_and(|user| user != *account) {
         return Err(format!(
-            "what its refs reach would have to be packed where `{account}` cannot read it"
+            "the pack of what its refs reach would be in a directory that `{account}` cannot read"
         ));
     }
     if let Some(folder) = reachable_pack::folder(&cx.env) {
@@ -54,7 +54,7 @@ pub async fn pack(
             repo.disk_usage(&wanted.tips.iter().collect(), &wanted.known)
         })?;
     }
-    let waiting = cx.ui.waiting("pack what the refs of the repository reach");
+    let waiting = cx.ui.waiting("packing what the repository's refs reach");
     let mut show = |line: &str| {
         if let Some(git) = git_progress::parse(line) {
             waiting.stage(Stage::new(git.stage).at(git.current, git.total.unwrap_or(0)));

@@ -164,8 +164,9 @@ impl<'a> Create<'a> {
                 },
                 Objects::Clone(reason) => reason,
             };
-            cx.ui
-                .message(&format!("cloning, as the packs cannot be copied: {reason}"));
+            cx.ui.message(&format!(
+                "cloning, because the packs cannot be copied: {reason}"
+            ));
         }
         borrowed::check_clone(self, engine).await?;
         self.build(&job, cx, &self.dockerfile(), self.labels())
@@ -212,7 +213,7 @@ impl<'a> Create<'a> {
         let mut foreign = images.foreign.iter();
         if let Some(other) = foreign.find(|other| other.image.tags.contains(&tag)) {
             cx.ui.message(&format!(
-                "taking the tag `{tag}` from image `{}`, which dkr did not make",
+                "taking the tag `{tag}` from image `{}`, which dkr did not build",
                 other.short_id()
             ));
         }

@@ -59,14 +59,14 @@ fn judge(needed: u64, free: u64, folder: &str) -> Result<()> {
         return Ok(());
     }
     Err(
-        Error::failed("there is too little room for the image on the engine's disk")
+        Error::failed("not enough space for the image on the engine's disk")
             .cause(format!(
                 "it needs {}, and `{folder}` has {} left",
                 size(needed),
                 size(free)
             ))
             .hint("`dkr prune` removes what newer images have replaced")
-            .hint("`--force` tries all the same"),
+            .hint("`--force` tries anyway"),
     )
 }
 

@@ -79,11 +79,14 @@ pub fn holders(images: &Images) -> HashMap<&str, (String, String)> {
 /// Warns of foreign images that would have been taken for dkr's by their labels.
 pub fn warn_of(rivals: &[&Foreign], images: &Images, ui: &Ui) {
     for rival in rivals.iter().take(NAMED) {
-        ui.warning(&format!("{}: it is not used", rival.describe()));
+        ui.warning(&format!("{}: ignoring it", rival.describe()));
         ui.hint(&way_out(rival, images));
     }
     if let Some(more) = rivals.len().checked_sub(NAMED).filter(|more| *more > 0) {
-        ui.warning(&format!("{} more like that", count(more as u64, "image")));
+        ui.warning(&format!(
+            "also ignoring {} of this kind",
+            count(more as u64, "image")
+        ));
     }
 }
 

@@ -47,12 +47,12 @@ impl<'a> BakeJob<'a> {
         options: &TransportOptions,
         cx: &Context,
     ) -> Result<Self> {
-        let _waiting = cx.ui.waiting("look for the way to the repository");
+        let _waiting = cx.ui.waiting("choosing a transport");
         let transport = Transport::choose(engine, repo, target, options, cx).await?;
         let remote = transport.remote(repo.root());
         let on_wait = || {
             cx.ui
-                .message("waiting for another dkr that bakes this repository")
+                .message("waiting for another dkr process that is baking this repository")
         };
         let name = engine.describe();
         let lock = BakeLock::acquire(&cx.env, &name, repo.root(), on_wait).await?;

@@ -55,7 +55,7 @@ impl BakeLock {
             Ok(()) => Ok(Some(BakeLock { _file: file })),
             Err(TryLockError::WouldBlock) => Ok(None),
             Err(TryLockError::Error(e)) => {
-                Err(Error::failed("cannot lock the bake of a repository").source(e))
+                Err(Error::failed("cannot take the bake lock").source(e))
             }
         }
     }
@@ -76,10 +76,10 @@ fn open(env: &Env, engine: &str, repo: &str) -> Result<File> {
             Err(e) => failure = Some(format!("`{}`: {e}", path.display())),
         }
     }
-    let error = Error::failed("cannot make a lock file");
+    let error = Error::failed("cannot create a lock file");
     Err(error
         .cause(failure.unwrap_or_default())
-        .hint("set `XDG_RUNTIME_DIR` to a folder that you may write"))
+        .hint("set `XDG_RUNTIME_DIR` to a directory you can write to"))
 }
 
 /// Where the lock may stand; the first that can be written is taken, so that a read-only home

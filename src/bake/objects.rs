@@ -51,7 +51,7 @@ pub async fn provide(create: &Create<'_>, job: &BakeJob<'_>, cx: &Context) -> Re
     let mut changed = String::new();
     let mut reached = None;
     for _ in 0..ATTEMPTS {
-        let waiting = cx.ui.waiting("list the repository's packs");
+        let waiting = cx.ui.waiting("listing the repository's packs");
         let mut listing = match Listing::of(create)? {
             Ok(listing) => listing,
             Err(reason) => return Ok(Objects::Clone(reason)),
@@ -68,10 +68,10 @@ pub async fn provide(create: &Create<'_>, job: &BakeJob<'_>, cx: &Context) -> Re
                 ObjectAction::MakeAnew => {}
             }
             cx.ui
-                .message("much is new: bringing the object image of the repository up to date");
+                .message("many new packs: updating the shared object image");
         }
         if let Some(reason) = job.transport.unusable().await {
-            let reason = format!("its account runs no shell: {reason}");
+            let reason = format!("the SSH account runs no shell: {reason}");
             return Ok(Objects::Clone(reason));
         }
         drop(waiting);
@@ -93,7 +93,7 @@ pub async fn provide(create: &Create<'_>, job: &BakeJob<'_>, cx: &Context) -> Re
                 return Ok(Objects::Image(tag));
             }
             (BuildEnd::Changed(what), _) => {
-                cx.ui.message(&format!("{what}: copying them once more"));
+                cx.ui.message(&format!("{what}: copying them again"));
                 changed = what;
             }
             (BuildEnd::Unusable(reason), _) => return Ok(Objects::Clone(reason)),
@@ -258,7 +258,7 @@ impl Listing {
         cx: &Context,
     ) -> std::result::Result<(), String> {
         if self.packs.borrowed.is_empty() {
-            let _waiting = cx.ui.waiting("look for objects beside the packs");
+            let _waiting = cx.ui.waiting("looking for objects outside the packs");
             self.loose = create.repo.loose_in_use(&self.packs, &self.tips)?;
             return Ok(());
         }

@@ -95,7 +95,7 @@ impl Build<'_> {
             // Somebody else's build of the same step was ended, and this one with it.
             Err(BuildFailure::SharedStepCanceled { .. }) => {
                 let ui = &context.ui;
-                ui.warning("the build shared a step with one that was ended; trying once more");
+                ui.warning("the build shared a step with a canceled build; retrying");
                 self.attempt(engine, context).await
             }
             ended => ended,
@@ -128,7 +128,7 @@ impl Build<'_> {
             gate: marker,
         };
         let mut progress = BuildProgress::new(&context.ui, |vertex: &str| self.label(vertex));
-        let mut waiting = Some(context.ui.waiting("begin the build"));
+        let mut waiting = Some(context.ui.waiting("starting the build"));
         let mut show = |event| {
             waiting.take();
             progress.show(&event);

@@ -113,7 +113,7 @@ impl Offer {
                 let (mut reader, writer) = split(stream);
                 let Some(input) = read_lines(&mut reader, &wanted.lines).await else {
                     return Some(format!(
-                        "a step asked for something else than `{name}` offers"
+                        "a step asked for something other than what `{name}` offers"
                     ));
                 };
                 let stream = join(Cursor::new(input), writer);

@@ -36,12 +36,12 @@ pub fn resolve(repo: &Repository, reference: Option<&str>, env: &Env, ui: &Ui) -
     let located = repo.locate(reference)?;
     if let Some(branch) = repo.hidden_branch(&located) {
         ui.warning(&format!(
-            "`{}` is taken as a remote branch; the local branch of that name is `{branch}`",
+            "interpreting `{}` as a remote branch; the local branch of that name is `{branch}`",
             located.branch_from
         ));
     }
     if let Some(remote) = located.remote_branch() {
-        let waiting = ui.waiting(&format!("fetch `{}`", remote.name()));
+        let waiting = ui.waiting(&format!("fetching `{}`", remote.name()));
         let interactive = ui.terminal().can_ask();
         let mut show = |line: &str| {
             if let Some(git) = git_progress::parse(line) {
@@ -55,7 +55,7 @@ pub fn resolve(repo: &Repository, reference: Option<&str>, env: &Env, ui: &Ui) -
             repo.fetch_remote_branch(remote, env, interactive, progress)?
         {
             ui.warning(&format!(
-                "cannot fetch `{}` ({reason}): going on with what was fetched last",
+                "cannot fetch `{}` ({reason}): using what was fetched last",
                 remote.name()
             ));
         }
@@ -78,10 +78,10 @@ pub fn notice_uncommitted_conf(repo: &Repository, target: &Target, ui: &Ui) {
     let committed = repo.read_file_at(&target.commit, CONF_FILE, CONF_LIMIT);
     match (committed, fs::read(path)) {
         (Ok(FileAt::Missing), Ok(_)) => ui.warning(&format!(
-            "`{CONF_FILE}` is not committed: the image gets the defaults"
+            "`{CONF_FILE}` is not committed: the image is built with the defaults"
         )),
         (Ok(FileAt::Regular(committed)), Ok(own)) if committed != own => ui.warning(&format!(
-            "`{CONF_FILE}` has changes that are not committed: the image gets the committed one"
+            "`{CONF_FILE}` has uncommitted changes: the image is built with the committed version"
         )),
         _ => {}
     }
@@ -98,20 +98,21 @@ pub fn full_name(repo: Option<&Repository>, reference: Option<&str>) -> Option<S
 /// # Errors
 /// When it is no regular file, or cannot be used.
 pub fn read_conf(repo: &Repository, commit: &CommitId, allow: &Allow) -> Result<DkrConf> {
-    let refused = |what: &str| {
+    let refused = |cause: String| {
         Error::new(
             Kind::Usage,
             format!("cannot use `{CONF_FILE}` of commit `{}`", commit.short()),
         )
-        .cause(format!("it is {what}, and has to be a regular file"))
+        .cause(cause)
     };
+    let no_file = |what: &str| refused(format!("it is {what}, not a regular file"));
     match repo.read_file_at(commit, CONF_FILE, CONF_LIMIT)? {
         FileAt::Missing => Ok(DkrConf::default()),
         FileAt::Regular(bytes) => dkr_conf::parse(&bytes, allow),
-        FileAt::TooLarge(size) => Err(refused(&format!("{size} bytes long"))
+        FileAt::TooLarge(size) => Err(refused(format!("it is {size} bytes long"))
             .hint(format!("keep it below {CONF_LIMIT} bytes"))),
-        FileAt::Symlink => Err(refused("a symbolic link")),
-        FileAt::Directory => Err(refused("a directory")),
-        FileAt::Submodule => Err(refused("a submodule")),
+        FileAt::Symlink => Err(no_file("a symbolic link")),
+        FileAt::Directory => Err(no_file("a directory")),
+        FileAt::Submodule => Err(no_file("a submodule")),
     }
 }

@@ -36,12 +36,12 @@ impl Chain {
         if self.layers + more > MOST_LAYERS {
             let layers = self.layers;
             return Some(format!(
-                "has {layers} layers, and engines take some {MOST_LAYERS}"
+                "has {layers} layers with its update layers (at most {MOST_LAYERS} are allowed)"
             ));
         }
         let above = self.layers.saturating_sub(self.below?);
         if above + more > LONG {
-            return Some(format!("has {above} layers of updates"));
+            return Some(format!("has {above} update layers"));
         }
         // One layer is as heavy as the heaviest at least: folding has to be worth more than that.
         let sum: u64 = self.sizes.iter().sum();
@@ -50,7 +50,7 @@ impl Chain {
         let heavy = sum > 2 * heaviest && share > self.bytes_below.saturating_mul(SHARE);
         heavy.then(|| {
             let share = share / self.bytes_below.max(1);
-            format!("has layers of updates that are {share} % of what they are built on")
+            format!("has update layers of {share} % of the size of the image below them")
         })
     }
 }
@@ -95,14 +95,15 @@ pub async fn choose<'a>(
     let instead = match (&folded, update.image.labels.image_type) {
         (Some((folded, _)), _) => {
             let tag = folded.image.own_tag().unwrap_or_default();
-            format!("folding its updates into one on `{tag}`")
+            format!("squashing them into one on `{tag}`")
         }
         (None, ImageType::Update) if below.is_none() => {
-            "baking anew, as the image that its first update was built on is gone".to_owned()
+            "rebuilding from scratch, because the image that its first update was built on is gone"
+                .to_owned()
         }
-        _ => "baking anew".to_owned(),
+        _ => "rebuilding from scratch".to_owned(),
     };
-    cx.ui.message(&format!("`{name}` {reason}: {instead}"));
+    cx.ui.message(&format!("`{name}` {reason}; {instead}"));
     Ok(folded)
 }
 
@@ -161,18 +162,21 @@ mod tests {
     fn a_long_chain_is_folded() {
         assert_eq!(chain(Some(10), 48, 1).reason(2), None);
         let reason = chain(Some(10), 49, 1).reason(2).unwrap();
-        assert_eq!(reason, "has 49 layers of updates");
+        assert_eq!(reason, "has 49 update layers");
         // Nothing is known of what the engine takes but the sum.
         assert_eq!(chain(None, 88, 1).reason(2), None);
         let reason = chain(None, 89, 1).reason(2).unwrap();
-        assert_eq!(reason, "has 99 layers, and engines take some 100");
+        assert_eq!(
+            reason,
+            "has 99 layers with its update layers (at most 100 are allowed)"
+        );
     }
 
     #[test]
     fn a_heavy_chain_is_folded_if_that_makes_it_lighter() {
         assert_eq!(chain(Some(10), 20, 10).reason(2), None);
         let reason = chain(Some(10), 21, 10).reason(2).unwrap();
-        let share = "has layers of updates that are 21 % of what they are built on";
+        let share = "has update layers of 21 % of the size of the image below them";
         assert_eq!(reason, share);
         // What was folded before and is heavy by itself is not folded again for a little more.
         let mut folded = chain(Some(10), 20, 10);

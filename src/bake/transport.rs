@@ -110,7 +110,7 @@ impl Transport {
         // A build without the host's network does not reach an SSH server of the host.
         if let Some(network) = network.filter(|network| *network != BuildNetwork::Host) {
             let cause = format!(
-                "the network `{}` was asked for, and SSH needs `host`",
+                "`--build-network` is `{}`, and SSH needs `host`",
                 network.as_str()
             );
             if asked {
@@ -118,9 +118,7 @@ impl Transport {
                     .cause(cause)
                     .hint("use `--transport session`, or leave out `--build-network`"));
             }
-            cx.ui.message(&format!(
-                "reaching the repository through the build session: {cause}"
-            ));
+            cx.ui.message(&format!("using the build session ({cause})"));
             return session();
         }
         let location = engine.location().await?;
@@ -132,16 +130,15 @@ impl Transport {
         match quick(options, &location, cx).await {
             Ok(access) => {
                 cx.ui.message(&format!(
-                    "reaching the repository over SSH: `{}` takes {}",
+                    "using SSH: `{}` accepts key {}",
                     access.account(),
                     access.identity
                 ));
                 Ok(Transport::Ssh(Box::new(access)))
             }
             Err(reason) => {
-                cx.ui.message(&format!(
-                    "reaching the repository through the build session: {reason}"
-                ));
+                cx.ui
+                    .message(&format!("using the build session ({reason})"));
                 session()
             }
         }
@@ -236,11 +233,11 @@ async fn quick(
     match tokio::time::timeout(PATIENCE, access).await {
         Ok(Ok(access)) => Ok(access),
         Ok(Err(error)) => Err(in_one_line(&error)),
-        Err(_) => Err("no SSH server took a key within a second".to_owned()),
+        Err(_) => Err("no SSH server accepted a key within a second".to_owned()),
     }
 }
 
-/// What was tried and why that failed: `there is no SSH key in …: looked for …`.
+/// What was tried and why that failed: `no SSH key in …: looked for …`.
 fn in_one_line(error: &Error) -> String {
     match error.causes.last() {
         Some(cause) => format!("{}: {cause}", error.message),

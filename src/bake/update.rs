@@ -48,7 +48,7 @@ pub async fn update_image(
     options: &TransportOptions,
     cx: &Context,
 ) -> Result<Updated> {
-    let waiting = cx.ui.waiting("look into the images");
+    let waiting = cx.ui.waiting("listing images");
     let update = newest_update(create, images)?;
     let image = update.image;
     if update.is_current() && !force {
@@ -114,7 +114,12 @@ fn bakes_anew(update: &Update<'_>, answer: DriftAnswer, cx: &Context) -> Result<
     cx.ui.warning(&format!(
         "`.dkr.conf` changed in a way that an update layer cannot carry: {changes}"
     ));
-    let stale = || Error::new(Kind::Stale, "the image was built with another `.dkr.conf`");
+    let stale = || {
+        Error::new(
+            Kind::Stale,
+            "the image was built with a different `.dkr.conf`",
+        )
+    };
     match answer {
         DriftAnswer::Bake => Ok(true),
         DriftAnswer::Ignore => Ok(false),
@@ -125,11 +130,12 @@ fn bakes_anew(update: &Update<'_>, answer: DriftAnswer, cx: &Context) -> Result<
             Err(stale().cause(changes).hint(hint))
         }
         DriftAnswer::Ask if !cx.ui.terminal().can_ask() => {
-            cx.ui.message("baking anew (`--drift` chooses)");
+            cx.ui
+                .message("rebuilding from scratch (change this with `--drift`)");
             Ok(true)
         }
         DriftAnswer::Ask => {
-            let choices = ["bake a new image", "update all the same", "quit"];
+            let choices = ["rebuild from scratch", "update anyway", "quit"];
             match cx.ui.choose("What now?", &choices, 0, "--drift")? {
                 0 => Ok(true),
                 1 => Ok(false),

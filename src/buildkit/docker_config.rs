@@ -197,7 +197,7 @@ fn parse_helper(output: &[u8]) -> Result<RegistryLogin, String> {
     }
     // The text of serde's error could hold a part of the secret.
     let answer: Answer =
-        serde_json::from_slice(output).map_err(|_| "its answer is not understood".to_owned())?;
+        serde_json::from_slice(output).map_err(|_| "cannot parse its answer".to_owned())?;
     let token = answer.username == "<token>";
     Ok(RegistryLogin {
         username: if token {

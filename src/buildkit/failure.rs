@@ -126,7 +126,7 @@ impl BuildFailure {
                     error.hint("check its name, or log in to its registry with `docker login`")
                 } else {
                     error.hint(
-                        "check its name and the engine's way to the registry, or `docker pull` it",
+                        "check its name and the engine's connection to the registry, or `docker pull` it",
                     )
                 }
             }
@@ -134,7 +134,7 @@ impl BuildFailure {
                 Error::failed("the engine refused to build the image").cause(message)
             }
             BuildFailure::SharedStepCanceled { message } => Error::failed(
-                "the build was canceled along with another one that shared a step with it",
+                "the build was canceled together with another build that shared a step",
             )
             .cause(message)
             .hint("run the command again"),

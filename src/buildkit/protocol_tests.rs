@@ -136,7 +136,7 @@ async fn an_engine_without_sessions_is_named() {
     let (result, _engine) = played(Sessions::NotFound, vec![say(IMAGE)]).await;
     let error = engine_error(result);
     let words =
-        "Docker Engine 20.10.24 has no `/session` in API version 1.41; engines from 20.10 to 29";
+        "Docker Engine 20.10.24 has no `/session` in API version 1.41; engines 20.10 to 29 have it";
     assert!(error.contains(words), "{error}");
 }
 

@@ -29,7 +29,7 @@ const CANCELING: Duration = Duration::from_millis(700);
 /// build and the engine's death bring with them.
 const LAST_WORDS: Duration = Duration::from_millis(300);
 /// What is said of a request without an answer.
-const ASKING: &str = "cannot ask the Docker Engine for a build";
+const ASKING: &str = "cannot request a build from the Docker Engine";
 /// The request's path, to which the query is added.
 const PATH: &str = "/build?";
 /// A build argument that would replace the Dockerfile frontend by an image of its choice (BuildKit,

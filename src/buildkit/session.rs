@@ -165,9 +165,9 @@ fn without_sessions(engine: &Engine) -> Error {
     let Versions { engine, api } = engine.versions();
     refused()
         .cause(format!(
-            "Docker Engine {engine} has no `/session` in API version {api}; engines from 20.10 to 29 have"
+            "Docker Engine {engine} has no `/session` in API version {api}; engines 20.10 to 29 have it"
         ))
-        .hint("name an engine of such a version with `DOCKER_HOST`, or update dkr")
+        .hint("set `DOCKER_HOST` to an engine of such a version, or update dkr")
 }
 
 fn refused() -> Error {

@@ -103,7 +103,7 @@ impl Ssh for SshMounts {
         let service = self.find(id.and_then(|id| id.to_str().ok()).unwrap_or_default())?;
         let permit = self.free.clone().try_acquire_owned();
         let permit = permit.map_err(|_| {
-            Status::resource_exhausted("too many connections to ssh mounts at a time")
+            Status::resource_exhausted("too many simultaneous connections to ssh mounts")
         })?;
         let (to_engine, messages) = mpsc::channel(1);
         let incoming = request.into_inner();

@@ -98,7 +98,7 @@ pub fn git_version() -> Result<GitVersion> {
         .map_err(|e| cannot_run(&e))?;
     let text = String::from_utf8_lossy(&output.stdout);
     let version = parse_version(&text).ok_or_else(|| {
-        Error::failed("cannot tell the version of `git`").cause(format!(
+        Error::failed("cannot determine the version of `git`").cause(format!(
             "`git version` printed `{}`",
             text.trim().escape_default()
         ))
@@ -117,7 +117,7 @@ pub fn git_version() -> Result<GitVersion> {
 pub(super) fn cannot_run(failure: &std::io::Error) -> Error {
     let error = Error::failed("cannot run the program `git`").source(failure);
     if failure.kind() == std::io::ErrorKind::NotFound {
-        return error.hint("install `git`, and see that it is on PATH");
+        return error.hint("install `git` and make sure that it is on PATH");
     }
     error
 }

@@ -163,7 +163,7 @@ impl Repository {
             return Ok(FetchOutcome::Offline(error.causes.join("; ")));
         }
         Err(error.hint(format!(
-            "see whether `git fetch {}` works, or name a local branch",
+            "check whether `git fetch {}` works, or name a local branch",
             quoted(&branch.remote)
         )))
     }

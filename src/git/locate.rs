@@ -62,7 +62,7 @@ impl Repository {
         let target = std::str::from_utf8(target)
             .map_err(|_| failed("the name of its branch is not valid UTF-8"))?;
         if !Reference::is_valid_name(target) {
-            return Err(failed(&format!("no ref can be called `{target}`")));
+            return Err(failed(&format!("`{target}` is not a valid ref name")));
         }
         if !self.ref_exists(target) {
             let branch = target.strip_prefix(HEADS).unwrap_or(target);
@@ -214,7 +214,7 @@ impl Repository {
             Err(e) => Err(e),
         };
         let object = object.map_err(|e| match e.code() {
-            ErrorCode::Ambiguous => failed("more than one object has an id that begins so")
+            ErrorCode::Ambiguous => failed("more than one object has an id that begins with it")
                 .hint("give more digits of the commit's id"),
             _ => failed(e.message()),
         })?;
@@ -228,12 +228,12 @@ impl Repository {
     /// The error for a `spec` that names nothing.
     fn missing(&self, spec: &str, remotes: &[String]) -> Error {
         let error = Error::not_found(format!(
-            "cannot find `{spec}` in `{}`: no branch, tag, remote branch or commit is called that",
+            "cannot find `{spec}` in `{}`: no branch, tag, remote branch or commit has this name",
             self.root()
         ));
         if spec.contains(['~', '^', ':']) || spec.contains("@{") {
             return error.hint(format!(
-                "expressions are not understood here: give the id that `git rev-parse {}` prints",
+                "revision expressions are not supported: use the id that `git rev-parse {}` prints",
                 quoted(spec)
             ));
         }

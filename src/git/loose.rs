@@ -64,7 +64,8 @@ impl Repository {
         tips: &BTreeSet<String>,
         whole: &dyn Fn(&Oid) -> Result<bool, Reason>,
     ) -> Result<(Vec<Oid>, Vec<Oid>), Reason> {
-        let lost = |e: git2::Error| format!("its commits cannot be read ({})", e.message());
+        let lost =
+            |e: git2::Error| format!("cannot read the repository's commits ({})", e.message());
         let mut outside = Vec::new();
         let mut boundary = Vec::new();
         let mut seen = HashSet::new();
@@ -121,7 +122,7 @@ impl Repository {
 }
 
 fn unwalkable(e: &dyn std::fmt::Display) -> Reason {
-    format!("its objects cannot be walked ({e})")
+    format!("cannot walk the repository's objects ({e})")
 }
 
 fn open_all(paths: &[PathBuf]) -> Result<Vec<PackIndex>, Reason> {
@@ -132,7 +133,7 @@ fn open_all(paths: &[PathBuf]) -> Result<Vec<PackIndex>, Reason> {
 fn holds(index: &PackIndex, id: &Oid) -> Result<bool, Reason> {
     let id = id.as_bytes().try_into().expect("an id has 20 bytes");
     let found = index.contains(id);
-    found.map_err(|e| format!("a pack's index cannot be read ({e})"))
+    found.map_err(|e| format!("cannot read a pack's index ({e})"))
 }
 
 /// The ids of all loose objects of the object folders.
@@ -158,7 +159,7 @@ fn loose_ids(packs: &Packs) -> Result<HashSet<Oid>, Reason> {
 }
 
 fn unreadable(path: &Path, e: &std::io::Error) -> Reason {
-    format!("`{}` cannot be read ({e})", path.display())
+    format!("cannot read `{}` ({e})", path.display())
 }
 
 #[cfg(test)]

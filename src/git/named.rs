@@ -17,7 +17,7 @@ impl Repository {
         if root.is_ok_and(|root| root == Path::new(found.root())) {
             return Ok(found);
         }
-        let around = format!("it is a part of the repository `{}`", found.root());
+        let around = format!("it is part of the repository `{}`", found.root());
         Err(
             Error::not_found(format!("there is no git repository at `{path}` any more"))
                 .cause(around),

@@ -35,7 +35,7 @@ impl PackIndex {
             .map(|n| u32::from_be_bytes([n[0], n[1], n[2], n[3]]))
             .collect();
         if header != HEADER || !fanout.is_sorted() {
-            return Err(io::Error::other("it is no pack index of version 2"));
+            return Err(io::Error::other("not a pack index of version 2"));
         }
         Ok(PackIndex { file, fanout })
     }

@@ -54,7 +54,7 @@ impl Repository {
     pub fn packs(&self) -> std::result::Result<Packs, String> {
         let replaced = self.short_names("refs/replace/");
         if replaced.is_ok_and(|names| !names.is_empty()) {
-            return Err("it has replaced objects".to_owned());
+            return Err("the repository has replaced objects".to_owned());
         }
         Packs::list(self.git_dir())
     }
@@ -64,8 +64,8 @@ impl Packs {
     /// Lists the packs of the repository with the common folder `git_dir`.
     fn list(git_dir: &Path) -> std::result::Result<Self, String> {
         for (file, reason) in [
-            ("shallow", "it is shallow"),
-            ("info/grafts", "it has grafts"),
+            ("shallow", "the repository is shallow"),
+            ("info/grafts", "the repository has grafts"),
         ] {
             if fs::metadata(git_dir.join(file)).is_ok_and(|meta| meta.len() > 0) {
                 return Err(reason.to_owned());
@@ -144,7 +144,7 @@ impl Packs {
                 continue;
             }
             if depth == 0 {
-                return Err("its alternates are nested too deep".to_owned());
+                return Err("the repository's alternates are nested too deep".to_owned());
             }
             self.add(&objects.join(line), depth - 1)?;
         }
@@ -167,10 +167,13 @@ impl Packs {
                 continue;
             }
             if !is_plain(stem) {
-                return Err(format!("a pack has the odd name `{}`", stem.escape_debug()));
+                return Err(format!(
+                    "a pack has the unexpected name `{}`",
+                    stem.escape_debug()
+                ));
             }
             if has("promisor") {
-                return Err("it is a partial clone".to_owned());
+                return Err("the repository is a partial clone".to_owned());
             }
             if has("mtimes") {
                 self.cruft.push(path.join(index));
@@ -205,7 +208,7 @@ impl Packs {
 }
 
 fn unreadable(path: &Path, e: &std::io::Error) -> String {
-    format!("`{}` cannot be read ({e})", path.display())
+    format!("cannot read `{}` ({e})", path.display())
 }
 
 /// Whether a name can stand in a list of files that tar reads. Git takes any pack that has an
@@ -337,18 +340,19 @@ mod tests {
         };
         assert_eq!(
             reason(&|repo| repo.write(".git/shallow", format!("{}\n", repo.head()))),
-            "it is shallow"
+            "the repository is shallow"
         );
         assert_eq!(
             reason(&|repo| repo.write(".git/info/grafts", format!("{}\n", repo.head()))),
-            "it has grafts"
+            "the repository has grafts"
         );
         assert_eq!(
             reason(&write("objects/info/alternates", "\"/a\\tb\"\n")),
             "the path of an alternate is quoted"
         );
         assert!(
-            reason(&write("objects/info/alternates", "/nonexistent\n")).contains("cannot be read")
+            reason(&write("objects/info/alternates", "/nonexistent\n"))
+                .starts_with("cannot read `")
         );
         let linked = reason(&|repo| {
             let folder = repo.path().join(".git/objects/pack");
@@ -365,6 +369,6 @@ mod tests {
             repo.commit("a", "2");
             repo.git(&["replace", "HEAD", "HEAD~"]);
         });
-        assert_eq!(replaced, "it has replaced objects");
+        assert_eq!(replaced, "the repository has replaced objects");
     }
 }

@@ -82,10 +82,11 @@ impl Repository {
         env: &Env,
         progress: &mut dyn FnMut(&str),
     ) -> Result<ReachablePack, Reason> {
-        let folder = folder(env).ok_or("there is no home folder for a pack of what it reaches")?;
+        let folder = folder(env)
+            .ok_or("there is no home directory to write a pack of what its refs reach to")?;
         clear_leftovers(env);
         let scratch = Scratch::new(&folder)
-            .map_err(|e| format!("`{}` cannot be written ({e})", folder.display()))?;
+            .map_err(|e| format!("cannot write to `{}` ({e})", folder.display()))?;
         let input = self.revisions(&wanted)?;
         let mut command = self.pack_command(scratch.path());
         let failed = |e: io::Error| format!("`git pack-objects` failed ({e})");
@@ -292,7 +293,7 @@ mod tests {
         std::fs::write(cache.path().join("file"), "").unwrap();
         let env = Env::from_iter([("XDG_CACHE_HOME", cache.path().join("file"))]);
         let reason = pack(&shared, &wanted, &env).await.unwrap_err();
-        assert!(reason.contains("cannot be written"), "{reason}");
+        assert!(reason.starts_with("cannot write to `"), "{reason}");
         let reason = pack(&shared, &wanted, &Env::default()).await.unwrap_err();
         assert!(reason.contains("no home"), "{reason}");
     }

@@ -53,10 +53,10 @@ pub(super) enum Fault {
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Fault::Name => "no ref may be called that",
-            Fault::Content => "holds no id",
+            Fault::Name => "not a valid ref name",
+            Fault::Content => "does not contain an object id",
             Fault::Object => "its object is missing",
-            Fault::Dangling => "leads to no ref",
+            Fault::Dangling => "points to a ref that does not exist",
         })
     }
 }
@@ -145,10 +145,8 @@ impl Repository {
         let root = self.root();
         match broken.len() {
             0 => None,
-            1 => Some(format!("a broken ref of `{root}` is left out: {named}")),
-            count => Some(format!(
-                "{count} broken refs of `{root}` are left out: {named}"
-            )),
+            1 => Some(format!("ignoring a broken ref of `{root}`: {named}")),
+            count => Some(format!("ignoring {count} broken refs of `{root}`: {named}")),
         }
     }
 }

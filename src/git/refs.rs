@@ -156,7 +156,7 @@ impl Repository {
         match reference.peel(git2::ObjectType::Commit) {
             Ok(commit) => Ok(commit.id().into()),
             Err(e) if e.code() == ErrorCode::Peel => {
-                Err(Error::failed(reading).cause("it does not lead to a commit"))
+                Err(Error::failed(reading).cause("it does not point to a commit"))
             }
             Err(e) => Err(Error::failed(reading).cause(e.message())),
         }

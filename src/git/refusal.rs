@@ -27,7 +27,7 @@ pub(super) fn open_error(path: &Path, failure: &git2::Error) -> Error {
         // What serves fetches looks at the git directory alone (git 2.45.1 and later).
         let served = git_dir.and_then(|git_dir| common_dir(&git_dir).canonicalize().ok());
         return match served.filter(|served| *served != trusted) {
-            Some(served) => error.hint(format!("for builds over SSH also {}", line(&served))),
+            Some(served) => error.hint(format!("for builds over SSH, also run {}", line(&served))),
             None => error,
         };
     }
@@ -84,7 +84,7 @@ pub(super) fn feature_of(config: &git2::Config) -> Option<Unsupported> {
     let is_partial = config.get_string("extensions.partialclone").is_ok() || has_promisor(config);
     is_partial.then_some(Unsupported {
         name: "a partial clone (objects are missing on purpose)",
-        hint: Some("clone it anew with `git clone`, without `--filter`"),
+        hint: Some("clone it again with `git clone`, without `--filter`"),
     })
 }
 

@@ -65,7 +65,7 @@ impl Repository {
         let current = Self::discover(Path::new(".")).ok()?;
         current.locate(Some(name)).ok()?;
         Some(format!(
-            "`{name}` is a ref of the current repository: a repository comes first, as in `. {}`",
+            "`{name}` is a ref of the current repository: name the repository first, as in `. {}`",
             quoted(name)
         ))
     }

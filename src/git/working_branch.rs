@@ -20,7 +20,7 @@ pub fn check_working_branch(name: &str, image_branch: &str) -> Result<()> {
     // `HEAD` and a leading dash: git-branch(1) refuses them, though they are valid as refs.
     if name.starts_with('-') || name == "HEAD" || !git2::Reference::is_valid_name(&full) {
         return Err(refused()
-            .cause("git does not take it as the name of a branch")
+            .cause("not a valid branch name")
             .hint("choose another with `--name`, such as `fix-parser`"));
     }
     if name.split('/').any(|part| part.len() > LONGEST_PART) {
@@ -61,13 +61,13 @@ impl Repository {
         let refused = || Error::usage(format!("`{name}` cannot be a working branch"));
         let full = format!("refs/heads/{target}");
         if !git2::Reference::is_valid_name(&full) {
-            let cause = format!("`git push` would have to make the branch `{target}`");
+            let cause = format!("`git push` would have to create the branch `{target}`");
             return Err(refused().cause(cause));
         }
         if let Some(branch) = in_the_way(&self.branch_names()?, &target) {
             return Err(refused()
                 .cause(format!(
-                    "`git push` could not make the branch `{target}` beside `{branch}`"
+                    "`git push` could not create the branch `{target}` next to `{branch}`"
                 ))
                 .hint("choose another with `--name`, or rename that branch"));
         }
@@ -83,11 +83,9 @@ impl Repository {
             None => Ok(()),
             Some(taken) => Err(refused()
                 .cause(format!(
-                    "`dkr take` could not write `{WIP}{name}` beside `{WIP}{taken}`"
+                    "`dkr take` could not write `{WIP}{name}` next to `{WIP}{taken}`"
                 ))
-                .hint(
-                    "choose another with `--name`, or delete that ref if you have what it holds",
-                )),
+                .hint("choose another with `--name`, or delete that ref if you no longer need it")),
         }
     }
 }

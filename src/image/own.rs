@@ -161,15 +161,18 @@ impl Foreign {
         let image = format!("image `{}`", self.name());
         let looks = match labels.image_type {
             ImageType::Objects => format!("an object image of `{}`", labels.repo_path),
-            _ => format!("one of `{}` in `{}`", labels.branch_from, labels.repo_path),
+            _ => format!(
+                "an image of `{}` in `{}`",
+                labels.branch_from, labels.repo_path
+            ),
         };
         match self.sign {
             Sign::NoOwnTag => {
-                format!("{image} is labelled as {looks}, but has no tag that dkr gave it")
+                format!("{image} is labelled as {looks}, but has no tag from dkr")
             }
-            Sign::Copy => format!("{image} is labelled as {looks} that was made before it"),
+            Sign::Copy => format!("{image} is labelled as {looks} that was built before it"),
             Sign::Future => format!(
-                "{image} is labelled as {looks} made on {}, but the engine tagged it before",
+                "{image} is labelled as {looks} built on {}, but the engine tagged it earlier",
                 labels.created_at.date_naive()
             ),
         }
@@ -313,17 +316,14 @@ mod tests {
             image: image("sha256:0123456789abcdef", &[], 4_070_908_800),
             sign: Sign::NoOwnTag,
         };
-        let looks = "`0123456789ab` is labelled as one of `main` in `/r/linux`";
+        let looks = "`0123456789ab` is labelled as an image of `main` in `/r/linux`";
         let described = other.describe();
-        assert_eq!(
-            described,
-            format!("image {looks}, but has no tag that dkr gave it")
-        );
+        assert_eq!(described, format!("image {looks}, but has no tag from dkr"));
         other.sign = Sign::Future;
         let described = other.describe();
         assert_eq!(
             described,
-            format!("image {looks} made on 2099-01-01, but the engine tagged it before")
+            format!("image {looks} built on 2099-01-01, but the engine tagged it earlier")
         );
     }
 }

@@ -117,7 +117,7 @@ pub fn sentence(staleness: &Staleness, tag: &str, branch: &str, built: &str) -> 
             counted(*commits, *at_least)
         ),
         Staleness::Diverged { behind, ahead } => format!(
-            "and `{branch}` have diverged: {} that the image does not have, {} that only it has",
+            "and `{branch}` have diverged: {} that the image lacks, {} that only the image has",
             counted(*behind, false),
             counted(*ahead, false)
         ),
@@ -203,8 +203,8 @@ mod tests {
                     behind: 3,
                     ahead: 1,
                 },
-                "and `origin/main` have diverged: 3 commits that the image does not have, \
-                 1 commit that only it has",
+                "and `origin/main` have diverged: 3 commits that the image lacks, \
+                 1 commit that only the image has",
             ),
             (
                 Staleness::FarApart {

@@ -74,9 +74,9 @@ impl Agent {
                 let mut text = Vec::new();
                 let _ = complaints.read_to_end(&mut text).await;
                 let why = program::last_line(&text);
-                Err(failed().cause(why.unwrap_or_else(|| "it ended at once".to_owned())))
+                Err(failed().cause(why.unwrap_or_else(|| "it exited immediately".to_owned())))
             }
-            Err(_) => Err(failed().cause("it does not start")),
+            Err(_) => Err(failed().cause("it did not start in time")),
         }
     }
 

@@ -128,7 +128,7 @@ impl Transcript {
         }
         let mut lines = self.0.iter().rev();
         let reason = lines.find(|line| !line.is_empty() && !line.starts_with(DEBUG));
-        let reason = reason.map_or("it said nothing", String::as_str);
+        let reason = reason.map_or("it gave no reason", String::as_str);
         if let Some((_, methods)) = reason.split_once(": Permission denied (") {
             let methods = methods.trim_end_matches(['.', ')']).split(',');
             return Ending::Other(ServerFault::KeyRefused {
@@ -190,7 +190,7 @@ impl ServerFault {
                 .cause(format!(
                     "THE HOST KEY HAS CHANGED: it shows {fingerprint}, `{place}` holds another"
                 ))
-                .cause("someone may be between you and the server, or it was installed anew")
+                .cause("someone may be between you and the server, or it was reinstalled")
                 .hint(format!(
                     "only if you know why, remove the old one: `ssh-keygen -R {}`",
                     quoted(&name_of(host, *port))
@@ -205,12 +205,12 @@ impl ServerFault {
                     methods.join(", ")
                 };
                 let cause = if partial {
-                    format!("it takes the key {key} for `{user}` but asks for more: {offers}")
+                    format!("it accepts the key {key} for `{user}` but requires more: {offers}")
                 } else {
                     format!("it refuses the key {key} for the user `{user}` (it offers: {offers})")
                 };
                 error.cause(cause).hint(format!(
-                    "add the public key to `~{user}/.ssh/authorized_keys` there, or choose with `--ssh-key` and `--ssh-user`"
+                    "add the public key to `~{user}/.ssh/authorized_keys` there, or choose another key or user with `--ssh-key` and `--ssh-user`"
                 ))
             }
             ServerFault::Broken { reason } => error.cause(reason),
@@ -296,7 +296,7 @@ mod tests {
         no_answer(refused, "Connection refused");
         let name = "Could not resolve hostname x: Name or service not known";
         no_answer(&format!("ssh: {name}"), name);
-        no_answer("", "it said nothing");
+        no_answer("", "it gave no reason");
         let cut = "Connection closed by 127.0.0.1 port 22";
         let broken = ServerFault::Broken {
             reason: cut.to_owned(),

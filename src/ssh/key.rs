@@ -167,7 +167,7 @@ fn looks_public(text: &[u8]) -> bool {
 
 /// The error for a public key whose private half is in no agent.
 pub fn public_only(path: &Path) -> Error {
-    let error = unusable(path).cause("it holds a public key, not a private one");
+    let error = unusable(path).cause("it is a public key, not a private one");
     match path.extension() {
         Some(extension) if extension == "pub" => {
             let private = path.with_extension("");
@@ -241,7 +241,7 @@ async fn add(path: &Path, shown: &Path, unlock: Unlock<'_>, socket: &Path) -> Re
         Some(why) => Err(unusable(path)
             .cause(why.rsplit("\": ").next().unwrap_or(&why))
             .hint(format!(
-                "`ssh-keygen -y -f {}` must read it",
+                "check that `ssh-keygen -y -f {}` can read it",
                 quoted(&path.to_string_lossy())
             ))),
         None => Ok(false),

@@ -88,7 +88,7 @@ impl Login {
         let (transcript, host_keys) = connect(account, Some(identity), policy, patience).await?;
         match transcript.accepted() {
             Some(fingerprint) => identity.narrow(fingerprint),
-            None => return Err(transcript.broken("`ssh` does not tell which key was taken")),
+            None => return Err(transcript.broken("`ssh` did not report which key was accepted")),
         }
         Ok(Login {
             account: account.clone(),
@@ -106,7 +106,7 @@ impl Login {
         };
         match tokio::time::timeout(PATIENCE, answer).await {
             Ok(unusable) => unusable,
-            Err(_) => Some("`git --version` did not end in time".to_owned()),
+            Err(_) => Some("`git --version` did not finish in time".to_owned()),
         }
     }
 
@@ -136,10 +136,10 @@ impl Login {
             Some(status) => {
                 let said = said.trim();
                 Some(format!(
-                    "`git --version` ended with status {status}: {said}"
+                    "`git --version` exited with status {status}: {said}"
                 ))
             }
-            None => Some(format!("`git --version` did not end: {}", said.trim())),
+            None => Some(format!("`git --version` did not finish: {}", said.trim())),
         })
     }
 }
@@ -192,7 +192,7 @@ async fn connect(
         HostKeyPolicy::KnownHosts(known) => shown_keys(known, account, &transcript).await,
     }?;
     if host_keys.is_empty() {
-        return Err(transcript.broken("`ssh` does not tell which host key it took"));
+        return Err(transcript.broken("`ssh` did not report which host key it accepted"));
     }
     Ok((transcript, host_keys))
 }

@@ -77,7 +77,7 @@ pub(super) async fn output(mut command: Command, input: &[u8]) -> Result<Output>
     match tokio::time::timeout(PATIENCE, ended).await {
         Ok(ended) => ended.map_err(|e| missing(&program).source(e)),
         Err(_) => {
-            let message = format!("`{program}` did not end within {} s", PATIENCE.as_secs());
+            let message = format!("`{program}` did not finish within {} s", PATIENCE.as_secs());
             Err(Error::failed(message))
         }
     }

@@ -173,12 +173,12 @@ impl SshSettings {
         if identity.is_token() {
             if !ask {
                 let message = format!("cannot use the SSH key {identity}");
-                return Err(Error::failed(message).cause("it has to be touched for each login"));
+                return Err(Error::failed(message).cause("it must be touched for each login"));
             }
             let message = format!("touch the SSH key {identity} when it blinks, for each login");
             cx.ui.message(&message);
         }
-        let _waiting = cx.ui.waiting("check the SSH server of the host");
+        let _waiting = cx.ui.waiting("checking the SSH server of the host");
         let mut first = None;
         for host in &self.outside {
             let account = self.account(host);
@@ -320,7 +320,7 @@ impl SshSettings {
         if !ask {
             return Err(locked());
         }
-        let question = format!("Passphrase of `{}`", path.display());
+        let question = format!("Passphrase for `{}`", path.display());
         let _left = cx.ui.leave_to_ask(&question, "--ssh-passphrase-file")?;
         let unlocked = Identity::load(path, Unlock::OnTerminal, env).await?;
         unlocked.ok_or_else(locked)

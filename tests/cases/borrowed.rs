@@ -153,7 +153,7 @@ fn what_is_new_is_a_layer_that_brings_nothing_else() {
     repo.git(["fetch", "--quiet", "--no-tags", from, "more:more"]);
     let foreign = foreign(&upstream, &repo);
     let output = t.dkr(["create-image", ".", "more"]).in_dir(&repo).success();
-    output.stderr_has("bringing the object image");
+    output.stderr_has("updating the shared object image");
     let second = object_images(&t, &repo).remove(0);
     assert_eq!(second.layers().len(), first.layers().len() + 1);
     assert!(second.layers().starts_with(&first.layers()));

@@ -1,4 +1,4 @@
-//! A repository with refs that are broken: they are left out and named, and all else works.
+//! A repository with refs that are broken: they are ignored and named, and everything else works.
 
 use std::fs;
 
@@ -25,11 +25,11 @@ fn break_refs(repo: &Repo) -> [&'static str; 5] {
     let packed = format!("# pack-refs with: \n{main} refs/tags/v1 (copy)\n{main} refs/tags/v2\n");
     fs::write(repo.path().join(".git/packed-refs"), packed).unwrap();
     [
-        "`refs/heads/broken` (holds no id)",
+        "`refs/heads/broken` (does not contain an object id)",
         "`refs/heads/dangling` (leads to no ref)",
-        "`refs/heads/main (conflicted copy)` (no ref may be called that)",
+        "`refs/heads/main (conflicted copy)` (not a valid ref name)",
         "`refs/tags/gone` (its object is missing)",
-        "`refs/tags/v1 (copy)` (no ref may be called that)",
+        "`refs/tags/v1 (copy)` (not a valid ref name)",
     ]
 }
 
@@ -37,7 +37,7 @@ fn break_refs(repo: &Repo) -> [&'static str; 5] {
 fn names(output: &Output, repo: &Repo, broken: &[&str]) {
     let path = repo.path().display();
     let broken = broken.join(", ");
-    let warning = format!("warning: 5 broken refs of `{path}` are left out: {broken}\n");
+    let warning = format!("warning: ignoring 5 broken refs of `{path}`: {broken}\n");
     assert_eq!(output.stderr.matches(&warning).count(), 1, "{output}");
 }
 
@@ -118,7 +118,7 @@ fn a_broken_head_is_refused_by_name_and_a_start_says_what_it_means() {
     fs::write(&head, good).unwrap();
     for (branch, words) in [
         ("broken", "cannot read `refs/heads/broken`"),
-        ("bad name", "no ref can be called"),
+        ("bad name", "is not a valid ref name"),
     ] {
         fs::write(repo.path().join(".git/refs/heads").join(branch), "").unwrap();
         fs::write(&head, format!("ref: refs/heads/{branch}\n")).unwrap();

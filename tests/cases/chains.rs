@@ -59,7 +59,7 @@ fn push(list: &mut Value, value: Value) {
 }
 
 #[test]
-fn a_long_chain_of_updates_is_folded_on_its_branch_image() {
+fn a_long_chain_of_updates_is_squashed_on_its_branch_image() {
     let t = Sandbox::new();
     let base = many_layers(&t, 90);
     let repo = t.repo("linux");
@@ -92,7 +92,7 @@ fn a_long_chain_of_updates_is_folded_on_its_branch_image() {
     // The chain is known by its layers: the images between its ends may go.
     let mut between: Vec<String> = Vec::new();
     let mut tag = String::new();
-    let mut folded = 0;
+    let mut squashed = 0;
     for number in 1..=4 {
         let (output, image) = update();
         let parent = image.label("dkr.parent");
@@ -100,10 +100,10 @@ fn a_long_chain_of_updates_is_folded_on_its_branch_image() {
         assert_eq!(image.run(["cat", "/built"]), built);
         if number == 1 {
             tag.clone_from(&parent);
-        } else if output.stderr.contains("folding") {
+        } else if output.stderr.contains("; squashing them into one on ") {
             output.stderr_has(&tag);
             assert_eq!(parent, tag);
-            folded += 1;
+            squashed += 1;
         } else {
             between.push(parent);
         }
@@ -115,11 +115,11 @@ fn a_long_chain_of_updates_is_folded_on_its_branch_image() {
             image.remove_tag(&tag);
         }
     }
-    assert!(folded > 0);
+    assert!(squashed > 0);
 
     first.remove_tag(&tag);
     let mut updates = (1..=4).map(|_| update());
-    let anew = updates.find(|(output, _)| output.stderr.contains("baking anew"));
+    let anew = updates.find(|(output, _)| output.stderr.contains("rebuilding from scratch"));
     let (output, image) = anew.expect("no chain is endless");
     output.stderr_has("was built on is gone");
     assert_eq!(image.label("dkr.type"), "base");

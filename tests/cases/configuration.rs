@@ -17,7 +17,7 @@ fn init_writes_a_template_that_changes_nothing_and_never_over_another_file() {
     assert_eq!(written.stdout, format!("{}\n", path.display()));
     written.stderr_has("commit it");
     let plan = || t.dkr(["create-image", "--dry-run"]).in_dir(&repo).success();
-    plan().stderr_has("`.dkr.conf` is not committed: the image gets the defaults");
+    plan().stderr_has("`.dkr.conf` is not committed: the image is built with the defaults");
     let text = std::fs::read_to_string(&path).unwrap();
     assert!(
         text.lines()
@@ -30,7 +30,7 @@ fn init_writes_a_template_that_changes_nothing_and_never_over_another_file() {
     assert!(!committed.stderr.contains("committed"), "{committed}");
     std::fs::write(&path, "base_image = other\n").unwrap();
     let changed = plan();
-    changed.stderr_has("changes that are not committed: the image gets the committed one");
+    changed.stderr_has("has uncommitted changes: the image is built with the committed version");
     assert!(changed.stdout.contains("FROM fedora:43"), "{changed}");
     std::fs::write(&path, &text).unwrap();
 

@@ -115,7 +115,7 @@ fn a_changed_base_image_needs_a_new_bake_unless_the_user_says_otherwise() {
 
     repo.file(".dkr.conf", conf("")).commit("back");
     let asked = update("ask").success();
-    asked.stderr_has("baking anew");
+    asked.stderr_has("rebuilding from scratch");
     assert_eq!((kind().as_str(), count()), ("base", 5));
     repo.file(".dkr.conf", format!("base_image = {}\n", other.0));
     repo.commit("forth");

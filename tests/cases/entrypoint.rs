@@ -163,7 +163,7 @@ git stash list
             printed,
             format!(
                 "warning: what [post_clone] left conflicts with `host/main` ({what}): \
-                 work goes on from the baked commit\nrefs/heads/work\n"
+                 continuing from the baked commit\nrefs/heads/work\n"
             ),
             "{left}"
         );
@@ -276,8 +276,8 @@ git config remote.host.url
     assert_eq!(
         printed,
         "warning: cannot fetch `main` from `host` (fatal: '/srv/gone' does not appear to be a git \
-         repository): work goes on from the baked commit\n\
-         warning: cannot fetch `main` from `host` (no end after 1 seconds): work goes on from the \
+         repository): continuing from the baked commit\n\
+         warning: cannot fetch `main` from `host` (no answer within 1 s): continuing from the \
          baked commit\nssh://nowhere/x\n"
     );
 }
@@ -297,7 +297,7 @@ cat /outside/messages
     assert_eq!(
         printed,
         "## work...host/main [ahead 1]\n M README\n\
-         Working copy as it was left, started on branch work\n"
+         Working copy unchanged, started on branch work\n"
     );
 }
 

@@ -405,9 +405,9 @@ mkdir /small; mount -t tmpfs -o size=60k small /small
 TMPDIR=/small "$lib/work.sh" report 2>&1 | tail -n 1"#
     ));
     let (no_find, no_room) = failed.split_once('\n').unwrap();
-    assert_eq!(no_find, "cannot look for repositories in /workspace");
+    assert_eq!(no_find, "cannot search for repositories in /workspace");
     assert!(
-        no_room.starts_with("there is no room for temporary files in /small"),
+        no_room.starts_with("no space left for temporary files in /small"),
         "{failed}"
     );
 }

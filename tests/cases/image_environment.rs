@@ -32,7 +32,7 @@ PATH=/tools "$lib/entrypoint.sh" true 2>/outside/messages || echo $?
 cat /outside/messages
 "#,
     );
-    assert_eq!(printed, "1\nerror: there is no `git` on PATH (/tools)\n");
+    assert_eq!(printed, "1\nerror: `git` is not on PATH (/tools)\n");
 }
 
 #[test]

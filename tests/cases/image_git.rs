@@ -229,7 +229,7 @@ fn a_git_that_is_too_old_is_refused_by_its_version() {
         ),
         (
             "unknown",
-            "cannot tell the version of the image's git: git version unknown",
+            "cannot determine the version of the image's git: git version unknown",
         ),
     ] {
         let git = format!("#!/bin/sh\necho git version {version}\n");

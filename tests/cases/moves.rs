@@ -43,7 +43,7 @@ git symbolic-ref HEAD
 
 fn warning(cause: &str) -> String {
     format!(
-        "warning: cannot move to `host/main` ({cause}): work goes on from the baked commit\n\
+        "warning: cannot move to `host/main` ({cause}): continuing from the baked commit\n\
          refs/heads/work\n"
     )
 }
@@ -124,7 +124,7 @@ sed '$d' /outside/messages
 "
     ));
     assert!(
-        printed.contains("work goes on from the baked commit"),
+        printed.contains("continuing from the baked commit"),
         "{printed}"
     );
 }

@@ -34,7 +34,7 @@ fn a_build_has_the_network_that_was_asked_for() {
     assert_eq!(seen[0], host);
     let (seen, output) = built(&["--build-network", "none"]);
     assert_eq!(seen[1..], ["lo"]);
-    output.stderr_has("the network `none` was asked for, and SSH needs `host`");
+    output.stderr_has("`--build-network` is `none`, and SSH needs `host`");
     let session = ["--transport", "session"];
     let (seen, _) = built(&session);
     assert!(

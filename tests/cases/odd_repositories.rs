@@ -81,7 +81,7 @@ fn unusual_repositories_are_cloned_with_a_line_that_says_why() {
     let tree = repo.output(["rev-parse", "main~:src/a.c"]);
     repo.git(["replace", &tree, &repo.output(["rev-parse", "main:README"])]);
     let output = t.dkr(["create-image"]).in_dir(&repo).success();
-    output.stderr_has("it has replaced objects");
+    output.stderr_has("the repository has replaced objects");
     whole(&t.image(&repo, "main"));
     assert!(object_images(&t, &repo).is_empty());
     repo.git(["replace", "-d", &tree]);
@@ -165,7 +165,7 @@ fn packs_are_replaced(script: &str) {
         .env("DKR_SSH_PORT", sshd.port().to_string())
         .in_dir(&repo)
         .success();
-    output.stderr_has("copying them once more");
+    output.stderr_has("copying them again");
     assert_eq!(object_images(&t, &repo).len(), 1);
     whole(&t.image(&repo, "main"));
 }

@@ -200,7 +200,7 @@ fn what_is_new_is_fetched_until_it_is_much() {
     repo.commit("more").git(["repack", "-dq"]);
     repo.checkout("main");
     let output = t.dkr(["create-image"]).in_dir(&repo).success();
-    output.stderr_has("bringing the object image");
+    output.stderr_has("updating the shared object image");
     let second = object_images(&t, &repo).remove(0);
     assert_eq!(object_images(&t, &repo).len(), 1, "the old one is replaced");
     assert_eq!(second.layers().len(), first.layers().len() + 1);

@@ -31,11 +31,11 @@ fn what_no_container_could_start_from_is_told_by_its_name() {
         ("rm .git/HEAD", "left no git repository in /workspace"),
         (
             "mv .git /git; echo 'gitdir: /git' >.git",
-            "made /workspace/.git something else than a folder",
+            "left /workspace/.git as something other than a directory",
         ),
         (
             "mv .git /git; ln -s /git .git",
-            "made /workspace/.git something else than a folder",
+            "left /workspace/.git as something other than a directory",
         ),
         (
             "git config core.worktree /tmp",
@@ -47,15 +47,15 @@ fn what_no_container_could_start_from_is_told_by_its_name() {
         ),
         (
             "git checkout -q --orphan other",
-            "left HEAD of /workspace at no commit",
+            "left HEAD of /workspace without a commit",
         ),
         (
             "printf '%040d\n' 1 >.git/HEAD",
-            "left HEAD of /workspace at no commit",
+            "left HEAD of /workspace without a commit",
         ),
         (
             "rm -r .git/objects; mkdir .git/objects",
-            "left HEAD of /workspace at no commit",
+            "left HEAD of /workspace without a commit",
         ),
         (
             "lost=$(git rev-parse HEAD:other); rm -f .git/objects/$(echo $lost | sed 's|..|&/|')",
@@ -67,7 +67,7 @@ fn what_no_container_could_start_from_is_told_by_its_name() {
         ),
         (
             "cd /; mv /workspace /elsewhere; ln -s /elsewhere /workspace",
-            "left no folder /workspace",
+            "left no directory /workspace",
         ),
     ] {
         let printed = in_image(&format!("{STEP}\n{left}\ncheck 2>&1 || echo $?"));
@@ -145,11 +145,10 @@ fn what_post_clone_gave_away_removed_or_left_locked_works_all_the_same() {
         repo.file("new", command).commit(command);
         let output = t.dkr([command]).in_dir(&repo).success();
         for lock in [".git/index.lock", ".git/refs/heads/main.lock"] {
-            let removed = format!("dkr: warning: [post_clone] left the lock {lock}: it is removed");
+            let removed = format!("dkr: warning: [post_clone] left the lock {lock}: removing it");
             output.stderr_has(&removed);
         }
-        output
-            .stderr_has("changed dkr's own file /usr/local/lib/dkr/entrypoint.sh: it is put back");
+        output.stderr_has("changed dkr's own file /usr/local/lib/dkr/entrypoint.sh: restoring it");
         let image = t.image(&repo, "main");
         let script = "git status --short; git log -1 --format=%s";
         let printed = image.run(["sh", "-ec", script]);

@@ -108,7 +108,7 @@ fn work_without_end_is_cut_off() {
     );
     let before = repo.state();
     let failed = t.dkr(["take", &name]).failure(1);
-    failed.stderr_has("cannot bring commits into");
+    failed.stderr_has("cannot write commits to");
     assert_eq!(repo.state().changed_since(&before), [""; 0]);
     let many = t.command(
         "sh",

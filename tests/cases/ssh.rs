@@ -137,7 +137,7 @@ fn an_account_that_runs_no_git_is_a_warning() {
     let began = Instant::now();
     let warned = login(doctor(&t, &arguments).success());
     assert!(
-        said(&warned)[0].ends_with("did not end in time"),
+        said(&warned)[0].ends_with("did not finish in time"),
         "{warned}"
     );
     assert!(began.elapsed() < Duration::from_secs(25));
@@ -271,8 +271,8 @@ fn a_key_that_only_the_users_agent_has_bakes() {
     };
     let output = bake(&[]).success();
     output
-        .stderr_has("over SSH: ")
-        .stderr_has("takes `dkr-test` of your SSH agent");
+        .stderr_has("using SSH: ")
+        .stderr_has("accepts key `dkr-test` of your SSH agent");
     assert_eq!(t.image(&repo, "main").run(["cat", "README"]), "hello\n");
     let listed = || {
         let list = t
@@ -291,11 +291,11 @@ fn a_key_that_only_the_users_agent_has_bakes() {
     known.env("SSH_AUTH_SOCK", &agent.socket).success();
     let without = doctor(&t, &["--ssh-key", public.to_str().unwrap()]);
     let check = failed(without, "ssh login");
-    assert!(said(&check)[0].contains("it holds a public key"), "{check}");
+    assert!(said(&check)[0].contains("it is a public key"), "{check}");
     let nowhere = bake(&["--transport", "ssh"])
         .env_remove("SSH_AUTH_SOCK")
         .failure(3);
-    nowhere.stderr_has("there is no SSH key in");
+    nowhere.stderr_has("no SSH key in");
 }
 
 #[test]
@@ -386,7 +386,7 @@ fn the_users_configuration_of_ssh_counts_below_everything_of_dkr() {
     let bad = failed(doctor(&t, &[]), "ssh key");
     assert!(said(&bad)[0].contains(".ssh/config"), "{bad}");
     let session = t.dkr(["create-image"]).in_dir(&repo).success();
-    session.stderr_has("through the build session: cannot read your SSH configuration");
+    session.stderr_has("using the build session (cannot read your SSH configuration");
 }
 
 #[test]
@@ -420,7 +420,7 @@ fn a_program_that_is_missing_is_named_and_the_session_serves() {
     refused.stderr_has("cannot run the program `ssh-add`");
     refused.stderr_has("hint: install the OpenSSH client");
     let output = bake(&[]).success();
-    output.stderr_has("through the build session: cannot run the program `ssh-add`");
+    output.stderr_has("using the build session (cannot run the program `ssh-add`");
 }
 
 #[test]

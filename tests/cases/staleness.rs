@@ -128,7 +128,7 @@ fn without_an_ssh_server_work_goes_on_from_the_baked_commit() {
     // Nothing listens there; a port that was just left may be another test's by now.
     let gone = start(&t, &repo, &options("1"), &show).success();
     gone.stderr_has("warning: the host's SSH server does not answer");
-    gone.stderr_has("work goes on from the baked commit");
+    gone.stderr_has("continuing from the baked commit");
     assert_eq!(gone.stdout, format!("add a\ninitial\n{name}\n"), "{gone}");
     assert_eq!(containers(&repo), 0);
 }

@@ -386,7 +386,7 @@ fn little_is_sent_and_a_liar_writes_nothing() {
     let wip = format!("refs/dkr/wip/{name}");
     let before = repo.rev(&wip);
     let refused = t.dkr(["take", &name]).failure(1);
-    refused.stderr_has("cannot bring commits into");
+    refused.stderr_has("cannot write commits to");
     assert_eq!(repo.rev(&wip), before);
     t.dkr(["rm", "--force", &name]).success();
 }

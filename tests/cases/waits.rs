@@ -15,18 +15,10 @@ const WAITS: &[(&[&str], &str, &str)] = &[
     (
         &["create-image", "--dry-run"],
         "GET /images/json",
-        "look into the images",
+        "listing images",
     ),
-    (
-        &["create-image"],
-        "GET /info",
-        "look for the way to the repository",
-    ),
-    (
-        &["update-image"],
-        "GET /images/json",
-        "look into the images",
-    ),
+    (&["create-image"], "GET /info", "choosing a transport"),
+    (&["update-image"], "GET /images/json", "listing images"),
     (
         &["start-image", "--", "true"],
         "GET /images/json",
@@ -42,13 +34,9 @@ const WAITS: &[(&[&str], &str, &str)] = &[
         "GET /containers/json",
         "look for the image",
     ),
-    (&["ls"], "GET /images/json", "look into the images"),
-    (&["ls", "-q"], "GET /version", "look into the images"),
-    (
-        &["ls", "--stale"],
-        "GET /containers/json",
-        "look into the images",
-    ),
+    (&["ls"], "GET /images/json", "listing images"),
+    (&["ls", "-q"], "GET /version", "listing images"),
+    (&["ls", "--stale"], "GET /containers/json", "listing images"),
     (&["ps"], "GET /containers/json", "look into the containers"),
     (
         &["ps", "-q"],
@@ -58,17 +46,13 @@ const WAITS: &[(&[&str], &str, &str)] = &[
     (
         &["status"],
         "GET /containers/json",
-        "look into the images and containers",
+        "listing images and containers",
     ),
-    (
-        &["inspect-image"],
-        "GET /images/json",
-        "look into the images",
-    ),
+    (&["inspect-image"], "GET /images/json", "listing images"),
     (
         &["remove-image", "linux-main"],
         "GET /containers/json",
-        "look into the images",
+        "listing images",
     ),
     (
         &["prune", "--dry-run"],
@@ -221,9 +205,9 @@ fn without_a_terminal_nothing_is_said_of_a_wait_unless_it_was_asked_for() {
         assert_eq!(ended(progress), ["interrupted\n"; 4], "{progress}");
     }
     let asked_for = [
-        "look into the images",
+        "listing images",
         "look into the containers",
-        "look into the images",
+        "listing images",
         "look for the container",
     ];
     assert_eq!(

@@ -88,10 +88,12 @@ fn broken_refs_are_named_in_a_sentence() {
     assert_eq!(test.open().broken_refs(), None);
     test.write(".git/refs/heads/empty", "");
     let root = test.path().display().to_string();
-    let one = format!("a broken ref of `{root}` is left out: `refs/heads/empty` (holds no id)");
+    let one = format!(
+        "ignoring a broken ref of `{root}`: `refs/heads/empty` (does not contain an object id)"
+    );
     assert_eq!(test.open().broken_refs(), Some(one));
     let many = broken().open().broken_refs().unwrap();
-    assert!(many.starts_with("11 broken refs of `/"), "{many}");
+    assert!(many.starts_with("ignoring 11 broken refs of `/"), "{many}");
     assert!(
         many.ends_with("`refs/heads/gone` (its object is missing), 6 more"),
         "{many}"
@@ -113,16 +115,19 @@ fn a_broken_ref_that_is_asked_for_is_refused_by_name_and_no_branch_takes_its_pla
     }
     test.write(".git/HEAD", "ref: refs/heads/bad name\n");
     let error = repo.locate(None).unwrap_err();
-    assert_eq!(error.causes, ["no ref can be called `refs/heads/bad name`"]);
+    assert_eq!(
+        error.causes,
+        ["`refs/heads/bad name` is not a valid ref name"]
+    );
     assert!(repo.branch_names().unwrap().contains(&"garbage".to_owned()));
     test.write(".git/refs/heads/box/work", "");
     let error = repo.check_push_target("box", "work").unwrap_err();
     assert_eq!(
         error.causes,
-        ["the branch `box/work` is broken (holds no id)"]
+        ["the branch `box/work` is broken (does not contain an object id)"]
     );
     let error = repo.check_push_target("gone", "work").unwrap_err();
-    assert!(error.causes[0].contains("beside `gone`"), "{error}");
+    assert!(error.causes[0].contains("next to `gone`"), "{error}");
 }
 
 #[test]

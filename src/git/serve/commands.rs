@@ -65,7 +65,7 @@ impl<'a> PushCommands<'a> {
             return Ok(());
         }
         if command.starts_with(b"push-cert") {
-            return Err(self.refusal("signed pushes are not taken"));
+            return Err(self.refusal("signed pushes are not supported"));
         }
         let mut words = command.splitn(3, |byte| *byte == b' ');
         let (Some(old), Some(new), Some(name)) = (words.next(), words.next(), words.next()) else {

@@ -23,9 +23,9 @@ pub(super) async fn configured_hooks(env: &Env, git_dir: &Path) -> Result<BTreeS
     let names = output.stdout.split(|byte| *byte == 0);
     let hooks: Option<BTreeSet<_>> = names.filter_map(hook_name).collect();
     hooks.ok_or_else(|| {
-        let message = format!("cannot switch off a hook of `{}`", git_dir.display());
+        let message = format!("cannot disable a hook of `{}`", git_dir.display());
         Error::failed(message)
-            .cause("its name in the configuration holds `=` or is not UTF-8")
+            .cause("its name in the configuration contains `=` or is not UTF-8")
             .hint("rename the section `hook.<name>` with `git config rename-section`")
     })
 }
@@ -64,7 +64,7 @@ pub async fn push_obstacle(
         .split_terminator('\0')
         .any(|value| takes_over(value, &prefix.namespace()));
     Ok(taken.then(|| {
-        "`receive.procReceiveRefs` hands pushes to a hook, and no hook is run for a container"
+        "`receive.procReceiveRefs` hands pushes to a hook, and dkr runs no hooks for a container"
             .to_string()
     }))
 }

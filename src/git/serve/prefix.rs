@@ -43,7 +43,7 @@ impl PushPrefix {
         let prefix = Self::of_hostname(text);
         if prefix.0 != text {
             let message = format!("invalid push prefix `{}`", text.escape_debug());
-            return Err(Error::usage(message).cause(format!("it would have to be `{prefix}`")));
+            return Err(Error::usage(message).cause(format!("expected `{prefix}`")));
         }
         Ok(prefix)
     }

@@ -40,7 +40,7 @@ impl Service {
     ) -> Result<()> {
         self.permits(updates)?;
         let git_dir = self.git_dir.display();
-        let failed = || Error::failed(format!("cannot bring commits into `{git_dir}`"));
+        let failed = || Error::failed(format!("cannot write commits to `{git_dir}`"));
         let grace = ServiceLimits::default().grace;
         let (mut process, (input, mut output, mut errors)) = self.start(env, grace).await?;
         let mut words = String::new();
@@ -87,7 +87,7 @@ impl Service {
             None => Ok(()),
             Some(RefUpdate { name, commit }) => {
                 let (name, commit) = (name.escape_debug(), commit.escape_debug());
-                let message = format!("cannot deliver the ref `{name}` at `{commit}`");
+                let message = format!("cannot write the ref `{name}` at `{commit}`");
                 Err(Error::bug(message))
             }
         }
@@ -155,7 +155,7 @@ async fn talk(
 async fn packet(source: &mut (impl AsyncRead + Unpin)) -> std::io::Result<Option<String>> {
     let mut length = [0; 4];
     source.read_exact(&mut length).await?;
-    let malformed = || std::io::Error::other("git does not speak its protocol");
+    let malformed = || std::io::Error::other("unexpected answer from git");
     let length = std::str::from_utf8(&length).map_err(|_| malformed())?;
     match usize::from_str_radix(length, 16).map_err(|_| malformed())? {
         0 => Ok(None),

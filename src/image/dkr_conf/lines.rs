@@ -51,7 +51,7 @@ pub(super) fn check_characters(line: &str, number: usize) -> Result<()> {
         return Ok(());
     };
     Err(Error::usage(format!(
-        "cannot parse `.dkr.conf`, line {number}: it holds {character}, and lines end in LF or CR LF"
+        "cannot parse `.dkr.conf`, line {number}: it contains {character}; lines must end in LF or CR LF"
     )))
 }
 
@@ -113,8 +113,13 @@ pub(super) fn unknown(what: &str, name: &str, place: &str, known: &[&str]) -> Er
 
 /// The error for a key or section header that stands in the file a second time.
 pub(super) fn repeated(name: &str, line: usize, first: usize) -> Error {
+    let what = if name.starts_with('[') {
+        "section"
+    } else {
+        "key"
+    };
     Error::usage(format!(
-        "`{name}` stands twice in `.dkr.conf`, line {line}: the first is in line {first}"
+        "duplicate {what} `{name}` in `.dkr.conf`, line {line} (first on line {first})"
     ))
 }
 
@@ -162,7 +167,11 @@ mod tests {
         let error = assignment("a = b\0", 4).unwrap_err();
         assert!(error.message.ends_with("without a NUL character"));
         let error = assignment("# a\rb = c", 4).unwrap_err();
-        assert!(error.message.contains("line 4: it holds a carriage return"));
+        assert!(
+            error
+                .message
+                .contains("line 4: it contains a carriage return")
+        );
     }
 
     #[test]

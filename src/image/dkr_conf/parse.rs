@@ -80,7 +80,7 @@ impl DkrConf {
                     if !is_package(name) {
                         return invalid(
                             name,
-                            "names of packages, of `A-Z a-z 0-9 + . _ : @ / ~ = -`",
+                            "package names made of `A-Z a-z 0-9 + . _ : @ / ~ = -`",
                         );
                     }
                     if !self.packages.iter().any(|known| known == name) {
@@ -201,7 +201,7 @@ fn header(line: &str, number: usize, section: Option<&Draft>) -> Result<Option<S
         let known = SectionName::of_header(line.trim()).is_some();
         if known {
             return Err(Error::usage(format!(
-                "blanks around the header `{}` {}: expected it alone on its line",
+                "whitespace around the header `{}` {}: expected it alone on its line",
                 line.trim(),
                 place(number)
             )));

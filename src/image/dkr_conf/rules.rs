@@ -68,7 +68,7 @@ fn check_text(text: &str, ssh_mounts: bool) -> std::result::Result<(), Refusal> 
     if has_heredoc(text) {
         return Err(Refusal::new(
             "here-document",
-            "not every engine knows them; continue lines with `\\` instead",
+            "not every engine supports them; continue lines with `\\` instead",
         ));
     }
     let name = keyword(text).to_ascii_uppercase();
@@ -97,14 +97,14 @@ fn unknown_keyword(text: &str, name: &str) -> Refusal {
     let lower = name.to_ascii_lowercase();
     let key = lower.split(['=', ':']).next().unwrap_or_default();
     if KEYS.contains(&key) {
-        let instead = format!("the key `{key}` stands above the first section");
+        let instead = format!("the key `{key}` belongs above the first section");
         return Refusal::new(what, instead);
     }
     let allowed = KEYWORDS.iter().copied();
     let allowed = allowed.filter(|known| !matches!(*known, "FROM" | "ENTRYPOINT" | "CMD"));
     match suggestion(name, allowed) {
         Some(near) => Refusal::new(what, format!("did you mean `{near}`?")),
-        None => Refusal::new(what, "expected an instruction of a Dockerfile"),
+        None => Refusal::new(what, "expected a Dockerfile instruction"),
     }
 }
 
@@ -158,10 +158,10 @@ fn check_label(statement: &Statement) -> std::result::Result<(), Refusal> {
             Err(Refusal::new(what, instead))
         };
         if name.contains('$') {
-            return refused("a variable could become a label of dkr's own, such as `dkr.type`");
+            return refused("a variable could expand to a reserved label such as `dkr.type`");
         }
         if name.to_ascii_lowercase().starts_with("dkr.") {
-            return refused("labels that begin with `dkr.` are dkr's own");
+            return refused("labels that begin with `dkr.` are reserved");
         }
     }
     Ok(())

@@ -34,15 +34,12 @@ const TAKEN: [(&str, &str); 7] = [
         "/workspace/.git",
         "the git directory of the image's repository",
     ),
-    ("/usr/local/lib/dkr", "where dkr's own programs are"),
-    ("/var/lib/dkr", "where the objects of the repository are"),
-    ("/run/dkr", "the container's way to the host's repository"),
-    (
-        "/var/run/dkr",
-        "the container's way to the host's repository",
-    ),
-    ("/run/secrets/anthropic_key", "the place of the API key"),
-    ("/var/run/secrets/anthropic_key", "the place of the API key"),
+    ("/usr/local/lib/dkr", "the directory of dkr's own programs"),
+    ("/var/lib/dkr", "the directory of the repository's objects"),
+    ("/run/dkr", "the container's channel to the host"),
+    ("/var/run/dkr", "the container's channel to the host"),
+    ("/run/secrets/anthropic_key", "the path of the API key"),
+    ("/var/run/secrets/anthropic_key", "the path of the API key"),
 ];
 /// The work tree of the image; a folder in it may be a volume.
 const WORKSPACE: &str = "/workspace";
@@ -134,7 +131,7 @@ fn read_source(source: &str) -> std::result::Result<VolumeSource, String> {
         return Ok(VolumeSource::HostPath(PathBuf::from(source)));
     }
     if source.starts_with(['.', '~']) {
-        return Err("an absolute path of the host before the `:`".to_owned());
+        return Err("an absolute host path before the `:`".to_owned());
     }
     // The engine refuses names of one character.
     let is_name = source.len() >= 2
@@ -143,7 +140,7 @@ fn read_source(source: &str) -> std::result::Result<VolumeSource, String> {
             .chars()
             .all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-'));
     if !is_name {
-        return Err("a volume's name of two or more of `a-z A-Z 0-9 _ . -` before the `:`".into());
+        return Err("a volume name of two or more of `a-z A-Z 0-9 _ . -` before the `:`".into());
     }
     Ok(VolumeSource::Named(source.to_owned()))
 }
@@ -164,7 +161,7 @@ fn read_target(target: &str) -> std::result::Result<String, String> {
     match taken(&path) {
         None => Ok(path),
         Some((place, what)) => Err(format!(
-            "a path in the container that dkr leaves free: `{place}` is {what}"
+            "a path in the container that dkr does not use: `{place}` is {what}"
         )),
     }
 }
@@ -184,7 +181,7 @@ fn read_options(options: &str) -> std::result::Result<Vec<String>, String> {
         return Err(format!("the options {}", one_of(OPTIONS)));
     }
     if options.contains(&"ro") && options.contains(&"rw") {
-        return Err("one of the options `ro` and `rw`".to_owned());
+        return Err("either `ro` or `rw`".to_owned());
     }
     Ok(options.into_iter().map(str::to_owned).collect())
 }
@@ -240,7 +237,7 @@ mod tests {
         ] {
             for source in ["cache", "/home/me/repo"] {
                 let error = Volume::parse(&format!("{source}:{target}:ro")).unwrap_err();
-                let reason = format!("that dkr leaves free: `{place}` is ");
+                let reason = format!("that dkr does not use: `{place}` is ");
                 assert!(error.message.contains(&reason), "{target}: {error}");
             }
         }

@@ -45,7 +45,7 @@ pub(super) fn address_needed(engine: impl std::fmt::Display) -> Error {
     Error::usage(format!(
         "the Docker Engine is on another machine (`{engine}`)"
     ))
-    .cause("a build there needs an address under which it reaches this machine")
+    .cause("a build there needs an address of this machine that it can reach")
     .hint("name it with `--ssh-host`")
 }
 
@@ -77,9 +77,9 @@ fn key_folder(env: &Env) -> PathBuf {
 
 pub(super) fn no_key(env: &Env) -> Error {
     let folder = key_folder(env);
-    Error::new(Kind::NotFound, format!("there is no SSH key in `{}`", folder.display()))
+    Error::new(Kind::NotFound, format!("no SSH key in `{}`", folder.display()))
         .cause(format!("looked for {}", DEFAULT_KEYS.join(", ")))
-        .hint("make one with `ssh-keygen` and add it to `~/.ssh/authorized_keys`, or name one with `--ssh-key`")
+        .hint("create one with `ssh-keygen` and add it to `~/.ssh/authorized_keys`, or name one with `--ssh-key`")
 }
 
 /// The user that dkr runs as; the environment may lie or be empty.
@@ -100,7 +100,7 @@ pub fn current_user(env: &Env) -> Result<String> {
     named
         .or_else(|| env.get("USER").map(str::to_owned))
         .ok_or_else(|| {
-            Error::failed("cannot tell your user name").hint("name it with `--ssh-user`")
+            Error::failed("cannot determine your user name").hint("name it with `--ssh-user`")
         })
 }
 
@@ -112,7 +112,7 @@ pub(super) fn check_host(host: &str) -> Result<()> {
     Err(
         Error::usage(format!("invalid value `{host}` for `--ssh-host`"))
             .cause("expected a host name or an address, without brackets or a port")
-            .hint("the port goes into `--ssh-port`"),
+            .hint("set the port with `--ssh-port`"),
     )
 }
 

@@ -123,7 +123,7 @@ fn a_lost_session_ends_the_build_and_an_engine_without_one_is_named() {
         1,
         &[
             "Docker Engine 20.10.24 has no `/session` in API version 1.41",
-            "engines from 20.10 to 29",
+            "engines 20.10 to 29 have it",
             "hint: ",
         ],
     );

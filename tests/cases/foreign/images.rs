@@ -73,7 +73,7 @@ fn no_image_but_dkrs_own_is_the_newest_whatever_its_labels_say() {
     let warning = |foreign: &Image| {
         let tags = foreign.tags();
         let name = tags.first().map_or(&foreign.id()[7..19], String::as_str);
-        format!("warning: image `{name}` is labelled as one of `main` in `")
+        format!("warning: image `{name}` is labelled as an image of `main` in `")
     };
     let mut last = None;
     for (what, make) in cases {
@@ -82,7 +82,7 @@ fn no_image_but_dkrs_own_is_the_newest_whatever_its_labels_say() {
         let (ids, said) = listed(&t, &repo, &["list-images", "--json", "."]);
         assert_eq!(ids, [own.id()], "{what}");
         assert!(
-            said.contains(&warned) && said.contains(": it is not used\n"),
+            said.contains(&warned) && said.contains(": ignoring it\n"),
             "{what}: {said}"
         );
         let said = started(&t, &repo);
@@ -140,7 +140,7 @@ fn an_image_that_only_looks_like_one_of_a_repository_is_named_and_not_started() 
     let labels = json!({"dkr.repo_path": secret.path(), "dkr.repo_name": "secret"});
     commit(&t, &own, Some(&evil), labels);
     let looks = format!(
-        "image `{evil}` is labelled as one of `main` in `{}`",
+        "image `{evil}` is labelled as an image of `main` in `{}`",
         secret.path().display()
     );
     for command in [

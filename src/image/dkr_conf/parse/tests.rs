@@ -97,18 +97,18 @@ fn a_mistyped_name_gets_the_nearest_one() {
     let message = refused("[pre_clone]\n [post_clone]");
     assert!(message.contains("header `[post_clone]` in `.dkr.conf`, line 2: expected it alone"));
     let message = refused("[pre_clone]\nRUN id\npackages = x");
-    assert!(message.contains("line 3 of `.dkr.conf`: the key `packages` stands above"));
+    assert!(message.contains("line 3 of `.dkr.conf`: the key `packages` belongs above"));
 }
 
 #[test]
 fn nothing_stands_twice() {
     assert_eq!(
         refused("packages = a\n\npackages = b"),
-        "error: `packages` stands twice in `.dkr.conf`, line 3: the first is in line 1"
+        "error: duplicate key `packages` in `.dkr.conf`, line 3 (first on line 1)"
     );
     assert_eq!(
         refused("[pre_clone]\n[post_clone]\n[pre_clone]"),
-        "error: `[pre_clone]` stands twice in `.dkr.conf`, line 3: the first is in line 1"
+        "error: duplicate section `[pre_clone]` in `.dkr.conf`, line 3 (first on line 1)"
     );
     assert!(refused("volumes = aa:/x bb:/x").contains("one volume for `/x`"));
 }
@@ -140,10 +140,10 @@ fn a_value_holds_no_line_end_and_no_nul() {
     }
     let message = refused("[pre_clone]\nRUN a\rFROM b\n");
     assert!(
-        message.contains("line 2: it holds a carriage return"),
+        message.contains("line 2: it contains a carriage return"),
         "{message}"
     );
-    assert!(refused("[pre_clone]\nRUN a\0\n").contains("line 2: it holds a NUL"));
+    assert!(refused("[pre_clone]\nRUN a\0\n").contains("line 2: it contains a NUL"));
 }
 
 #[test]

@@ -173,7 +173,9 @@ fn an_unknown_instruction_gets_the_nearest_known_one() {
         "unknown instruction `RUNN` in [post_clone], line 7 of `.dkr.conf`: \
          did you mean `RUN`?"
     );
-    assert!(refused("packages = x").ends_with("the key `packages` stands above the first section"));
+    assert!(
+        refused("packages = x").ends_with("the key `packages` belongs above the first section")
+    );
     assert!(refused("#!").contains("unknown instruction"));
-    assert!(refused("]]] x").ends_with("expected an instruction of a Dockerfile"));
+    assert!(refused("]]] x").ends_with("expected a Dockerfile instruction"));
 }
