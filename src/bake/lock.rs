@@ -63,7 +63,7 @@ impl BakeLock {
 
 fn open(env: &Env, engine: &str, repo: &str) -> Result<File> {
     let digest = Sha256::digest(format!("{engine}\0{repo}"));
-    let name: String = digest.iter().take(8).map(|b| format!("{b:02x}")).collect();
+    let name = hex::encode(&digest[..8]);
     let mut failure = None;
     for folder in folders(env) {
         let path = folder.join(format!("bake-{name}.lock"));

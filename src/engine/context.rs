@@ -166,7 +166,7 @@ fn endpoint_of_context(name: &str, config: Option<&Path>) -> Result<Endpoint> {
     let Some(contexts) = contexts else {
         return Err(unknown_context(name, &[]));
     };
-    let id = format!("{:x}", Sha256::digest(name));
+    let id = hex::encode(Sha256::digest(name));
     let file = contexts.join("meta").join(&id).join("meta.json");
     let attempt = || Error::failed(format!("cannot read the Docker context `{name}`"));
     let text = match fs::read(&file) {
@@ -246,7 +246,7 @@ mod tests {
         }
 
         fn context(self, name: &str, docker: &str) -> Self {
-            let id = format!("{:x}", Sha256::digest(name));
+            let id = hex::encode(Sha256::digest(name));
             let meta =
                 format!(r#"{{"Name":"{name}","Metadata":{{}},"Endpoints":{{"docker":{docker}}}}}"#);
             self.file(&format!("contexts/meta/{id}/meta.json"), &meta)
@@ -362,7 +362,7 @@ mod tests {
 
     #[test]
     fn a_context_brings_its_own_tls_material() {
-        let id = format!("{:x}", Sha256::digest("c"));
+        let id = hex::encode(Sha256::digest("c"));
         let chosen = [("DOCKER_CONTEXT", "c")];
         let config = Config::new().context("c", r#"{"Host":"tcp://h:1","SkipTLSVerify":false}"#);
         assert_eq!(tls(config.named(&chosen).unwrap()), None);

@@ -104,7 +104,7 @@ fn cut(name: &str, longest: usize, hash: &str) -> String {
 
 /// The first digits of the SHA-256 of the parts, a NUL between them.
 fn hash(parts: &[&str]) -> String {
-    let mut digits = format!("{:x}", Sha256::digest(parts.join("\0")));
+    let mut digits = hex::encode(Sha256::digest(parts.join("\0")));
     digits.truncate(HASH);
     digits
 }

@@ -175,7 +175,6 @@ fn borderless() -> comfy_table::Table {
     let mut table = comfy_table::Table::new();
     table.load_style(TableStyle::default());
     table.set_content_arrangement(ContentArrangement::Disabled);
-    table.force_no_tty();
     table
 }
 

@@ -3,8 +3,6 @@
 //! `create-image` writes [`ConfLabel`] into the image as the label `dkr.config`; `update-image`
 //! and `start-image` read it back and compare it with the `.dkr.conf` of today.
 
-use std::fmt::Write as _;
-
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -75,7 +73,10 @@ impl ConfLabel {
 impl DkrConf {
     /// The canonical form of this configuration.
     pub fn label(&self) -> ConfLabel {
-        let hash = |name| self.section(name).map(|section| sha256_hex(&section.text));
+        let hash = |name| {
+            self.section(name)
+                .map(|section| hex::encode(Sha256::digest(&section.text)))
+        };
         let mut packages = self.packages.clone();
         packages.sort_unstable();
         let mut volumes: Vec<String> = self.volumes.iter().map(ToString::to_string).collect();
@@ -94,15 +95,6 @@ impl DkrConf {
     pub fn to_label(&self) -> String {
         self.label().to_json()
     }
-}
-
-fn sha256_hex(text: &str) -> String {
-    let mut hex = String::with_capacity(64);
-    for byte in Sha256::digest(text.as_bytes()) {
-        // Writing to a `String` cannot fail.
-        let _ = write!(hex, "{byte:02x}");
-    }
-    hex
 }
 
 /// How the `.dkr.conf` of today differs from what an image was built with.
