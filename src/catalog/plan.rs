@@ -106,7 +106,7 @@ pub fn check_removal(
     error.causes = reasons;
     if !alive.is_empty() {
         let names = alive.join(" ");
-        error = error.hint(format!("stop the running containers: `dkr stop {names}`"));
+        error = error.hint(format!("run `dkr stop {names}` first"));
     }
     if others {
         error = error.hint(

@@ -1,4 +1,4 @@
-//! Files of a container, whether it runs or not, through the engine's archive API.
+//! Reading and writing files in a container, running or stopped, with the engine's archive API.
 
 use std::io::Read;
 
@@ -10,14 +10,14 @@ use super::containers::ContainerId;
 use super::error::failed;
 use crate::error::{Error, Kind, Result};
 
-/// What an archive of one file has besides its contents: headers, long names, padding to a record.
+/// The overhead of an archive of one file: headers, long names, padding to a record.
 const ARCHIVE_OVERHEAD: u64 = 64 * 1024;
 
-/// The contents of a regular file, of which at most `limit` bytes are taken; none if there is no
-/// such file.
+/// The contents of a regular file, limited to `limit` bytes; `None` if there is no such
+/// file.
 ///
 /// # Errors
-/// When the path is something else than a file, it is larger, or the engine cannot read it.
+/// When the path is not a regular file, the file is larger, or the engine cannot read it.
 pub async fn read_file(
     engine: &Engine,
     id: &ContainerId,
@@ -39,7 +39,7 @@ pub async fn read_file(
             Err(e) => return Err(e),
         }
         if archive.len() as u64 > limit + ARCHIVE_OVERHEAD {
-            break; // the header tells what it is
+            break; // the size is in the header
         }
     }
     let contents = first_file(archive.as_slice(), limit);
@@ -48,10 +48,10 @@ pub async fn read_file(
         .map_err(|e| Error::failed(attempt).source(e))
 }
 
-/// Writes a small file of root's, over one that is there; its folder must exist.
+/// Writes a small file owned by root, replacing an existing one; its folder must exist.
 ///
 /// # Errors
-/// When there is no such folder, or the engine cannot write to it.
+/// When there is no such folder, or it is not writable.
 pub async fn write_file(
     engine: &Engine,
     id: &ContainerId,
@@ -77,7 +77,7 @@ pub async fn write_file(
     written.map_err(|e| failed(attempt(), e))
 }
 
-/// The contents of the one file that is in the tar archive.
+/// The contents of the only file in the tar archive.
 fn first_file(archive: impl Read, limit: u64) -> std::io::Result<Vec<u8>> {
     let mut archive = tar::Archive::new(archive);
     let entry = archive.entries()?.next();

@@ -1,5 +1,5 @@
-//! Running a container with its streams connected to dkr's: what `docker run` does. `start-image`
-//! calls it for a command; without one, [`start_until_ready`] precedes `tmux::attach_tmux`.
+//! Runs a container with its streams connected to dkr's, as `docker run` does. `start-image` uses it for a
+//! command; for a session, [`start_until_ready`] precedes `tmux::attach_tmux`.
 
 use std::pin::pin;
 use std::time::Duration;
@@ -16,46 +16,46 @@ use super::streams::{self, OutputEnd, Streams};
 use super::terminal;
 use crate::error::{Error, Result};
 
-/// Keys that can never come from a keyboard: without any, the engine would take Ctrl-P Ctrl-Q as
-/// the wish to detach, and keep back every Ctrl-P until the next key. 0xFF is in no UTF-8 text, and
-/// at most twice in a row in a mouse report.
+/// A sequence that no keyboard produces. Without it, the engine would detach on Ctrl-P Ctrl-Q and hold
+/// back every Ctrl-P until the next key. 0xFF occurs in no UTF-8 text, and at most twice in a row in a
+/// mouse report.
 const NO_DETACH_KEYS: &str = "%FF,%FF,%FF,%FF";
 
-/// How many times a user must ask for the end to get it from dkr, when the command ignores the
-/// signals that are passed on to it. As in Docker's own client.
+/// After how many requests to terminate dkr leaves a command that ignores the signals passed on to it.
+/// As in Docker's own client.
 const ASKED_ENOUGH: usize = 3;
 
-/// How long a command on a terminal has to end after a signal that ends dkr. The keys Ctrl-C and
-/// Ctrl-\ are no signals there.
+/// How long a command on a terminal has to exit after a signal that would end dkr. There, the keys
+/// Ctrl-C and Ctrl-\ are not signals.
 pub(super) const GRACE: Duration = Duration::from_secs(2);
 
-/// How long after its start a container may hear no signal: the kernel drops what PID 1 has no handler
-/// for yet (pid_namespaces(7)), and the engine's init has none at its very beginning.
+/// How long after its start a container may miss signals: the kernel drops a signal for which PID 1 has no
+/// handler yet (pid_namespaces(7)), and at first the engine's init has none.
 const DEAF: Duration = Duration::from_millis(300);
 
-/// How attaching ended.
+/// How an attachment ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AttachEnd {
-    /// The container's main process has ended.
+    /// The container's main process has exited.
     Exited(ExitStatus),
-    /// It goes on, as it ignored what the user sent.
+    /// It is still running: it ignored this signal.
     LeftRunning(Signal),
 }
 
-/// How the start of a container that dkr attaches to by exec ended.
+/// How the start of a container with a session ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Start {
     /// Its session is ready.
     Ready,
-    /// It never came to that.
+    /// It ended before its session was ready.
     Failed(AttachEnd),
 }
 
-/// Starts a container that was made with the same `tty`, connects the streams and waits for its
-/// end, passing signals on. With a terminal, that of dkr is raw meanwhile.
+/// Starts a container that was created with the same `tty`, connects the streams and waits for its exit.
+/// Passes signals on. With a terminal, dkr's own is in raw mode meanwhile.
 ///
 /// # Errors
-/// When it cannot be started, or the engine is gone before the end.
+/// When it cannot be started, or the connection to the engine is lost.
 pub async fn run_attached<I, O, E>(
     engine: &Engine,
     id: &ContainerId,
@@ -72,11 +72,11 @@ where
     outcome(run(engine, id, tty, streams, until, signals).await?)
 }
 
-/// The same with a container that runs already; what it wrote before comes first. Without stdin it
-/// is only watched: a signal that would end dkr leaves it running.
+/// The same with a running container; its earlier output comes first. Without stdin, dkr only watches it:
+/// a signal that ends dkr leaves it running.
 ///
 /// # Errors
-/// When the engine is gone before the end.
+/// When the connection to the engine is lost.
 pub async fn attach_to_running<I, O, E>(
     engine: &Engine,
     id: &ContainerId,
@@ -100,20 +100,20 @@ fn outcome(start: Start) -> Result<AttachEnd> {
     }
 }
 
-/// What is waited for.
+/// What to wait for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Until {
-    /// The end of the main process: of one that is to be started, or of one that runs.
+    /// The exit of the main process: after a start, or of a running one.
     End(WaitFor),
-    /// The session of a container that is to be started.
+    /// The session of a container that is about to start.
     Ready,
 }
 
-/// Starts a container without terminal whose entrypoint (with `DKR_ATTACH`) makes a session, and
-/// shows its messages on `stderr` until that is ready.
+/// Starts a container without a terminal, whose entrypoint creates a session (`DKR_ATTACH`), and copies
+/// its messages to `stderr` until the session is ready.
 ///
 /// # Errors
-/// When it cannot be started, or the engine is gone before.
+/// When it cannot be started, or the connection to the engine is lost.
 pub async fn start_until_ready<E>(
     engine: &Engine,
     id: &ContainerId,
@@ -152,7 +152,8 @@ where
         id.0
     );
     let attempt = format!("cannot attach to container `{id}`");
-    // Both before the start: the command may have written and ended by the time that returns.
+    // Both requests come before the start: a short command could have written and exited by the time
+    // that the start returns.
     let (connection, exit) = tokio::try_join!(
         request::hijack(engine, &path, None, &attempt),
         containers::wait(
@@ -179,24 +180,29 @@ where
     let mut exit = pin!(exit.status());
     let mut output_open = true;
     let mut patience = Patience::new(tty);
+    // The container's exit and the end of its output are reported on two connections, in either order. The
+    // exit is taken last, so that no output is lost; a session that is ready has no exit to wait for.
     loop {
         let event = tokio::select! {
             event = interaction.next() => event?,
-            // What the command wrote before its end comes first.
+            // Polled only once the output has ended.
             status = &mut exit, if !output_open => {
                 if !tty {
                     interaction.check()?;
                 }
                 return Ok(Start::Failed(AttachEnd::Exited(status?)));
             }
+            // Pending unless a signal has set the deadline.
             signal = patience.ran_out() => {
                 return Ok(Start::Failed(AttachEnd::LeftRunning(signal)));
             }
         };
         match event {
             Event::OutputEnded(OutputEnd::Nul) => return Ok(Start::Ready),
+            // The rest comes with the exit status.
             Event::OutputEnded(OutputEnd::Closed | OutputEnd::Silent) => output_open = false,
             Event::InputEnded => {}
+            // As a pipe does: the command may handle SIGPIPE, or exit from it.
             Event::Unread => containers::kill(engine, id, Signal::Pipe).await?,
             Event::Signal(signal) => {
                 if runs && stdin == 0 && signal.ends() {

@@ -1,6 +1,6 @@
-//! The engine that the user named, connected to: what everything else asks for.
+//! The connection to the engine that the user named. All other modules start from here.
 //!
-//! One way to open a byte stream serves bollard and dkr's own requests alike.
+//! bollard's requests and dkr's own share one way to open a byte stream.
 
 use std::fmt;
 use std::sync::Arc;
@@ -24,13 +24,13 @@ use crate::env::Env;
 use crate::error::{Error, Result};
 use crate::text::excerpt;
 
-/// How long an engine may take to say its version. A socket that systemd listens on answers only
-/// when the engine has started behind it.
+/// How long an engine may take to answer with its version. Behind a socket of systemd, the engine
+/// answers only once systemd has started it.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// The most that is read of such an answer, in bytes.
+/// The most to read of that answer, in bytes.
 const ANSWER: usize = 1024 * 1024;
 
-/// A Docker Engine that answered. A clone is the same engine.
+/// A Docker Engine that answered. Clones are handles of the same engine.
 #[derive(Debug, Clone)]
 pub struct Engine {
     dialer: Arc<Dialer>,
@@ -40,10 +40,10 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Connects to the engine that the environment names and agrees on an API version.
+    /// Connects to the engine that the environment names and negotiates an API version.
     ///
     /// # Errors
-    /// When what is named cannot be used, no engine answers there, or it is too old.
+    /// When the name is invalid, no engine answers there, or it is too old.
     pub async fn connect(env: &Env) -> Result<Self> {
         Self::connect_to(named_engine(env)?).await
     }
@@ -76,17 +76,17 @@ impl Engine {
         &self.dialer
     }
 
-    /// The client for everything that bollard knows.
+    /// bollard's client, for everything that bollard supports.
     pub fn docker(&self) -> &Docker {
         &self.docker
     }
 
-    /// The engine's version and the version of the API that is spoken.
+    /// The engine's version and the API version in use.
     pub fn versions(&self) -> &Versions {
         &self.versions
     }
 
-    /// `path` (`/build?…`) under the API version that was agreed on, for requests of one's own.
+    /// `path` (`/build?…`) with the negotiated API version, for dkr's own requests.
     pub fn versioned(&self, path: &str) -> String {
         format!("/v{}{path}", self.versions.api)
     }
@@ -140,7 +140,7 @@ async fn ask_version(dialer: &Dialer) -> Result<Versions> {
             negotiate(&said.engine, said.newest.as_deref(), said.oldest.as_deref())
         }
         _ => {
-            let mut why = format!("it does not answer as a Docker Engine does (status {status})");
+            let mut why = format!("it does not respond like a Docker Engine (status {status})");
             if let Some(line) = first_line(&body) {
                 why = format!("{why}: {line}");
             }
@@ -149,7 +149,7 @@ async fn ask_version(dialer: &Dialer) -> Result<Versions> {
     }
 }
 
-/// The first line of an answer that is text, as far as a message can show it.
+/// The first line of a text answer, cleaned for a message.
 fn first_line(body: &[u8]) -> Option<String> {
     let line = std::str::from_utf8(body).ok()?.lines().next()?.trim();
     (!line.is_empty()).then(|| excerpt(line, 120))
@@ -202,7 +202,7 @@ mod tests {
             let error = Engine::connect(&env(&fake)).await.unwrap_err();
             assert!(!error.causes[0].contains(['\u{1b}', '\n']), "{error}");
             assert!(
-                error.causes[0].contains("does not answer as a Docker Engine"),
+                error.causes[0].contains("does not respond like a Docker Engine"),
                 "{error}"
             );
         }

@@ -1,4 +1,4 @@
-//! All containers of an engine, in one request.
+//! Lists all containers of an engine with one request.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use super::containers::ContainerId;
 use super::error::failed;
 use crate::error::Result;
 
-/// A container as a listing shows it.
+/// A container in a listing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListedContainer {
     /// Its full id.
@@ -20,25 +20,25 @@ pub struct ListedContainer {
     pub name: String,
     /// The id of its image.
     pub image: String,
-    /// Its labels, those of its image included.
+    /// Its labels, including those of its image.
     pub labels: BTreeMap<String, String>,
     /// `created`, `running`, `paused`, `restarting`, `removing`, `exited` or `dead`.
     pub state: String,
-    /// What its main process is: entrypoint and command, in one line.
+    /// The command line of its main process: entrypoint and command.
     pub command: String,
-    /// When it was made, to the second.
+    /// When it was created, to the second.
     pub created: DateTime<Utc>,
 }
 
 impl ListedContainer {
-    /// Whether something runs in it, be it paused.
+    /// Whether it has running processes, even if it is paused.
     pub fn is_alive(&self) -> bool {
         matches!(&*self.state, "running" | "paused" | "restarting")
     }
 }
 
 impl Engine {
-    /// Lists every container, whether it runs or not.
+    /// Lists all containers, running or not.
     ///
     /// # Errors
     /// When the engine does not answer.
@@ -54,7 +54,7 @@ impl Engine {
 impl From<ContainerSummary> for ListedContainer {
     fn from(container: ContainerSummary) -> Self {
         let names = container.names.unwrap_or_default();
-        // The names that links give it have a second slash.
+        // Names from links have a second slash.
         let name = names.iter().filter_map(|name| name.strip_prefix('/'));
         let name = name.min_by_key(|name| name.matches('/').count());
         ListedContainer {

@@ -1,7 +1,7 @@
-//! Containers: from a specification to a running process, and its end. `attach` and `exec` talk to
-//! what runs in them.
+//! Containers: creating, starting, inspecting and removing them. `attach` and `exec` connect to the
+//! processes in them.
 //!
-//! No container is ever told to remove itself: that cannot be taken back, and dkr looks into a
+//! No container is created with auto-removal: that cannot be disabled later, and dkr inspects a
 //! container after it ended.
 
 use std::collections::HashMap;
@@ -28,59 +28,59 @@ use crate::error::{Error, Reason, Result};
 pub struct ContainerId(pub String);
 
 impl std::fmt::Display for ContainerId {
-    /// The twelve digits that `docker ps` shows.
+    /// The first twelve digits, as `docker ps` shows them.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(self.0.get(..12).unwrap_or(&self.0))
     }
 }
 
-/// How a container's main process ended: its own status, or 128 plus the signal that killed it.
+/// How a container's main process exited: its status, or 128 plus the signal that killed it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ExitStatus(pub u8);
 
-/// Something of the host that a container sees.
+/// A bind mount.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ContainerMount {
     /// A file or folder on the engine's machine, which must exist.
     pub source: String,
     /// The absolute path in the container.
     pub target: String,
-    /// Whether the container may only read it.
+    /// Whether it is read-only.
     pub read_only: bool,
 }
 
-/// A container to make.
+/// The specification of a container to create.
 #[derive(Debug, Clone, Default)]
 pub struct ContainerSpec {
     /// The image's id.
     pub image: String,
-    /// The container's name; none: the engine makes one up.
+    /// The container's name; `None`: the engine chooses one.
     pub name: Option<String>,
-    /// What the image's entrypoint gets as arguments.
+    /// The arguments of the image's entrypoint.
     pub command: Vec<String>,
     /// `NAME=VALUE`.
     pub env: Vec<String>,
     /// Labels of the container.
     pub labels: HashMap<String, String>,
-    /// What it sees of the host.
+    /// Bind mounts.
     pub mounts: Vec<ContainerMount>,
-    /// The same in the words of `docker run -v`, with all its options.
+    /// Volumes and bind mounts as `docker run -v` spells them, with all its options.
     pub binds: Vec<String>,
-    /// `host`, `bridge`, `none` or the name of a network; none: the engine's default.
+    /// `host`, `bridge`, `none` or the name of a network; `None`: the engine's default.
     pub network: Option<String>,
-    /// Ports on the host.
+    /// Ports to publish on the host.
     pub ports: Vec<PublishedPort>,
-    /// The name that it calls itself.
+    /// The container's own hostname.
     pub hostname: Option<String>,
     /// Whether it has a terminal.
     pub tty: bool,
-    /// Whether somebody will write to its stdin.
+    /// Whether its stdin is open.
     pub stdin: bool,
-    /// What it may use of the machine.
+    /// Limits on CPU, memory, processes and GPUs.
     pub limits: Limits,
 }
 
-/// What the engine knows of a container.
+/// The inspected state of a container.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ContainerState {
     /// Its full id.
@@ -93,18 +93,18 @@ pub struct ContainerState {
     pub labels: HashMap<String, String>,
     /// Whether it has a terminal.
     pub tty: bool,
-    /// Whether somebody can write to its stdin.
+    /// Whether its stdin is open.
     pub stdin: bool,
-    /// Whether its main process runs.
+    /// Whether its main process is running.
     pub running: bool,
-    /// When that was last started, in the engine's words; none if never.
+    /// When that was last started, as the engine formats it; `None` if never.
     pub started_at: Option<String>,
 }
 
-/// Makes a container; nothing runs yet.
+/// Creates a container without starting it.
 ///
 /// # Errors
-/// When the engine refuses, e.g. because the name is taken.
+/// When the engine refuses, e.g. because the name is in use.
 pub async fn create(engine: &Engine, spec: &ContainerSpec) -> Result<ContainerId> {
     let options = CreateContainerOptions {
         name: spec.name.clone(),
@@ -118,7 +118,7 @@ pub async fn create(engine: &Engine, spec: &ContainerSpec) -> Result<ContainerId
     Ok(ContainerId(created.id))
 }
 
-/// The request that makes `spec`.
+/// The request body for `spec`.
 fn request(spec: &ContainerSpec) -> ContainerCreateBody {
     let mut bindings: HashMap<_, Option<Vec<_>>> = HashMap::new();
     for port in &spec.ports {
@@ -141,7 +141,7 @@ fn request(spec: &ContainerSpec) -> ContainerCreateBody {
         attach_stdout: Some(true),
         attach_stderr: Some(true),
         open_stdin: Some(spec.stdin),
-        // The end of our input is the end of the container's.
+        // The container's stdin closes when dkr's does.
         stdin_once: Some(spec.stdin),
         host_config: Some(HostConfig {
             nano_cpus: spec.limits.nano_cpus,
@@ -169,19 +169,19 @@ fn mount(mount: &ContainerMount) -> Mount {
     }
 }
 
-/// Starts a container that was made or has ended.
+/// Starts a container that was created or has ended.
 ///
 /// # Errors
-/// When the engine cannot, e.g. because a port is taken.
+/// When the engine fails, e.g. because a port is in use.
 pub async fn start(engine: &Engine, id: &ContainerId) -> Result<()> {
     let started = engine.docker().start_container(&id.0, None).await;
     started.map_err(|e| explained(failed(format!("cannot start container `{id}`"), e)))
 }
 
-/// Sends a signal to a container's main process. One that has ended meanwhile is no error.
+/// Sends a signal to a container's main process. If it has already exited, that is no error.
 ///
 /// # Errors
-/// When there is no such container, or no engine.
+/// When the container does not exist, or the engine does not answer.
 pub async fn kill(engine: &Engine, id: &ContainerId, signal: Signal) -> Result<()> {
     let options = KillContainerOptions {
         signal: signal.name().to_owned(),
@@ -189,17 +189,17 @@ pub async fn kill(engine: &Engine, id: &ContainerId, signal: Signal) -> Result<(
     let killed = engine.docker().kill_container(&id.0, Some(options)).await;
     let name = signal.name();
     match killed.map_err(|e| failed(format!("cannot send {name} to container `{id}`"), e)) {
-        // It does not run (Engine API, "Kill a container").
+        // It is not running (Engine API, "Kill a container").
         Err(error) if error.reason == Some(Reason::Conflict) => Ok(()),
         killed => killed,
     }
 }
 
-/// Asks a container's main process to end, and kills it `seconds` later. One that has ended is no
-/// error.
+/// Terminates a container's main process, and kills it after `seconds`. If it has already exited, that
+/// is no error.
 ///
 /// # Errors
-/// When there is no such container, or no engine.
+/// When the container does not exist, or the engine does not answer.
 pub async fn stop(engine: &Engine, id: &ContainerId, seconds: i32) -> Result<()> {
     let options = StopContainerOptions {
         t: Some(seconds),
@@ -209,16 +209,16 @@ pub async fn stop(engine: &Engine, id: &ContainerId, seconds: i32) -> Result<()>
     stopped.map_err(|e| failed(format!("cannot stop container `{id}`"), e))
 }
 
-/// Removes a container that does not run, and the volumes without a name that came with it. One that
-/// somebody else is removing is no error.
+/// Removes a stopped container and its anonymous volumes. If its removal is already in progress, that is
+/// no error.
 ///
 /// # Errors
-/// When it still runs, or does not exist.
+/// When it is running, or does not exist.
 pub async fn remove(engine: &Engine, id: &ContainerId) -> Result<()> {
     remove_container(engine, id, false).await
 }
 
-/// The same with one that may still run: its processes are killed first.
+/// The same for one that may be running: its processes are killed first.
 ///
 /// # Errors
 /// When it does not exist.
@@ -239,10 +239,10 @@ async fn remove_container(engine: &Engine, id: &ContainerId, force: bool) -> Res
     }
 }
 
-/// What the engine knows of the container of this name or id.
+/// Inspects the container with this name or id.
 ///
 /// # Errors
-/// When there is none.
+/// When it does not exist.
 pub async fn inspect(engine: &Engine, name: &str) -> Result<ContainerState> {
     let found = engine
         .docker()
@@ -251,7 +251,7 @@ pub async fn inspect(engine: &Engine, name: &str) -> Result<ContainerState> {
         .map_err(|e| failed(format!("cannot inspect container `{name}`"), e))?;
     let state = found.state.unwrap_or_default();
     let running = state.running.unwrap_or_default();
-    // Before the first start it is year 1.
+    // The year is 1 before the first start.
     let started_at = state.started_at.filter(|at| !at.starts_with("0001-"));
     let name = found.name.unwrap_or_default();
     let config = found.config.unwrap_or_default();
@@ -267,33 +267,33 @@ pub async fn inspect(engine: &Engine, name: &str) -> Result<ContainerState> {
     })
 }
 
-/// Which end of a container is waited for.
+/// Which exit of a container to wait for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WaitFor {
     /// The next one; for a container that is about to start.
     NextExit,
-    /// Any: at once for a container that does not run.
+    /// Any; returns at once for a container that is not running.
     NotRunning,
 }
 
-/// An end that the engine will report, however soon it comes after [`wait`] returned.
+/// An exit that the engine will report, even if it happens right after [`wait`] returned.
 #[derive(Debug)]
 pub struct Exit {
     id: ContainerId,
     body: Incoming,
 }
 
-/// Asks the engine to report a container's end.
+/// Asks the engine to report a container's exit.
 ///
 /// # Errors
-/// When there is no such container.
+/// When the container does not exist.
 pub async fn wait(engine: &Engine, id: &ContainerId, until: WaitFor) -> Result<Exit> {
     let condition = match until {
         WaitFor::NextExit => "next-exit",
         WaitFor::NotRunning => "not-running",
     };
     let path = format!("/containers/{}/wait?condition={condition}", id.0);
-    // The head of the answer comes when the engine has begun to wait.
+    // The engine sends the head of the answer once it has begun to wait.
     let answer = request::post(engine, &path, &format!("cannot wait for container `{id}`")).await?;
     Ok(Exit {
         id: id.clone(),
@@ -302,13 +302,13 @@ pub async fn wait(engine: &Engine, id: &ContainerId, until: WaitFor) -> Result<E
 }
 
 impl Exit {
-    /// The status, when the container has ended.
+    /// Waits for the exit and returns the status.
     ///
     /// # Errors
-    /// When the engine is gone before.
+    /// When the connection to the engine is lost before.
     pub async fn status(self) -> Result<ExitStatus> {
         let id = self.id;
-        let lost = || Error::failed(format!("cannot learn how container `{id}` ended"));
+        let lost = || Error::failed(format!("cannot get the exit status of container `{id}`"));
         let body = self.body.collect().await;
         let body = body.map_err(|e| lost().source(e))?.to_bytes();
         let answer: ContainerWaitResponse =
@@ -322,7 +322,7 @@ impl Exit {
     }
 }
 
-/// The engine's number as a process's status.
+/// Converts the engine's number to an exit status.
 pub(super) fn exit_status(code: i64) -> Option<ExitStatus> {
     u8::try_from(code).ok().map(ExitStatus)
 }

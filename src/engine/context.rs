@@ -1,6 +1,6 @@
-//! Which engine the user named, read the way Docker's own client reads it.
+//! Which engine the user named, resolved as Docker's own client does.
 //!
-//! Only `connect` calls it. It never falls back: a name that leads nowhere is an error.
+//! Only `connect` calls it. There is no fallback: a name that cannot be resolved is an error.
 
 use std::path::{Path, PathBuf};
 use std::{fmt, fs};
@@ -15,23 +15,23 @@ use crate::error::{Error, Result, suggestion};
 /// The name of the context that stands for `DOCKER_HOST` or the default socket.
 const DEFAULT_CONTEXT: &str = "default";
 
-/// An engine's place, and what named it.
+/// The address of an engine, and where it was named.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NamedEndpoint {
     /// Where the engine is.
     pub endpoint: Endpoint,
-    /// What named it.
+    /// Where it was named.
     pub origin: EndpointSource,
 }
 
-/// What named an engine.
+/// Where an engine was named.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum EndpointSource {
     /// The variable `DOCKER_HOST`.
     Variable,
-    /// A context, chosen by `DOCKER_CONTEXT` or in Docker's configuration.
+    /// A context, chosen by `DOCKER_CONTEXT` or in Docker's configuration file.
     Context(String),
-    /// Nothing: the default socket.
+    /// Nowhere: the default socket.
     Default,
 }
 
@@ -46,10 +46,10 @@ impl fmt::Display for EndpointSource {
 }
 
 /// The engine that the environment names: `DOCKER_HOST`, else the context `DOCKER_CONTEXT`, else
-/// the current context of Docker's configuration, else the default socket.
+/// the current context in Docker's configuration file, else the default socket.
 ///
 /// # Errors
-/// When what is named does not exist, cannot be read or is of a kind that dkr does not speak.
+/// When the context does not exist or cannot be read, or the address is not supported.
 pub fn named_engine(env: &Env) -> Result<NamedEndpoint> {
     let folder = config_folder(env);
     if let Some(address) = text(env, "DOCKER_HOST")? {
@@ -76,7 +76,7 @@ pub fn named_engine(env: &Env) -> Result<NamedEndpoint> {
     }
 }
 
-/// A variable that names an engine. One that is not UTF-8 must not count as unset.
+/// The value of a variable that names an engine. One that is not UTF-8 must not count as unset.
 fn text(env: &Env, name: &str) -> Result<Option<String>> {
     let Some(value) = env.path(name) else {
         return Ok(None);
@@ -109,13 +109,13 @@ fn tls_of_variables(env: &Env, config: Option<&Path>) -> Option<Tls> {
     })
 }
 
-/// The client's certificate and key in a folder; one without the other is kept, to be missed later.
+/// The client's certificate and key in a folder; if one is missing, reading it fails later.
 fn identity_in(folder: &Path) -> Option<(PathBuf, PathBuf)> {
     let (cert, key) = (folder.join("cert.pem"), folder.join("key.pem"));
     (cert.exists() || key.exists()).then_some((cert, key))
 }
 
-/// The part of Docker's `config.json` that names a context.
+/// The part of Docker's `config.json` with the current context.
 #[derive(Deserialize)]
 struct ClientConfig {
     #[serde(rename = "currentContext")]
@@ -192,7 +192,7 @@ fn endpoint_of_context(name: &str, config: Option<&Path>) -> Result<Endpoint> {
         .map_err(|e| e.context(format!("cannot use the Docker context `{name}`")))
 }
 
-/// TLS as the context store keeps it: absent unless there is a file or a wish not to verify.
+/// TLS of a context: `None` without TLS files, unless verification is disabled.
 fn tls_of_context(folder: &Path, skip_verify: bool) -> Option<Tls> {
     let ca = Some(folder.join("ca.pem")).filter(|ca| ca.exists());
     let identity = identity_in(folder);
@@ -203,7 +203,7 @@ fn tls_of_context(folder: &Path, skip_verify: bool) -> Option<Tls> {
     })
 }
 
-/// The names of all contexts that can be read, in order.
+/// The names of all readable contexts, sorted.
 fn known_contexts(contexts: &Path) -> Vec<String> {
     let folders = fs::read_dir(contexts.join("meta")).into_iter().flatten();
     let mut names: Vec<String> = folders
@@ -216,7 +216,7 @@ fn known_contexts(contexts: &Path) -> Vec<String> {
 }
 
 fn unknown_context(name: &str, known: &[String]) -> Error {
-    let error = Error::usage(format!("there is no Docker context `{name}`"));
+    let error = Error::usage(format!("no Docker context named `{name}`"));
     let error = match suggestion(name, known.iter().map(String::as_str)) {
         Some(near) => error.hint(format!("did you mean `{near}`?")),
         None => error,
@@ -301,7 +301,10 @@ mod tests {
             .context("building", r#"{"Host":"ssh://b"}"#)
             .file("config.json", r#"{"currentContext":"buildign"}"#);
         let error = config.named(&[]).unwrap_err().to_string();
-        assert!(error.contains("no Docker context `buildign`"), "{error}");
+        assert!(
+            error.contains("no Docker context named `buildign`"),
+            "{error}"
+        );
         assert!(error.contains("did you mean `building`?"), "{error}");
         assert!(
             error.contains("known contexts: `building`, `default`"),

@@ -21,11 +21,11 @@ use crate::error::{Error, Result};
 pub trait Io: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin + 'static> Io for T {}
 
-/// An open connection to an engine. Shutting its writing side down is seen by the engine as the
-/// end of what is sent; dropping it closes it.
+/// An open connection to an engine. Shutting down the writing side signals the end of input to the
+/// engine; dropping it closes the connection.
 pub type Connection = Box<dyn Io>;
 
-/// How long opening a connection may take on this machine and over TCP.
+/// The time limit for opening a local or TCP connection.
 const UNIX_PATIENCE: Duration = Duration::from_secs(2);
 const TCP_PATIENCE: Duration = Duration::from_secs(5);
 
@@ -38,7 +38,7 @@ pub(super) struct Dialer {
 }
 
 impl Dialer {
-    /// Prepares for connections: reads the files that TLS needs.
+    /// Prepares connections: reads the files that TLS needs.
     pub(super) fn new(named: NamedEndpoint) -> Result<Self> {
         let tls = match &named.endpoint {
             Endpoint::Tcp { tls: Some(tls), .. } => Some(Arc::new(tls::client_config(tls)?)),
@@ -64,7 +64,7 @@ impl Dialer {
         &self.named.endpoint
     }
 
-    /// The value of the `Host` header. An engine behind a socket does not look at it.
+    /// The value of the `Host` header. An engine behind a socket ignores it.
     pub(super) fn host_header(&self) -> String {
         match self.endpoint() {
             Endpoint::Tcp { host, port, .. } => format!("{}:{port}", bracketed(host)),
@@ -88,7 +88,7 @@ impl Dialer {
         }
     }
 
-    /// Why a connection was lost, if `ssh` knows more.
+    /// Why a connection was lost, if `ssh` reported it.
     pub(super) async fn explained(&self, why: io::Error) -> io::Error {
         let Some(ssh) = &self.ssh else {
             return why;
@@ -112,7 +112,7 @@ impl Dialer {
         Ok(Box::new(stream?))
     }
 
-    /// What to tell of a connection that could not be opened or was lost at once.
+    /// The error for a connection that could not be opened or was lost at once.
     pub(super) fn refused(&self, why: &io::Error) -> Error {
         let place = match &self.named.origin {
             EndpointSource::Context(name) => format!("`{}` (context `{name}`)", self.endpoint()),
@@ -139,18 +139,18 @@ impl Dialer {
                     .map(|user| format!("{user}@"))
                     .unwrap_or_default();
                 let line = format!("ssh {port}{user}{host} docker version");
-                error.hint(format!("`{line}` must work without a question"))
+                error.hint(format!("make sure that `{line}` works without prompting"))
             }
             _ => error.hint("name another engine with `DOCKER_HOST` or `DOCKER_CONTEXT`"),
         }
     }
 }
 
-/// The failure without the number that the system gives it.
+/// The cause without the number of the system error.
 fn in_words(endpoint: &Endpoint, why: &io::Error) -> String {
     match (endpoint, why.kind()) {
         (_, io::ErrorKind::PermissionDenied) => "permission denied".to_owned(),
-        (Endpoint::Unix(_), io::ErrorKind::NotFound) => "there is no such socket".to_owned(),
+        (Endpoint::Unix(_), io::ErrorKind::NotFound) => "no such socket".to_owned(),
         (Endpoint::Unix(_), io::ErrorKind::ConnectionRefused) => {
             "nothing listens on the socket".to_owned()
         }

@@ -1,4 +1,4 @@
-//! Where an engine is: Docker's host addresses as values (pure).
+//! The address of an engine, as Docker spells it (pure).
 //!
 //! `context` decides which address the user named; `connect` opens it.
 
@@ -7,17 +7,17 @@ use std::path::PathBuf;
 
 use crate::error::{Error, Result};
 
-/// Where Docker's own client looks when nothing is named (docker/cli `opts/hosts.go`).
+/// Docker's default socket (docker/cli `opts/hosts.go`).
 pub const DEFAULT_SOCKET: &str = "/var/run/docker.sock";
 /// The port of an engine over TCP without encryption (docker/cli `opts/hosts.go`).
 const TCP_PORT: u16 = 2375;
 /// The same with TLS.
 const TLS_PORT: u16 = 2376;
 
-/// Where an engine is and how it is reached.
+/// The address of an engine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Endpoint {
-    /// A socket of this machine.
+    /// A socket on this machine.
     Unix(PathBuf),
     /// A TCP port.
     Tcp {
@@ -25,43 +25,43 @@ pub enum Endpoint {
         host: String,
         /// Port number.
         port: u16,
-        /// How the connection is encrypted, if it is.
+        /// TLS, if the connection is encrypted.
         tls: Option<Tls>,
     },
-    /// The engine of another machine, through `ssh`.
+    /// An engine on another machine, through `ssh`.
     Ssh {
-        /// User name, when the address has one.
+        /// User name, if the address has one.
         user: Option<String>,
-        /// Name or address, as `ssh` takes it.
+        /// Host name or address, as `ssh` takes it.
         host: String,
-        /// Port number, when the address has one.
+        /// Port number, if the address has one.
         port: Option<u16>,
-        /// The engine's socket on the other machine, when it is not the default one.
+        /// The path of the engine's socket on that machine, if it is not the default.
         socket: Option<String>,
     },
 }
 
-/// How a TCP connection is encrypted: PEM files, and whether the engine has to prove who it is.
+/// TLS for a TCP connection: PEM files, and whether to verify the engine's certificate.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Tls {
-    /// Authorities that may have signed the engine's certificate; `None`: the system's.
+    /// Certificate authorities for the engine's certificate; `None`: the system's.
     pub ca: Option<PathBuf>,
     /// The client's certificate and its key.
     pub identity: Option<(PathBuf, PathBuf)>,
-    /// Whether the engine's certificate is taken unchecked.
+    /// Whether to skip verification of the engine's certificate.
     pub skip_verify: bool,
 }
 
 impl Endpoint {
-    /// The socket that Docker uses when nothing is named.
+    /// Docker's default socket.
     pub fn default_socket() -> Self {
         Endpoint::Unix(DEFAULT_SOCKET.into())
     }
 
-    /// Reads an address as `DOCKER_HOST` has it. `tls` matters for `tcp://` alone.
+    /// Parses an address as `DOCKER_HOST` spells it. `tls` applies to `tcp://` only.
     ///
     /// # Errors
-    /// When the address has a form that dkr does not speak; the message says which are possible.
+    /// When the address is not supported; the hint lists the supported forms.
     pub fn parse(address: &str, tls: Option<Tls>) -> Result<Self> {
         match address.split_once("://") {
             Some(("unix", "")) => Ok(Self::default_socket()),
@@ -69,13 +69,13 @@ impl Endpoint {
             Some(("unix", _)) => Err(unusable(address, "its path is not absolute")),
             Some(("tcp", rest)) => parse_tcp(address, rest, tls),
             Some(("ssh", rest)) => parse_ssh(address, rest),
-            Some((scheme, _)) => Err(unusable(address, &format!("dkr does not speak `{scheme}`"))),
+            Some((scheme, _)) => Err(unusable(address, &format!("unsupported scheme `{scheme}`"))),
             None => parse_tcp(address, address, tls),
         }
     }
 
-    /// The same place without symbolic links in the path of its socket, as far as it is there:
-    /// `/var/run/docker.sock` and `/run/docker.sock` are mostly one engine.
+    /// The same endpoint with symbolic links in the socket's path resolved, as far as it exists:
+    /// `/var/run/docker.sock` and `/run/docker.sock` are usually the same engine.
     pub fn resolved(&self) -> Self {
         match self {
             Endpoint::Unix(path) => {
@@ -112,7 +112,7 @@ impl fmt::Display for Endpoint {
     }
 }
 
-/// An IPv6 address in the brackets that set it apart from a port.
+/// The host for a URL: an IPv6 address gets brackets.
 pub(super) fn bracketed(host: &str) -> String {
     if host.contains(':') {
         format!("[{host}]")
@@ -130,7 +130,7 @@ fn parse_tcp(address: &str, rest: &str, tls: Option<Tls>) -> Result<Endpoint> {
         ));
     }
     if authority.contains(['@', '?', '#', '%']) {
-        return Err(unusable(address, "it is more than a host and a port"));
+        return Err(unusable(address, "expected only a host and a port"));
     }
     let (host, port) = split_port(address, authority)?;
     let host = if host.is_empty() { "localhost" } else { host };
@@ -172,12 +172,12 @@ fn parse_ssh(address: &str, rest: &str) -> Result<Endpoint> {
     })
 }
 
-/// `authority/path` as authority and `/path`.
+/// Splits `authority/path` into authority and `/path`.
 fn split_path(rest: &str) -> (&str, &str) {
     rest.split_at(rest.find('/').unwrap_or(rest.len()))
 }
 
-/// `host:port`, `host`, `[v6]:port` or `[v6]` as host and port.
+/// Splits `host:port`, `host`, `[v6]:port` or `[v6]` into host and port.
 fn split_port<'a>(address: &str, place: &'a str) -> Result<(&'a str, Option<u16>)> {
     let (host, port) = match place.strip_prefix('[').and_then(|r| r.split_once(']')) {
         Some((host, "")) => (host, None),
@@ -210,7 +210,7 @@ fn unusable(address: &str, why: &str) -> Error {
         .hint("use `unix:///path`, `tcp://host:port` or `ssh://user@host` in `DOCKER_HOST`")
 }
 
-/// The address as a message may show it: `user:password` replaced.
+/// The address for a message, with `user:password` removed.
 fn without_password(address: &str) -> String {
     let start = address.find("://").map_or(0, |at| at + 3);
     match address[start..].rsplit_once('@') {
@@ -267,9 +267,12 @@ mod tests {
     #[test]
     fn what_dkr_does_not_speak_is_refused_by_name() {
         for (address, why) in [
-            ("npipe:////./pipe/docker_engine", "does not speak `npipe`"),
-            ("fd://3", "does not speak `fd`"),
-            ("https://h", "does not speak `https`"),
+            (
+                "npipe:////./pipe/docker_engine",
+                "unsupported scheme `npipe`",
+            ),
+            ("fd://3", "unsupported scheme `fd`"),
+            ("https://h", "unsupported scheme `https`"),
             ("unix://relative", "not absolute"),
             ("tcp://h:0", "port"),
             ("tcp://h:99999", "port"),

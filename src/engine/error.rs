@@ -1,5 +1,5 @@
-//! The engine's refusals as dkr's errors, whether bollard's requests or dkr's own meet them. The
-//! engine's words are read here and nowhere else; who acts on a refusal asks for its [`Reason`].
+//! Converts errors of the engine to dkr's, for bollard's requests and dkr's own. The
+//! engine's messages are parsed only here; code that handles a refusal checks its [`Reason`].
 
 use bollard::errors::Error as BollardError;
 use http_body_util::{BodyExt, Limited};
@@ -10,7 +10,7 @@ use serde::Deserialize;
 use super::http::PATIENCE;
 use crate::error::{Error, Kind, Reason};
 
-/// How much of a refusal is read, in bytes.
+/// The most to read of a refusal, in bytes.
 const LONGEST: usize = 64 * 1024;
 
 /// Engine API, `ErrorResponse`.
@@ -19,8 +19,8 @@ struct Refusal {
     message: String,
 }
 
-/// The error of a request of bollard's that was refused or had no answer; `attempt` says what was
-/// tried. An answer 404 becomes [`Kind::NotFound`].
+/// The error of a bollard request that was refused or not answered; `attempt` says what was
+/// attempted. Status 404 becomes [`Kind::NotFound`].
 pub(super) fn failed(attempt: impl Into<String>, why: BollardError) -> Error {
     match why {
         BollardError::DockerResponseServerError {
@@ -34,7 +34,7 @@ pub(super) fn failed(attempt: impl Into<String>, why: BollardError) -> Error {
     }
 }
 
-/// The error of a request of one's own that was answered with a refusal.
+/// The error of one of dkr's own requests that was refused.
 pub async fn refusal(attempt: impl Into<String>, answer: Response<Incoming>) -> Error {
     let status = answer.status().as_u16();
     let body = Limited::new(answer.into_body(), LONGEST).collect().await;
@@ -42,7 +42,7 @@ pub async fn refusal(attempt: impl Into<String>, answer: Response<Incoming>) -> 
     refused(attempt, status, &message(&body))
 }
 
-/// The message in the body of a refusal; of one that is not the engine's own, the first line.
+/// The message in the body of a refusal; the first line if the body is not the engine's JSON.
 fn message(body: &[u8]) -> String {
     match serde_json::from_slice(body) {
         Ok(Refusal { message }) => message,
@@ -54,7 +54,7 @@ fn message(body: &[u8]) -> String {
 }
 
 fn refused(attempt: impl Into<String>, status: u16, message: &str) -> Error {
-    // An image that is just being removed is answered with 500 (moby, `image/store.go`).
+    // The engine answers 500 for an image whose removal is in progress (moby, `image/store.go`).
     let kind = match status {
         404 => Kind::NotFound,
         500 if message.starts_with("unrecognized image ID") => Kind::NotFound,
@@ -69,7 +69,7 @@ fn refused(attempt: impl Into<String>, status: u16, message: &str) -> Error {
         .cause(cause)
 }
 
-/// Why the engine refused. Where a status says too little, its words do: moby, `daemon/delete.go`
+/// Why the engine refused. Where the status is ambiguous, the message decides: moby, `daemon/delete.go`
 /// (409), `daemon/disk_usage.go` (500) and `daemon/devices_linux.go` (500).
 fn reason(status: u16, message: &str) -> Option<Reason> {
     let says = |words: &str| message.contains(words);

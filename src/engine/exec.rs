@@ -1,5 +1,5 @@
-//! Running the user's command in a container that already runs, with dkr's own streams; and the pieces
-//! that `question` and `tmux` share.
+//! Runs the user's command in a running container, connected to dkr's own streams, and provides what
+//! `question` and `tmux` share.
 
 use std::time::{Duration, Instant};
 
@@ -17,35 +17,36 @@ use super::streams::{Streams, Until};
 use super::terminal;
 use crate::error::{Error, Result};
 
-/// Keys that nobody types, as `attach` has them; but these travel as JSON, which has no bytes above
-/// 127. The engine keeps back the first one until the next key: NUL (Ctrl-Space) is a prefix or
-/// begins a selection where it is used at all, so that nobody waits for its effect.
+/// Detach keys that nobody types, as in `attach`. Here they are sent as JSON, which cannot carry bytes
+/// above 127. The engine holds back the first key of the sequence until the next key. It is NUL
+/// (Ctrl-Space), which programs use only as a prefix or to begin a selection, so that the delay goes
+/// unnoticed.
 const NO_DETACH_KEYS: &str =
     "ctrl-@,ctrl-_,ctrl-@,ctrl-^,ctrl-@,ctrl-],ctrl-@,ctrl-_,ctrl-@,ctrl-^,ctrl-@,ctrl-]";
 
-/// Runs a command so that its process can be found again and sent a signal, which no engine offers
-/// for what runs beside the main process: $0 is a file for its id.
+/// Runs a command so that its process can be found again to send it a signal; no engine offers that for
+/// an exec. The process writes its id to the file $0.
 const FINDABLE: &str = r#"echo $$ >"$0"; exec "$@""#;
 
-/// Sends the signal $1 to the process of that file, and its group if it leads one.
+/// Sends the signal $1 to the process whose id is in the file $0, and to its group if it leads one.
 const SEND: &str =
     r#"read -r pid <"$0" && { kill -s "$1" -- "-$pid" 2>/dev/null || kill -s "$1" "$pid"; }"#;
 
-/// How a command is connected.
+/// How a command is connected to dkr.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Connected {
     /// Not at all.
     Nothing,
-    /// With its output, and its input if that is said.
+    /// Its output, and optionally its input.
     Streams {
-        /// Whether it has input.
+        /// Whether to connect its input.
         stdin: bool,
     },
-    /// With a terminal.
+    /// A terminal.
     Terminal,
 }
 
-/// Makes an exec; nothing runs yet. Returns its id.
+/// Creates an exec without starting it. Returns its id.
 pub(super) async fn create(
     engine: &Engine,
     id: &ContainerId,
@@ -70,7 +71,7 @@ pub(super) async fn create(
     Ok(created.map_err(|e| failed(&attempt, e))?.id)
 }
 
-/// Starts an exec that is connected with nothing.
+/// Starts an exec that is not connected.
 pub(super) async fn start_alone(engine: &Engine, exec: &str, attempt: &str) -> Result<()> {
     let detach = StartExecOptions {
         detach: true,
@@ -80,12 +81,12 @@ pub(super) async fn start_alone(engine: &Engine, exec: &str, attempt: &str) -> R
     started.map(drop).map_err(|e| failed(attempt, e))
 }
 
-/// How long an engine may take to learn that a command has ended whose output has.
+/// How long an engine may take to notice that a command has exited after its output has ended.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// The status of an exec whose output has ended. The engine may learn it a little later.
+/// The exit status of an exec whose output has ended. The engine may notice its exit a little later.
 pub(super) async fn exit_status(engine: &Engine, exec: &str) -> Result<ExitStatus> {
-    let attempt = "cannot learn how the command in the container ended";
+    let attempt = "cannot get the exit status of the command in the container";
     let begun = Instant::now();
     loop {
         let late = begun.elapsed() > PATIENCE;
@@ -96,14 +97,14 @@ pub(super) async fn exit_status(engine: &Engine, exec: &str) -> Result<ExitStatu
                 .ok_or_else(|| Error::failed(attempt).cause(format!("exit code {code}")));
         }
         if late {
-            let cause = "it still runs, but its output has ended";
+            let cause = "it is still running, but its output has ended";
             return Err(Error::failed(attempt).cause(cause));
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 
-/// Gives the exec's terminal the size of dkr's. Whether that is done.
+/// Resizes the exec's terminal to the size of dkr's. Returns whether that succeeded.
 pub(super) async fn resize(engine: &Engine, exec: &str) -> bool {
     let Some(size) = terminal::size() else {
         return true;
@@ -126,10 +127,10 @@ pub(super) async fn hijack(
     request::hijack(engine, &path, Some(body), attempt).await
 }
 
-/// Runs the user's command with dkr's own streams, on a terminal if `tty`. Signals are passed on.
+/// Runs the user's command with dkr's own streams, on a terminal if `tty`. Passes signals on.
 ///
 /// # Errors
-/// When the container does not run, or the connection is lost.
+/// When the container is not running, or the connection is lost.
 pub async fn run<I, O, E>(
     engine: &Engine,
     id: &ContainerId,
@@ -147,11 +148,12 @@ where
     let attempt = format!("cannot run `{}` in container `{id}`", command.join(" "));
     let file = format!("/tmp/.dkr-exec-{:016x}", rand::random::<u64>());
     let findable = ["sh", "-c", FINDABLE, &file].map(str::to_owned);
-    let connected = match tty {
-        true => Connected::Terminal,
-        false => Connected::Streams {
+    let connected = if tty {
+        Connected::Terminal
+    } else {
+        Connected::Streams {
             stdin: streams.stdin.is_some(),
-        },
+        }
     };
     let words = [&findable, command].concat();
     let exec = create(engine, id, words, env, connected).await?;
@@ -169,7 +171,7 @@ where
     }
     let status = exit_status(engine, &exec).await;
     let remove = ["rm", "-f", &file].map(str::to_owned).to_vec();
-    // What is left of it says nothing to anybody.
+    // A leftover file is harmless.
     if let Ok(remove) = create(engine, id, remove, Vec::new(), Connected::Nothing).await {
         let _: Result<()> = start_alone(engine, &remove, &attempt).await;
     }

@@ -1,6 +1,6 @@
-//! The output of a command in a container as pieces of its stdout and stderr, which come as one
-//! stream. Nothing is kept but the header of a frame, so that a frame that is cut short gives what
-//! arrived of it.
+//! Splits the output of a command in a container into its stdout and stderr, which the engine sends as
+//! one stream. Only the header of a frame is buffered, so that the received part of a truncated frame is
+//! not lost.
 //!
 //! Without a terminal, each frame is `[stream, 0, 0, 0, length as 4 bytes, big-endian]` and then
 //! `length` bytes (Engine API, "Attach to a container", section "Stream format").
@@ -12,7 +12,7 @@ use tokio_util::codec::Decoder;
 
 const HEADER: usize = 8;
 
-/// Where output belongs.
+/// The stream that output belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Output {
     /// Standard output.
@@ -21,28 +21,28 @@ pub(super) enum Output {
     Stderr,
 }
 
-/// How output comes.
+/// The format of the output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Format {
-    /// As it is: there is a terminal, which has one output.
+    /// Unframed: a terminal has only one output.
     Raw,
     /// In frames.
     Frames,
 }
 
 impl Format {
-    /// That of a connection with a terminal or without.
+    /// The format with or without a terminal.
     pub(super) fn of(tty: bool) -> Self {
         if tty { Format::Raw } else { Format::Frames }
     }
 }
 
-/// Takes output apart, however it was cut on its way.
+/// Splits output, no matter how it was fragmented on its way.
 #[derive(Debug)]
 pub(super) struct Demultiplexer {
     format: Format,
     output: Output,
-    /// Bytes that are missing of the frame.
+    /// Remaining bytes of the current frame.
     missing: usize,
 }
 
@@ -79,13 +79,13 @@ impl Decoder for Demultiplexer {
         Ok(Some((self.output, bytes.split_to(piece).freeze())))
     }
 
-    /// A header that is cut short says nothing.
+    /// A truncated header carries no output.
     fn decode_eof(&mut self, bytes: &mut BytesMut) -> io::Result<Option<Self::Item>> {
         self.decode(bytes)
     }
 }
 
-/// As Docker's own client does it: 0 is written to stdout, 3 is an error of the engine.
+/// As in Docker's own client: 0 is written to stdout, 3 is an error of the engine.
 fn output(stream: u8) -> io::Result<Output> {
     match stream {
         0 | 1 => Ok(Output::Stdout),

@@ -1,4 +1,4 @@
-//! HTTP/1.1 requests to an engine, one connection each: bollard's and dkr's own take the same way.
+//! HTTP/1.1 requests to an engine, each on its own connection: for bollard and for dkr's own requests.
 
 use std::io;
 use std::sync::Arc;
@@ -13,17 +13,17 @@ use hyper_util::rt::TokioIo;
 
 use super::dial::{Connection, Dialer};
 
-/// How long the head of an answer may take, in seconds. Removing a large image takes minutes.
+/// The time limit for the head of an answer, in seconds. Removing a large image takes minutes.
 pub(super) const PATIENCE: u64 = 15 * 60;
 
-/// What bollard wants to see before a path; the connection is opened elsewhere.
+/// The address that bollard requires; the connection is opened elsewhere.
 const PLACEHOLDER: &str = "http://docker";
 
-/// Sends `request` on a connection of its own and waits for the head of the answer. The connection
-/// ends when the answer's body, or what an upgrade made of it, is dropped.
+/// Sends `request` on a new connection and waits for the head of the answer. The connection closes
+/// when the answer's body, or the upgraded stream, is dropped.
 ///
 /// # Errors
-/// When the connection cannot be opened, or the engine hangs up or speaks something else.
+/// When the connection cannot be opened, or the engine hangs up or does not speak HTTP.
 pub(super) async fn send<B>(dialer: &Dialer, request: Request<B>) -> io::Result<Response<Incoming>>
 where
     B: Body + Send + 'static,
@@ -49,7 +49,7 @@ where
 {
     let stream = TokioIo::new(connection);
     let (mut sender, connection) = hyper::client::conn::http1::handshake(stream).await?;
-    // It ends by itself once nobody asks or listens any more.
+    // It ends when both the request and the answer are dropped.
     let connection = tokio::spawn(connection.with_upgrades());
     let headers = request.headers_mut();
     if let Ok(host) = HeaderValue::from_str(&dialer.host_header()) {
@@ -58,7 +58,7 @@ where
     let agent = concat!("dkr/", env!("CARGO_PKG_VERSION"));
     headers.insert(USER_AGENT, HeaderValue::from_static(agent));
     match sender.send_request(request).await {
-        // Why it was cancelled only the connection knows.
+        // Only the connection knows why the request was cancelled.
         Err(e) if e.is_canceled() => match connection.await {
             Ok(Err(cause)) => Err(cause),
             _ => Err(e),
@@ -67,7 +67,7 @@ where
     }
 }
 
-/// The failure of a stream, if that is below; it says the most.
+/// The I/O error of the stream, if that is the source; it says the most.
 fn innermost(e: hyper::Error) -> io::Error {
     let source = std::error::Error::source(&e);
     match source.and_then(|source| source.downcast_ref::<io::Error>()) {
@@ -76,7 +76,7 @@ fn innermost(e: hyper::Error) -> io::Error {
     }
 }
 
-/// A bollard client on this way, which speaks `version` of the API.
+/// A bollard client that sends its requests this way, with `version` of the API.
 pub(super) fn client(dialer: Arc<Dialer>, version: ClientVersion) -> Result<Docker, BollardError> {
     let transport = move |mut request: BollardRequest| {
         let dialer = Arc::clone(&dialer);
@@ -89,7 +89,7 @@ pub(super) fn client(dialer: Arc<Dialer>, version: ClientVersion) -> Result<Dock
     Docker::connect_with_custom_transport(transport, Some(PLACEHOLDER), PATIENCE, &version)
 }
 
-/// The path and query of `uri`, under `/v<version>`: bollard leaves the version out.
+/// The path and query of `uri` with the prefix `/v<version>`, which bollard leaves out.
 fn origin_form(uri: &Uri, version: ClientVersion) -> Result<Uri, BollardError> {
     let path = uri.path_and_query().map_or("/", PathAndQuery::as_str);
     Ok(format!("/v{version}{path}").parse()?)

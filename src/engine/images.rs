@@ -1,5 +1,5 @@
-//! The images of an engine: list, inspect, tag, remove. Plain values come out; what the labels of
-//! dkr mean is `image`'s to say.
+//! The images of an engine: list, inspect, tag, remove. Returns plain values; interpreting dkr's labels
+//! is up to `image`.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -13,56 +13,56 @@ use super::connect::Engine;
 use super::error::failed;
 use crate::error::{Error, Result};
 
-/// What engines before API 1.43 list as the tag of an image without tags.
+/// The tag that engines before API 1.43 list for an image without tags.
 const NO_TAG: &str = "<none>:<none>";
 
-/// An image as a listing shows it.
+/// An image in a listing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ImageSummary {
     /// The id, `sha256:` and 64 hex digits.
     pub id: String,
-    /// The id of the image it was built on, where the engine knows it; BuildKit leaves it empty.
+    /// The id of its parent, if the engine knows it; BuildKit leaves it empty.
     pub parent: String,
-    /// All tags, `repository:tag`, in order; none for a dangling image.
+    /// All tags, `repository:tag`, sorted; empty for a dangling image.
     pub tags: Vec<String>,
     /// All labels.
     pub labels: BTreeMap<String, String>,
-    /// When it was made, in seconds since 1970.
+    /// When it was created, in seconds since 1970.
     pub created: i64,
-    /// Bytes of all its layers, shared ones included.
+    /// Bytes of all its layers, including shared ones.
     pub size: i64,
 }
 
-/// An image as an inspection shows it.
+/// An inspected image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ImageDetails {
     /// The id, `sha256:` and 64 hex digits.
     pub id: String,
-    /// All tags, in order.
+    /// All tags, sorted.
     pub tags: Vec<String>,
     /// All labels.
     pub labels: BTreeMap<String, String>,
-    /// The number of its layers.
+    /// The number of layers.
     pub layers: usize,
     /// The digests of its layers, the lowest first.
     pub layer_digests: Vec<String>,
-    /// The environment, `NAME=value` each.
+    /// The environment, each as `NAME=value`.
     pub env: Vec<String>,
-    /// The entrypoint, empty when there is none.
+    /// The entrypoint; empty if there is none.
     pub entrypoint: Vec<String>,
-    /// The command, empty when there is none.
+    /// The command; empty if there is none.
     pub command: Vec<String>,
     /// The architecture as Go names it, e.g. `amd64`.
     pub architecture: String,
-    /// Bytes of all its layers, shared ones included.
+    /// Bytes of all its layers, including shared ones.
     pub size: i64,
-    /// When the engine itself last gave it a tag, by its own clock; none if it never did.
+    /// When the engine last tagged it, by the engine's clock; `None` if never.
     pub tagged_at: Option<DateTime<Utc>>,
 }
 
 impl Engine {
-    /// Lists the images that have the label `label` (`key` or `key=value`), dangling ones
-    /// included, in one request.
+    /// Lists the images with the label `label` (`key` or `key=value`), including dangling ones, with
+    /// one request.
     ///
     /// # Errors
     /// When the engine does not answer.
@@ -88,7 +88,7 @@ impl Engine {
             .map_err(|e| failed(attempt(), e))
     }
 
-    /// Gives the image `id` the tag `tag` (`repository:tag`), which moves if another has it.
+    /// Tags the image `id` as `tag` (`repository:tag`). If another image has the tag, it moves.
     ///
     /// # Errors
     /// [`NotFound`](crate::error::Kind::NotFound) when there is no such image.
@@ -107,18 +107,18 @@ impl Engine {
         done.map_err(|e| failed(attempt(), e))
     }
 
-    /// Removes a tag, and with its last tag the image; or, given an id, an image that has at most
-    /// one tag. Images it was built on stay.
+    /// Removes a tag, and with its last tag the image; or, given an id, an image with at most one
+    /// tag. The images it was built on are kept.
     ///
     /// # Errors
     /// [`NotFound`](crate::error::Kind::NotFound) when there is no such tag or image;
-    /// [`Failed`](crate::error::Kind::Failed) when a container needs it.
+    /// [`Failed`](crate::error::Kind::Failed) when a container uses it.
     pub async fn remove_image(&self, reference: &str) -> Result<()> {
         self.remove(reference, false).await
     }
 
-    /// The same, although a stopped container needs the image, and whatever its tags are. One that
-    /// a running container needs stays all the same.
+    /// The same, even if a stopped container uses the image or it has several tags. An image that a
+    /// running container uses is kept.
     ///
     /// # Errors
     /// As [`Engine::remove_image`].
@@ -142,14 +142,14 @@ impl Engine {
     }
 }
 
-/// A reference that can stand in the path of a request without becoming another path.
+/// Checks that a reference can be part of a request's path without changing its meaning.
 pub(super) fn checked(reference: &str, attempt: impl Fn() -> String) -> Result<&str> {
     let plain = |c: char| c.is_ascii_alphanumeric() || "._-/:@".contains(c);
     let dots = |part: &str| part.is_empty() || part.chars().all(|c| c == '.');
     if reference.chars().all(plain) && !reference.split('/').any(dots) {
         return Ok(reference);
     }
-    Err(Error::not_found(attempt()).cause("that is not an image reference"))
+    Err(Error::not_found(attempt()).cause("not a valid image reference"))
 }
 
 impl From<ApiSummary> for ImageSummary {
@@ -186,7 +186,7 @@ impl From<ImageInspect> for ImageDetails {
     }
 }
 
-/// A time of the engine's (RFC 3339). Where it has none it says the year 1.
+/// A time of the engine's (RFC 3339). The year 1 means none.
 pub(super) fn time(text: &str) -> Option<DateTime<Utc>> {
     let time = DateTime::parse_from_rfc3339(text).ok()?.to_utc();
     (time > DateTime::UNIX_EPOCH).then_some(time)

@@ -1,4 +1,4 @@
-//! What an engine says of itself, and where it runs seen from here.
+//! What an engine reports about itself, and where it runs relative to this machine.
 
 use bollard::models::SystemInfo;
 use chrono::{DateTime, Utc};
@@ -9,41 +9,41 @@ use super::error::failed;
 use super::images::time;
 use crate::error::Result;
 
-/// What Docker Desktop calls its operating system (`OperatingSystem` of `GET /info`).
+/// The name of Docker Desktop's operating system (`OperatingSystem` of `GET /info`).
 const DOCKER_DESKTOP: &str = "Docker Desktop";
-/// `driver-type` of an engine that keeps its images in containerd (moby `daemon/info.go`).
+/// `driver-type` of an engine with containerd's image store (moby `daemon/info.go`).
 const CONTAINERD_STORE: &str = "io.containerd.snapshotter.v1";
 
 /// The part of `GET /info` that dkr uses.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct EngineInfo {
-    /// The name of the machine that it runs on.
+    /// The name of the engine's machine.
     pub name: String,
-    /// The operating system as a person reads it, e.g. `Debian GNU/Linux 12 (bookworm)`.
+    /// The operating system for display, e.g. `Debian GNU/Linux 12 (bookworm)`.
     pub operating_system: String,
     /// The machine's architecture as the kernel names it, e.g. `x86_64`.
     pub architecture: String,
     /// The storage driver, e.g. `overlay2`.
     pub driver: String,
-    /// The folder of images and containers, on the engine's machine.
+    /// The folder of images and containers on the engine's machine.
     pub data_root: String,
-    /// Whether images are kept in containerd's store.
+    /// Whether images are in containerd's store.
     pub containerd_store: bool,
 }
 
-/// Where an engine runs, seen from this machine.
+/// Where an engine runs, relative to this machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Location {
-    /// Here: the host's network and folders are those of this machine.
+    /// Here: its network and folders are those of this machine.
     ThisMachine,
-    /// In a virtual machine of Docker Desktop here.
+    /// In a virtual machine of Docker Desktop on this machine.
     DockerDesktop,
-    /// On another machine, of this name.
+    /// On another machine, with this name.
     Elsewhere(String),
 }
 
 impl Engine {
-    /// What the engine is; it is asked once.
+    /// Information about the engine; requested once.
     ///
     /// # Errors
     /// When it does not answer.
@@ -52,7 +52,7 @@ impl Engine {
         self.info.get_or_try_init(ask).await
     }
 
-    /// What its clock says now; none if it does not tell.
+    /// The current time of the engine's clock; `None` if it does not report it.
     ///
     /// # Errors
     /// When it does not answer.
@@ -63,23 +63,23 @@ impl Engine {
 
     async fn ask(&self) -> Result<SystemInfo> {
         let info = self.docker().info().await;
-        info.map_err(|e| failed(format!("cannot ask {self} what it is"), e))
+        info.map_err(|e| failed(format!("cannot get information about {self}"), e))
     }
 
-    /// The versions of the programs that the engine consists of: `containerd`, `runc` and others,
-    /// as far as it tells.
+    /// The versions of the engine's components: `containerd`, `runc` and others, as far as it reports
+    /// them.
     ///
     /// # Errors
     /// When it does not answer.
     pub async fn components(&self) -> Result<Vec<(String, String)>> {
         let version = self.docker().version().await;
-        let attempt = || format!("cannot ask {self} for its components");
+        let attempt = || format!("cannot list the components of {self}");
         let version = version.map_err(|e| failed(attempt(), e))?;
         let components = version.components.unwrap_or_default().into_iter();
         Ok(components.map(|one| (one.name, one.version)).collect())
     }
 
-    /// Where the engine runs. A TCP port of this machine counts as this machine.
+    /// Where the engine runs. A TCP port on this machine counts as this machine.
     ///
     /// # Errors
     /// When the engine does not answer.

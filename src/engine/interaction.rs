@@ -1,6 +1,9 @@
-//! dkr's own streams while they are connected with a command in a container: output and input are
-//! copied, and a terminal there has the size of dkr's. What needs a decision comes out as one event
-//! after the other; what follows from it `attach`, `exec` and `tmux` know.
+//! Connects dkr's own streams to a command in a container: copies output and input, and keeps the size of
+//! its terminal equal to that of dkr's.
+//!
+//! `attach`, `exec` and `tmux` each drive one in a loop: [`Interaction::next`] does the copying and returns
+//! an [`Event`] whenever the caller has to decide something. Everything runs on the caller's task, so
+//! nothing is copied unless `next` is awaited.
 
 use std::convert::Infallible;
 use std::future::pending;
@@ -18,20 +21,22 @@ use super::streams::{Broken, OutputEnd, Streams, Until};
 use super::terminal::{RawMode, set_size};
 use crate::error::Result;
 
-/// What needs a decision.
+/// What the caller of [`Interaction::next`] has to handle.
 #[derive(Debug)]
 pub(super) enum Event {
-    /// There is no more output.
+    /// The output has ended. Mostly the command has exited, but its status may follow later.
     OutputEnded(OutputEnd),
-    /// There is no more input.
+    /// dkr's input has ended; the end was passed on.
     InputEnded,
-    /// Nobody takes the output any more.
+    /// The reader of dkr's stdout is gone, or the output cannot be written: the command should be told.
     Unread,
-    /// A signal that may be for the command; never a change of the window's size.
+    /// A signal for the command. A change of the window's size is handled here and never returned.
     Signal(Signal),
 }
 
-/// A running interaction. With a terminal, that of dkr is raw until this is dropped.
+/// A running interaction. With a terminal, dkr's own is in raw mode until this is dropped.
+///
+/// Each task is polled where it is stored and never restarted: `None` once it has completed.
 pub(super) struct Interaction<'a> {
     output: Option<LocalBoxFuture<'a, Result<OutputEnd>>>,
     input: Option<LocalBoxFuture<'a, ()>>,
@@ -43,11 +48,11 @@ pub(super) struct Interaction<'a> {
 }
 
 impl<'a> Interaction<'a> {
-    /// Connects the streams. With `resize` there is a terminal on both sides; it gives the other one
-    /// the size of dkr's, and says whether that is done.
+    /// Connects the streams. With `resize` there is a terminal on both sides; `resize` gives the remote
+    /// one the size of dkr's and returns whether that succeeded.
     ///
     /// # Errors
-    /// When dkr's terminal cannot be used.
+    /// When dkr's terminal cannot be put in raw mode.
     pub(super) fn start<I, O, E>(
         connection: Hijacked,
         streams: Streams<I, O, E>,
@@ -77,12 +82,15 @@ impl<'a> Interaction<'a> {
         })
     }
 
-    /// The next event; copying goes on meanwhile. Cancelling loses none.
+    /// Copies until something has to be handled, and returns that. Dropping the future loses nothing: the
+    /// tasks stay in `self`, so that callers can use this as a branch of their own `select!`.
     ///
     /// # Errors
     /// When the connection is lost.
     pub(super) async fn next(&mut self) -> Result<Event> {
         loop {
+            // In no particular order: each of these keeps what it has until the next poll. The tasks are
+            // stored in `self`, `Notify` stores a notification, and signals wait in a queue.
             tokio::select! {
                 end = finished(&mut self.output) => return end.map(Event::OutputEnded),
                 () = finished(&mut self.input) => return Ok(Event::InputEnded),
@@ -96,7 +104,7 @@ impl<'a> Interaction<'a> {
         }
     }
 
-    /// Fails if output was lost that somebody would have read.
+    /// Fails if output was lost although someone reads it.
     ///
     /// # Errors
     /// Why it was lost.
@@ -105,7 +113,7 @@ impl<'a> Interaction<'a> {
     }
 }
 
-/// What the task ends with, which happens once.
+/// Polls a task to its end; pending for ever once it has completed, so that it yields one event.
 async fn finished<T>(task: &mut Option<LocalBoxFuture<'_, T>>) -> T {
     match task {
         Some(running) => {
@@ -117,7 +125,7 @@ async fn finished<T>(task: &mut Option<LocalBoxFuture<'_, T>>) -> T {
     }
 }
 
-/// One size after the other, so that the last one stays.
+/// Sets the size now and after each change, one request at a time, so that the last size wins.
 async fn keep_size(resize: impl AsyncFn() -> bool, changed: Arc<Notify>) -> Infallible {
     loop {
         set_size(&resize).await;

@@ -1,38 +1,38 @@
-//! What a container may use of the machine, in the words of `docker run` (pure).
+//! Resource limits of a container, with the syntax of `docker run` (pure).
 
 use bollard::models::DeviceRequest;
 
 use crate::error::{Error, Reason};
 
-/// The limits of a container; what is not said is not limited.
+/// The limits of a container; `None` is unlimited.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Limits {
-    /// Billionths of a processor's time.
+    /// CPUs, in billionths.
     pub nano_cpus: Option<i64>,
-    /// Bytes of memory.
+    /// Memory, in bytes.
     pub memory: Option<i64>,
-    /// Processes and threads.
+    /// The number of processes and threads.
     pub pids: Option<i64>,
-    /// Which graphics processors it has.
+    /// The GPUs it may use.
     pub gpus: Option<Gpus>,
 }
 
-/// Graphics processors.
+/// A selection of GPUs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Gpus {
     /// All.
     All,
-    /// So many.
+    /// This many.
     Count(i64),
     /// Those with these ids.
     Devices(Vec<String>),
 }
 
 impl Gpus {
-    /// What [`Gpus::parse`] reads.
+    /// What [`Gpus::parse`] accepts.
     pub const EXPECTED: &str = "`all`, a number, or `device=ID`";
 
-    /// Reads `all`, a number, or `device=ID,ID`.
+    /// Parses `all`, a number, or `device=ID,ID`.
     pub fn parse(text: &str) -> Option<Self> {
         if text == "all" {
             return Some(Gpus::All);
@@ -47,7 +47,7 @@ impl Gpus {
             .map(Gpus::Count)
     }
 
-    /// As the engine takes it; a count of -1 is all of them.
+    /// The form that the engine takes; a count of -1 means all of them.
     pub(super) fn request(&self) -> DeviceRequest {
         let (count, ids) = match self {
             Gpus::All => (Some(-1), None),
@@ -63,25 +63,25 @@ impl Gpus {
     }
 }
 
-/// The engine's refusal to start a container, with what helps if it has no graphics processors.
+/// Adds a hint to the engine's refusal to start a container, if GPUs are the reason.
 pub(super) fn explained(refusal: Error) -> Error {
     match refusal.reason {
         Some(Reason::NoGpuDriver) => refusal.hint(
-            "`--gpus` needs the NVIDIA Container Toolkit on the engine's machine: install it, or \
-             leave `--gpus` (the setting `gpus`) out",
+            "install the NVIDIA Container Toolkit on the engine's machine, or omit `--gpus` \
+             (setting `gpus`)",
         ),
         _ => refusal,
     }
 }
 
-/// What [`parse_cpus`] reads; an engine takes no less.
-pub const CPUS: &str = "a number from 0.01, such as `1.5`";
-/// What [`parse_memory`] reads; an engine takes no less.
-pub const MEMORY: &str = "an amount from 6m, such as `512m` or `8g`";
-/// What [`parse_pids`] reads.
+/// What [`parse_cpus`] accepts; the engine's own minimum.
+pub const CPUS: &str = "a number of at least 0.01, such as `1.5`";
+/// What [`parse_memory`] accepts; the engine's own minimum.
+pub const MEMORY: &str = "a size of at least 6m, such as `512m` or `8g`";
+/// What [`parse_pids`] accepts.
 pub const PIDS: &str = "a number, or -1 for no limit";
 
-/// Reads a number of processors as billionths.
+/// Parses a number of CPUs as billionths.
 pub fn parse_cpus(text: &str) -> Option<i64> {
     let (whole, part) = text.split_once('.').unwrap_or((text, ""));
     let digits = |part: &str| part.bytes().all(|b| b.is_ascii_digit());
@@ -94,7 +94,7 @@ pub fn parse_cpus(text: &str) -> Option<i64> {
     (nano >= 10_000_000).then_some(nano)
 }
 
-/// Reads a number of bytes, or one with `k`, `m`, `g` or `t` behind it.
+/// Parses a number of bytes, optionally with the suffix `k`, `m`, `g` or `t`.
 pub fn parse_memory(text: &str) -> Option<i64> {
     let lower = text.to_ascii_lowercase();
     let lower = lower.strip_suffix('b').unwrap_or(&lower);
@@ -109,7 +109,7 @@ pub fn parse_memory(text: &str) -> Option<i64> {
     (bytes >= 6 << 20).then_some(bytes)
 }
 
-/// Reads a number of processes.
+/// Parses a number of processes.
 pub fn parse_pids(text: &str) -> Option<i64> {
     let count = text.parse().ok()?;
     matches!(count, -1 | 1..).then_some(count)

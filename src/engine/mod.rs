@@ -1,7 +1,7 @@
-//! The Docker Engine: how to reach it, and what dkr asks of it.
+//! The Docker Engine: connecting to it, and all requests to it.
 //!
-//! [`Engine::connect`] goes to the engine that the user named and to no other. Everything works
-//! on ids, as tags can move meanwhile.
+//! [`Engine::connect`] connects to the engine that the user named and to no other. Everything works
+//! with ids, since tags can move meanwhile.
 
 pub mod archive;
 pub mod attach;

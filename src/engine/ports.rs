@@ -1,15 +1,15 @@
-//! Ports of a container published on the host, as `docker run --publish` spells them. Pure.
+//! Ports of a container published on the host, with the syntax of `docker run --publish` (pure).
 
 use std::net::IpAddr;
 
 use crate::error::{Error, Result};
 
-/// One port of a container on the host.
+/// One published port of a container.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PublishedPort {
-    /// The host's address; none is all of them.
+    /// The host's address; `None` for all of them.
     pub host_ip: Option<IpAddr>,
-    /// The host's port, or a range to choose from (`8000-8009`); none is any free one.
+    /// The host's port, or a range to choose from (`8000-8009`); `None` for any free one.
     pub host_port: Option<String>,
     /// The port in the container.
     pub container_port: u16,
@@ -18,21 +18,23 @@ pub struct PublishedPort {
 }
 
 impl PublishedPort {
-    /// The engine's name of the container's port, e.g. `80/tcp`.
+    /// The engine's name for the container's port, e.g. `80/tcp`.
     pub fn key(&self) -> String {
         format!("{}/{}", self.container_port, self.protocol)
     }
 }
 
-/// Reads `[[IP:][HOST_PORT]:]CONTAINER_PORT[/PROTOCOL]`, where ports may be ranges of equal length.
+/// Parses `[[IP:][HOST_PORT]:]CONTAINER_PORT[/PROTOCOL]`, where ports may be ranges of equal length.
 ///
 /// # Errors
-/// When `text` is not of that form.
+/// When `text` has another form.
 pub fn parse_ports(text: &str) -> Result<Vec<PublishedPort>> {
     let refused = |why: &str| {
         Error::usage(format!("cannot publish port `{text}`"))
             .cause(why)
-            .hint("ports are given as `8080:80`, `127.0.0.1:8080:80/tcp`, `80` or `8000-8009:8000-8009`")
+            .hint(
+                "write ports as `8080:80`, `127.0.0.1:8080:80/tcp`, `80` or `8000-8009:8000-8009`",
+            )
     };
     let (ports, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
     if !["tcp", "udp", "sctp"].contains(&protocol) {
@@ -57,7 +59,7 @@ pub fn parse_ports(text: &str) -> Result<Vec<PublishedPort>> {
         parse_range(text).ok_or_else(|| refused("a port is a number from 1 to 65535, or a range"))
     };
     let container = range(container)?;
-    // Nothing before the colon means any port only after an address: `127.0.0.1::80`.
+    // An empty host port means any port, but only after an address: `127.0.0.1::80`.
     let host = match host_port {
         None => None,
         Some("") if host_ip.is_some() => None,
@@ -71,7 +73,7 @@ pub fn parse_ports(text: &str) -> Result<Vec<PublishedPort>> {
         })
     };
     if count > 0 && host.is_some_and(|(first, last)| last - first != count) {
-        return Err(refused("the two ranges differ in length"));
+        return Err(refused("the two ranges have different lengths"));
     }
     let publish = |index| PublishedPort {
         host_ip,

@@ -1,7 +1,7 @@
-//! What dkr itself runs in a container to learn or to fetch something.
+//! Commands that dkr itself runs in a container to learn or to transfer something.
 //!
-//! The answer is somebody else's: it may never come, or never end. So each question has limits, and
-//! what does not end within them is killed, with all that it started.
+//! The answer is untrusted: it may never come, or never end. So each question has limits, and a command
+//! that exceeds one is killed, with all processes that it started.
 
 use std::future::pending;
 use std::pin::{Pin, pin};
@@ -20,54 +20,52 @@ use super::request::Hijacked;
 use super::streams::{Broken, OutputEnd, Streams, Until};
 use crate::error::{Error, Result};
 
-/// Marks the processes of one question: all that a process starts inherits its environment.
+/// Marks the processes of one question: child processes inherit the environment.
 const MARK: &str = "DKR_QUESTION";
 
-/// Kills the processes that are marked with $0.
+/// Kills the processes whose mark is $0.
 const KILL: &str = r#"for process in /proc/[0-9]*; do
     ! grep -qs "DKR_QUESTION=$0" "$process/environ" || kill -s KILL "${process#/proc/}"
 done"#;
 
-/// How long the engine may take for a kill: who asked waits for it. One that is under load takes seconds
-/// for what takes it a tenth of one otherwise.
+/// The time limit of that kill, since the caller waits for it. An engine under load takes seconds for
+/// what otherwise takes a tenth of one.
 const KILL_TIME: Duration = Duration::from_secs(15);
 
-/// The status of a command whose output nobody reads any more: 128 and the number of SIGPIPE.
+/// The status of a command whose output is no longer read: 128 and the number of SIGPIPE.
 pub const UNREAD: ExitStatus = ExitStatus(141);
 
-/// How long a container may take for an answer.
+/// Time limits for the answer of a container.
 #[derive(Debug, Clone)]
 pub struct AnswerLimits {
-    /// Without a word.
+    /// Without any output.
     pub silence: Duration,
-    /// In all; without a limit where a person reads along.
+    /// In total; `None` if a person reads along.
     pub total: Option<Duration>,
-    /// The user wants dkr to end.
+    /// Cancelled when the user interrupts dkr.
     pub interrupt: CancellationToken,
 }
 
-/// What a command that dkr itself runs wrote, and how it ended.
+/// The output and exit status of a command that dkr itself ran.
 #[derive(Debug)]
 pub struct Answer {
-    /// Its status.
     pub status: ExitStatus,
-    /// Its output.
     pub stdout: Vec<u8>,
-    /// Its last errors.
+    /// The end of its stderr.
     pub stderr: Tail,
 }
 
 impl Answer {
-    /// Why it failed: its own words, if it has any.
+    /// Why it failed: the end of its stderr, if it has any.
     pub fn reason(&self) -> String {
         self.stderr.reason(self.status)
     }
 }
 
-/// Runs a command to its end and collects what it writes.
+/// Runs a command to its end and collects its output.
 ///
 /// # Errors
-/// When the container does not run, the connection is lost, or a limit is reached.
+/// When the container is not running, the connection is lost, or a limit is reached.
 pub async fn output(
     engine: &Engine,
     id: &ContainerId,
@@ -88,8 +86,8 @@ pub async fn output(
     })
 }
 
-/// Runs a command to its end between these streams. When nobody takes its output any more it is
-/// killed, and its status is that of a command that SIGPIPE ended.
+/// Runs a command to its end, connected to these streams. If the reader of its output is gone, the
+/// command is killed, and the status is that of SIGPIPE.
 ///
 /// # Errors
 /// As [`output`].
@@ -138,11 +136,11 @@ where
 enum End {
     /// The command closed its output.
     Closed,
-    /// Nobody takes its output any more.
+    /// The reader of its output is gone.
     Unread,
-    /// It was silent, or at it, for this long.
+    /// It wrote nothing, or took in total, for this long.
     Late(Duration),
-    /// The user wants dkr to end.
+    /// The user interrupted dkr.
     Interrupted,
 }
 
@@ -170,6 +168,9 @@ where
         }
     });
     let mut input_open = true;
+    // The output decides. The end of the input only disables its branch, since a completed future must not
+    // be polled again. Dropping both futures at the end closes the connection; the caller then kills the
+    // command if it is still running.
     let end = loop {
         tokio::select! {
             end = &mut output => break match end? {
@@ -190,26 +191,26 @@ fn late(attempt: &str, limit: Duration) -> Error {
     let seconds = limit.as_secs();
     Error::failed(attempt)
         .cause(format!("no answer from the container within {seconds} s"))
-        .hint("`DKR_CONTAINER_TIMEOUT=SECONDS` waits longer")
+        .hint("wait longer with `DKR_CONTAINER_TIMEOUT=SECONDS`")
 }
 
-/// Kills what a question started. A container that has ended has no processes, and one that hides
-/// them is not dkr's to clean.
+/// Kills the processes of a question. A container that has ended has none, and one that hides them
+/// cannot be helped.
 async fn kill(engine: &Engine, id: &ContainerId, token: &str) {
     let command = ["sh", "-c", KILL, token].map(str::to_owned).to_vec();
     let killing = async {
         let exec = create(engine, id, command, Vec::new(), Connected::Nothing).await?;
-        start_alone(engine, &exec, "cannot end a command in the container").await
+        start_alone(engine, &exec, "cannot stop a command in the container").await
     };
     let _ = timeout(KILL_TIME, killing).await;
 }
 
-/// The most that is collected of an answer (bytes): a container may write without end.
+/// The most to collect of an answer (bytes): a container may write without end.
 const MOST: usize = 32 << 20;
-/// The most that is kept of what a command complains of (bytes).
+/// The most to keep of its stderr (bytes).
 const LAST_WORDS: usize = 4096;
 
-/// What was written, as long as it is not too much.
+/// A writer that collects its input up to a limit.
 #[derive(Debug, Default)]
 struct Capped(Vec<u8>);
 
@@ -224,12 +225,12 @@ impl Capped {
     }
 }
 
-/// The end of what was written.
+/// A writer that keeps the end of its input.
 #[derive(Debug, Default)]
 pub struct Tail(Vec<u8>);
 
 impl Tail {
-    /// Why a command with this status failed: its last words, if it had any.
+    /// Why a command with this status failed: the end of its stderr, if there is any.
     pub fn reason(&self, status: ExitStatus) -> String {
         match String::from_utf8_lossy(&self.0).trim() {
             "" => format!("exit status {}", status.0),
@@ -251,7 +252,7 @@ impl Tail {
     }
 }
 
-/// Both take what is written at once.
+/// Both writers are always ready.
 macro_rules! collects {
     ($collector:ty) => {
         impl AsyncWrite for $collector {

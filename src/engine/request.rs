@@ -1,5 +1,5 @@
-//! A request on a connection of its own, where bollard is in the way: hijacked streams, whose
-//! write side must be closed alone, and answers whose head says something before their body does.
+//! dkr's own requests on a new connection, where bollard does not suffice: hijacked streams whose
+//! write side must be closed separately, and answers whose head is needed before the body.
 
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
@@ -13,11 +13,11 @@ use super::error::refusal;
 use super::http;
 use crate::error::{Error, Result};
 
-/// The engine's connection, once it is a plain byte stream.
+/// The engine's connection as a plain byte stream, after an upgrade.
 pub(super) type Hijacked = TokioIo<hyper::upgrade::Upgraded>;
 
-/// Posts to `path`, query included, and returns the answer when its head has arrived. `attempt`
-/// says what is attempted, for the error.
+/// Posts to `path`, including the query, and returns the answer once its head has arrived. `attempt` is
+/// the message of the error.
 pub(super) async fn post(engine: &Engine, path: &str, attempt: &str) -> Result<Response<Incoming>> {
     let answer = send(engine, path, None, false, attempt).await?;
     if answer.status().is_success() {
@@ -26,7 +26,7 @@ pub(super) async fn post(engine: &Engine, path: &str, attempt: &str) -> Result<R
     Err(refusal(attempt, answer).await)
 }
 
-/// Gets the JSON at `path`, query included.
+/// Gets the JSON at `path`, including the query.
 pub(super) async fn get<T: DeserializeOwned>(
     engine: &Engine,
     path: &str,
@@ -41,7 +41,7 @@ pub(super) async fn get<T: DeserializeOwned>(
     read(answer, attempt).await
 }
 
-/// The JSON that an answer consists of.
+/// The body of an answer as JSON.
 pub(super) async fn read<T: DeserializeOwned>(
     answer: Response<Incoming>,
     attempt: &str,
@@ -52,8 +52,8 @@ pub(super) async fn read<T: DeserializeOwned>(
     serde_json::from_slice(&body).map_err(|e| Error::failed(attempt).source(e))
 }
 
-/// Posts `body` as JSON to `path` and takes the connection over as a byte stream, as
-/// `/containers/ID/attach` and `/exec/ID/start` offer it.
+/// Posts `body` as JSON to `path` and takes over the connection as a byte stream, which
+/// `/containers/ID/attach` and `/exec/ID/start` support.
 pub(super) async fn hijack(
     engine: &Engine,
     path: &str,
@@ -93,9 +93,9 @@ async fn send(
 }
 
 impl Engine {
-    /// Sends a request of one's own on a new connection and waits for the head of the answer. The
-    /// connection ends when the answer's body, or what an upgrade made of it, is dropped.
-    /// `attempt` says what is attempted, for the error.
+    /// Sends a request on a new connection and waits for the head of the answer. The connection
+    /// closes when the answer's body, or the upgraded stream, is dropped. `attempt` is the message of
+    /// the error.
     ///
     /// # Errors
     /// When the engine cannot be reached or hangs up.

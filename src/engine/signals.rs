@@ -1,4 +1,4 @@
-//! The signals that reach dkr: which end it, and which it passes on to what it runs, as
+//! The signals that dkr receives: which end it, and which it passes on to the command that it runs, as
 //! `docker run --sig-proxy` does.
 
 use std::io;
@@ -10,31 +10,31 @@ use tokio_util::sync::CancellationToken;
 
 use crate::error::{Error, Result};
 
-/// A signal that reaches dkr while it is attached.
+/// A signal that dkr receives while it is attached, or sends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Signal {
-    /// The terminal is gone.
+    /// The terminal was closed.
     Hangup,
     /// Ctrl-C.
     Interrupt,
     /// Ctrl-\.
     Quit,
-    /// A request to end.
+    /// A request to terminate.
     Terminate,
-    /// An end without asking. dkr sends it only.
+    /// Kills at once. dkr only sends it.
     Kill,
-    /// Free for the program's own use.
+    /// For the program's own use.
     User1,
-    /// Free for the program's own use.
+    /// For the program's own use.
     User2,
-    /// Nobody reads the output any more. dkr sends it, and ignores it for itself.
+    /// The reader of the output is gone. dkr only sends it, and ignores it itself.
     Pipe,
-    /// The terminal has another size.
+    /// The size of the terminal changed.
     WindowChange,
 }
 
 impl Signal {
-    /// The name by which the engine sends it.
+    /// Its name in the Engine API.
     pub fn name(self) -> &'static str {
         match self {
             Signal::Hangup => "SIGHUP",
@@ -49,15 +49,15 @@ impl Signal {
         }
     }
 
-    /// Whether it asks a process to end.
+    /// Whether it asks a process to terminate.
     pub fn ends(self) -> bool {
         use Signal::{Hangup, Interrupt, Quit, Terminate};
         matches!(self, Hangup | Interrupt | Quit | Terminate)
     }
 }
 
-/// Decides whom a signal that asks to end is for: dkr itself, or what it runs as long as that runs.
-/// Each such signal has exactly one addressee, whenever it comes.
+/// Decides who handles a signal that asks to terminate: dkr itself, or the command that it runs, for as
+/// long as that runs. Each such signal is handled exactly once, no matter when it arrives.
 #[derive(Debug, Clone, Default)]
 pub struct Router {
     addressee: Arc<Mutex<Option<UnboundedSender<Signal>>>>,
@@ -65,15 +65,15 @@ pub struct Router {
 }
 
 impl Router {
-    /// Is cancelled when dkr itself is asked to end.
+    /// Cancelled when dkr itself is asked to terminate.
     pub fn interrupt(&self) -> &CancellationToken {
         &self.interrupt
     }
 
-    /// Hands the signals over: they are for the owner of the result, as long as that lives.
+    /// Hands the signals over: the owner of the result handles them until it is dropped.
     ///
     /// # Errors
-    /// `Interrupted` if dkr has been asked to end already; when signals cannot be listened to.
+    /// `Interrupted` if dkr was already asked to terminate; when the signals cannot be received.
     pub fn hand_over(&self) -> Result<Signals> {
         let (sender, ends) = unbounded_channel();
         let signals = Signals::listen(ends)?;
@@ -85,8 +85,8 @@ impl Router {
         Ok(signals)
     }
 
-    /// Passes on all signals that ask to end, for ever. `insisted` is called when dkr itself is asked
-    /// once more.
+    /// Routes all signals that ask to terminate, for ever. Calls `insisted` when dkr itself is asked
+    /// again.
     pub async fn run(self, insisted: impl Fn()) {
         let Ok(mut source) = EndSignals::listen() else {
             return;
@@ -99,10 +99,10 @@ impl Router {
         }
     }
 
-    /// Whether the signal said something new.
+    /// Whether the signal changed anything.
     fn deliver(&self, signal: Signal) -> bool {
         let addressee = self.addressee();
-        // Once what dkr ran has ended, dkr itself is meant again.
+        // Once the command has ended, signals are for dkr itself again.
         if addressee.as_ref().is_some_and(|to| to.send(signal).is_ok()) {
             return true;
         }
@@ -117,7 +117,7 @@ impl Router {
     }
 }
 
-/// The signals that ask a process to end, and that a terminal or another process sends any program.
+/// The signals that ask a process to terminate and that a terminal or another process may send.
 struct EndSignals {
     hangup: unix::Signal,
     interrupt: unix::Signal,
@@ -142,7 +142,7 @@ impl EndSignals {
     }
 }
 
-/// The signals that are for what dkr runs. None of them ends this process meanwhile.
+/// The signals for the command that dkr runs. Meanwhile none of them ends dkr itself.
 #[derive(Debug)]
 pub struct Signals {
     ends: UnboundedReceiver<Signal>,
@@ -162,7 +162,7 @@ impl Signals {
                 unix::signal(SignalKind::window_change())?,
             ])
         };
-        let others = others().map_err(|e| Error::failed("cannot listen to signals").source(e))?;
+        let others = others().map_err(|e| Error::failed("cannot receive signals").source(e))?;
         let [quit, user1, user2, window_change] = others;
         Ok(Signals {
             ends,
@@ -173,7 +173,7 @@ impl Signals {
         })
     }
 
-    /// The next signal. Cancelling loses none.
+    /// The next signal. Cancelling this loses none.
     pub(super) async fn next(&mut self) -> Signal {
         tokio::select! {
             Some(signal) = self.ends.recv() => signal,
@@ -184,7 +184,7 @@ impl Signals {
         }
     }
 
-    /// Fails if an end was asked for before there is anything to pass that on to.
+    /// Fails if dkr was asked to terminate before there is a command to pass that on to.
     ///
     /// # Errors
     /// `Interrupted`.

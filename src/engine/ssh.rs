@@ -1,9 +1,9 @@
 //! An engine on another machine, through the user's own `ssh`. Only `dial` calls it.
 //!
-//! One `ssh` leads a socket of this machine to the engine's socket there, for all connections.
-//! Where that cannot be, that machine's docker client joins each connection to its engine (`docker
-//! system dial-stdio`), as Docker's own client has it (docker/cli `cli/connhelper/ssh`): the server
-//! forwards no sockets, or that client's engine is at none.
+//! One `ssh` forwards a socket of this machine to the engine's socket there, for all connections. Where
+//! that is not possible (the server does not allow forwarding, or the docker client there does not use a
+//! socket), each connection has its own `ssh` that runs `docker system dial-stdio` on that machine, as
+//! Docker's own client does (docker/cli `cli/connhelper/ssh`).
 
 use std::fs::{File, Permissions};
 use std::io;
@@ -27,38 +27,38 @@ use tokio::time::timeout;
 use super::dial::{Connection, within};
 use super::endpoint::DEFAULT_SOCKET;
 
-/// How long opening a connection through `ssh` may take.
+/// The time limit for opening a connection through `ssh`.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// How long `ssh` may take to say why it ends: its connections end a moment before.
+/// How long `ssh` may take to report why it exits: its connections close a moment earlier.
 const LAST_WORDS: Duration = Duration::from_millis(500);
-/// How much of what `ssh` complains about is told, in bytes and in lines: the end says why, what
-/// stands before can be a banner.
+/// How much of the stderr of `ssh` to report, in bytes and in lines: the end has the reason, what comes
+/// before it may be a banner.
 const COMPLAINT: u64 = 4 * 1024;
 const COMPLAINT_LINES: usize = 2;
 
-/// Says where the docker client over there finds its engine, or nothing, and ends when its input
-/// does: then `ssh` ends, too, however dkr ended. Every usual shell reads it alike.
+/// Prints the engine's address as the docker client on that machine resolves it, or an empty line. It ends
+/// when its input does, so that `ssh` ends, too, however dkr ended. Every usual shell can run it.
 const FIND: &str =
     "docker context inspect --format '{{.Endpoints.docker.Host}}' || echo; cat >/dev/null";
 
-/// Any engine answers it. A server that runs nothing but `docker system dial-stdio`, whatever it is
-/// asked for, does so as well, and is known by the answer.
+/// A request that any engine answers. So does a server that runs only `docker system dial-stdio`, no
+/// matter what it is asked to run; its answer tells.
 const PING: &[u8] = b"GET /_ping HTTP/1.0\r\n\r\n";
 
 /// An engine behind `ssh`.
 #[derive(Debug)]
 pub(super) struct Ssh {
-    /// What is called, before its arguments.
+    /// The program to run, with its first arguments.
     program: Vec<String>,
     /// The arguments that name the machine.
     machine: Vec<String>,
-    /// The engine's socket over there, if the user named one.
+    /// The path of the engine's socket on that machine, if the user named one.
     socket: Option<String>,
     way: Mutex<Way>,
     complaints: Complaints,
 }
 
-/// How connections are opened.
+/// How to open connections.
 #[derive(Debug)]
 enum Way {
     Unknown,
@@ -67,10 +67,10 @@ enum Way {
 }
 
 impl Ssh {
-    /// Nothing runs yet.
+    /// Starts nothing yet.
     ///
     /// # Errors
-    /// When there is no place for a temporary file.
+    /// When a temporary file cannot be created.
     pub(super) fn new(
         user: Option<&str>,
         host: &str,
@@ -93,10 +93,10 @@ impl Ssh {
     /// Opens a connection.
     ///
     /// # Errors
-    /// Why `ssh` cannot reach the machine, in its own words.
+    /// The message of `ssh`, when it cannot reach the machine.
     pub(super) async fn dial(&self) -> io::Result<Connection> {
         let mut way = self.way.lock().await;
-        // The socket of one that has ended takes no connection.
+        // The socket of a tunnel that has ended accepts no connection.
         if let Way::Tunnel(tunnel) = &*way
             && let Ok(connection) = tunnel.connect().await
         {
@@ -104,7 +104,7 @@ impl Ssh {
         }
         if !matches!(*way, Way::DialStdio) {
             *way = within(PATIENCE, self.find_way()).await?;
-            // What was said until now is about nothing that failed.
+            // Messages up to here are not about a failure.
             self.complaints.take();
         }
         match &*way {
@@ -113,7 +113,7 @@ impl Ssh {
         }
     }
 
-    /// What `ssh` said since the last time, when a connection has failed.
+    /// The messages of `ssh` since the last call, for a connection that failed.
     pub(super) async fn complaint(&self) -> Option<String> {
         if let Way::Tunnel(tunnel) = &mut *self.way.lock().await {
             let _ = timeout(LAST_WORDS, tunnel.ssh.wait()).await;
@@ -139,8 +139,8 @@ impl Ssh {
         })
     }
 
-    /// Whether the user keeps a connection to the machine, which is used as it is: a socket that was
-    /// led through it would stay when dkr has ended.
+    /// Whether the user has a shared connection (`ControlMaster`) to the machine, which is used as it is: a
+    /// socket forwarded through it would stay after dkr has ended.
     async fn is_shared(&self) -> bool {
         let mut check = self.command(&["-O", "check"]);
         let check = check.args(&self.machine).stdin(Stdio::null());
@@ -148,8 +148,8 @@ impl Ssh {
         ended.await.is_ok_and(|status| status.success())
     }
 
-    /// Leads a socket of this machine to the one at `there`; returns it, unless this machine cannot
-    /// have it, and the path of the socket that the docker client over there uses.
+    /// Forwards a socket of this machine to the one at `there`. Returns the tunnel, if this machine
+    /// supports it, and the path of the socket that the docker client there uses.
     async fn open(&self, there: &str) -> io::Result<(Option<Tunnel>, String)> {
         let folder = tempfile::Builder::new()
             .prefix("dkr-ssh-")
@@ -157,7 +157,7 @@ impl Ssh {
             .tempdir()?;
         let here = folder.path().join("engine.sock");
         let sockets = [&*here.to_string_lossy(), there].map(escaped).join(":");
-        // What is shared would be left to whoever comes next.
+        // A shared connection would outlive dkr.
         let options = ["-o", "ControlPath=none", "-o", "StreamLocalBindMask=0177"];
         let mut ssh = self.command(&options);
         ssh.args(["-L", &sockets]).args(&self.machine).arg(FIND);
@@ -168,7 +168,7 @@ impl Ssh {
             ssh.stdin.take().expect(pipe),
             ssh.stdout.take().expect(pipe),
         );
-        // It may have ended, which the next line tells.
+        // It may have exited: the next line reports that.
         let _ = input.write_all(PING).await;
         let mut line = String::new();
         let read = BufReader::new(output.take(COMPLAINT))
@@ -176,11 +176,11 @@ impl Ssh {
             .await;
         if !matches!(read, Ok(1..)) {
             let status = ssh.wait().await?;
-            let ended = || format!("`ssh` ended ({status})");
+            let ended = || format!("`ssh` exited ({status})");
             let why = self.complaints.take().unwrap_or_else(ended);
             return Err(io::Error::new(io::ErrorKind::ConnectionAborted, why));
         }
-        // The socket is held by itself, so that nothing is left of it even if dkr is killed.
+        // The socket is held open by its file descriptor, so that no file is left even if dkr is killed.
         let socket = rustix::fs::open(&here, OFlags::PATH | OFlags::CLOEXEC, Mode::empty());
         let tunnel = socket.ok().map(|socket| Tunnel {
             ssh,
@@ -191,14 +191,14 @@ impl Ssh {
         Ok((tunnel, told.to_owned()))
     }
 
-    /// A connection that has an `ssh` to itself.
+    /// Opens a connection with an `ssh` of its own.
     fn dial_stdio(&self) -> io::Result<DialStdio> {
         let (near, far) = std::os::unix::net::UnixStream::pair()?;
         near.set_nonblocking(true)?;
         let mut ssh = self.command(&[]);
         ssh.args(&self.machine).arg("docker");
         if let Some(socket) = &self.socket {
-            // What follows the host is read by a shell over there.
+            // A shell on that machine parses what follows the host.
             let address = format!("unix://{socket}").replace('\'', r"'\''");
             ssh.arg(format!("--host='{address}'"));
         }
@@ -214,10 +214,10 @@ impl Ssh {
     fn command(&self, options: &[&str]) -> Command {
         let mut ssh = Command::new(&self.program[0]);
         ssh.args(&self.program[1..]).args(options);
-        // Nobody can answer: what asks fails.
+        // No one can answer a prompt: `ssh` fails instead.
         ssh.args(["-o", "BatchMode=yes", "-T", "-o"])
             .arg(format!("ConnectTimeout={}", PATIENCE.as_secs()));
-        // Ctrl-C in the terminal is dkr's to handle, not `ssh`'s.
+        // Ctrl-C in the terminal is for dkr to handle, not for `ssh`.
         ssh.process_group(0).kill_on_drop(true);
         ssh
     }
@@ -228,18 +228,18 @@ impl Ssh {
     }
 }
 
-/// Whether `ssh` takes a path of a socket as it stands: it would put the user's variables into one
-/// with `$`, and a server could ask for them.
+/// Whether `ssh` takes the path of a socket literally: it expands variables in one
+/// with `$`, which would disclose them to the server.
 fn is_plain(path: &str) -> bool {
     path.starts_with('/') && !path.contains(['$', '%', '\0'])
 }
 
-/// A path as a part of what `-L` takes.
+/// A path, escaped for `-L`.
 fn escaped(path: &str) -> String {
     path.replace('\\', r"\\").replace(':', r"\:")
 }
 
-/// A socket that `ssh` leads to the engine, as long as it runs. It is killed when this is dropped.
+/// A socket that a running `ssh` forwards to the engine. It is killed when this is dropped.
 #[derive(Debug)]
 struct Tunnel {
     ssh: Child,
@@ -252,7 +252,7 @@ impl Tunnel {
         UnixStream::connect(format!("/proc/self/fd/{}", self.socket.as_raw_fd())).await
     }
 
-    /// Whether the server leads connections on, and an engine takes them.
+    /// Whether the server forwards connections, and an engine answers.
     async fn leads_to_an_engine(&self) -> bool {
         let answer = async {
             let mut connection = self.connect().await?;
@@ -265,7 +265,7 @@ impl Tunnel {
     }
 }
 
-/// A connection through an `ssh` of its own, which is killed when this is dropped.
+/// A connection with its own `ssh`, which is killed when this is dropped.
 struct DialStdio {
     stream: UnixStream,
     _ssh: Child,
@@ -299,8 +299,8 @@ impl AsyncWrite for DialStdio {
     }
 }
 
-/// What `ssh` writes to its standard error: in a file without a name, as nobody has to read along
-/// then, and a process that `ssh` leaves behind can hold it as long as it likes.
+/// The standard error of `ssh`: in an unnamed file, so that it need not be read concurrently
+/// and a process that `ssh` leaves behind may keep it open.
 #[derive(Debug)]
 struct Complaints {
     file: File,
@@ -318,7 +318,7 @@ impl Complaints {
         self.file.try_clone()
     }
 
-    /// The last lines since the last call as one.
+    /// The last lines since the last call, joined to one.
     fn take(&self) -> Option<String> {
         let end = self.file.metadata().ok()?.len();
         let told = self.told.swap(end, Ordering::Relaxed);

@@ -1,6 +1,6 @@
-//! This process's standard input as a stream that can be let go of: a read that waits for a key
-//! must not take the next one from whoever asks for input afterwards, nor keep dkr from ending.
-//! The caller of `attach` and `exec` passes it on as one of their streams.
+//! Standard input as a stream that can be dropped: a pending read must not take the next key from the code
+//! that reads input afterwards, nor keep dkr from exiting. Callers of `attach` and `exec` pass it in as one
+//! of their streams.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -27,10 +27,10 @@ pub struct Stdin {
 }
 
 impl Stdin {
-    /// Begins to read.
+    /// Starts reading.
     ///
     /// # Errors
-    /// When the process may not have another thread or pipe.
+    /// When a thread or pipe cannot be created.
     pub fn open() -> io::Result<Self> {
         let (dropped, awake) = io::pipe()?;
         let (sender, receiver) = mpsc::channel(2);
@@ -70,7 +70,7 @@ fn read_all(dropped: &io::PipeReader, sender: &mpsc::Sender<io::Result<Bytes>>) 
     }
 }
 
-/// How many bytes were read, 0 at the end; none when nobody wants them any more.
+/// The number of bytes read, 0 at the end; `None` when the stream was dropped.
 fn read_unless_dropped(
     stdin: &io::Stdin,
     dropped: &io::PipeReader,
@@ -89,7 +89,7 @@ fn read_unless_dropped(
             return Ok(None);
         }
         match rustix::io::read(stdin.as_fd(), &mut *buffer) {
-            // Another process may have made the terminal non-blocking and taken the key.
+            // Another process may have made the terminal non-blocking and read the key.
             Err(Errno::INTR | Errno::AGAIN) => {}
             result => return Ok(Some(result?)),
         }

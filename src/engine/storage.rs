@@ -1,4 +1,4 @@
-//! What images occupy: the steps that made them, and the build cache that shares their layers.
+//! What images take up: the history of their layers, and the build cache that shares these.
 
 use std::time::Duration;
 
@@ -16,19 +16,19 @@ use crate::error::{Reason, Result};
 /// The comment of a step that BuildKit ran (BuildKit, `frontend/dockerfile/dockerfile2llb`).
 const BUILDKIT: &str = "buildkit.dockerfile.v0";
 
-/// How long another client's question for the disk usage may take.
+/// How long to wait while another client's disk usage request is in progress.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// How often dkr asks meanwhile.
+/// How often to try again meanwhile.
 const RETRY: Duration = Duration::from_millis(200);
 
 /// One step of the history of an image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HistoryStep {
-    /// What ran, e.g. `RUN /bin/sh -c make # buildkit`.
+    /// The command, e.g. `RUN /bin/sh -c make # buildkit`.
     pub instruction: String,
-    /// Whether BuildKit ran it, and neither `docker commit` nor an import.
+    /// Whether BuildKit ran it, and not `docker commit` or an import.
     pub by_buildkit: bool,
-    /// Bytes of its layer; 0 too for a step that has none.
+    /// Bytes of its layer; also 0 for a step without a layer.
     pub size: u64,
 }
 
@@ -36,22 +36,21 @@ pub struct HistoryStep {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct CacheRecord {
-    /// Its id.
     #[serde(rename = "ID")]
     pub id: String,
-    /// Whether a layer of an image is this record.
+    /// Whether it is also a layer of an image.
     #[serde(default)]
     pub shared: bool,
-    /// The record that it builds on, before API 1.42.
+    /// Its parent, before API 1.42.
     #[serde(default)]
     parent: String,
-    /// The records that it builds on, from API 1.42 on.
+    /// Its parents, since API 1.42.
     #[serde(default)]
     parents: Option<Vec<String>>,
 }
 
 impl CacheRecord {
-    /// The ids of the records that it builds on.
+    /// The ids of its parents.
     pub fn parents(&self) -> impl Iterator<Item = &str> {
         let all = self.parents.iter().flatten().chain([&self.parent]);
         all.map(String::as_str).filter(|id| !id.is_empty())
@@ -59,7 +58,7 @@ impl CacheRecord {
 }
 
 impl Engine {
-    /// The steps that made the image `id`, the oldest first.
+    /// The history of the image `id`, the oldest step first.
     ///
     /// # Errors
     /// [`NotFound`](crate::error::Kind::NotFound) when there is no such image.
@@ -71,7 +70,7 @@ impl Engine {
         Ok(steps.into_iter().rev().map(HistoryStep::from).collect())
     }
 
-    /// The ids of all images, whoever made them.
+    /// The ids of all images on the engine.
     ///
     /// # Errors
     /// When the engine does not answer.
@@ -81,7 +80,7 @@ impl Engine {
         Ok(images.into_iter().map(|image| image.id).collect())
     }
 
-    /// The records of the build cache. It takes an engine with many images seconds to answer.
+    /// The records of the build cache. An engine with many images takes seconds to answer.
     ///
     /// # Errors
     /// When the engine does not answer.
@@ -94,9 +93,9 @@ impl Engine {
         let attempt = format!("cannot list the build cache of {self}");
         let deadline = Instant::now() + PATIENCE;
         loop {
-            // Engines before API 1.42 ignore `type` and count everything.
+            // Engines before API 1.42 ignore `type` and compute everything.
             let usage = request::get(self, "/system/df?type=build-cache", &attempt).await;
-            // Before API 1.42 it answers one such question at a time (moby, `daemon/disk_usage.go`).
+            // Before API 1.42 only one such request can be in progress (moby, `daemon/disk_usage.go`).
             match usage {
                 Err(error)
                     if error.reason == Some(Reason::InProgress) && Instant::now() < deadline =>
@@ -111,7 +110,7 @@ impl Engine {
         }
     }
 
-    /// Removes the record `id` of the build cache, unless something needs it; the bytes that this
+    /// Removes the record `id` of the build cache, unless it is in use. Returns the number of bytes
     /// freed.
     ///
     /// # Errors

@@ -1,5 +1,5 @@
-//! Copying between dkr's own streams and one hijacked connection, byte for byte, with a bounded
-//! amount of memory. `attach` and `exec` use it.
+//! Copies between dkr's own streams and a hijacked connection, byte for byte, with bounded memory. Used by
+//! `interaction` and `question`.
 
 use std::io::ErrorKind;
 use std::sync::{Arc, OnceLock};
@@ -17,14 +17,14 @@ use crate::error::{Error, Result};
 /// Bytes copied at once.
 const CHUNK: usize = 64 * 1024;
 
-/// The streams on dkr's side. Without stdin, the other side sees its end at once.
+/// The streams on dkr's side. Without stdin, the other side gets the end of input at once.
 #[derive(Debug)]
 pub struct Streams<I, O, E> {
-    /// What the command reads.
+    /// The command's input.
     pub stdin: Option<I>,
-    /// Where its output goes; with a terminal, all of it.
+    /// For the command's output; with a terminal, all of it.
     pub stdout: O,
-    /// Where its errors go.
+    /// For the command's errors.
     pub stderr: E,
 }
 
@@ -34,8 +34,9 @@ where
     O: AsyncWrite + Unpin,
     E: AsyncWrite + Unpin,
 {
-    /// Joins them with a connection: one future copies the output as [`Outputs::copy_from`] does, the
-    /// other one the input. `broken` is notified when stdout takes no more.
+    /// Connects them: returns one future that copies output (see [`Outputs::copy_from`]) and one that
+    /// copies input. They are separate so that the caller can stop waiting for input. `broken` is notified
+    /// when stdout cannot be written any more.
     pub(super) fn join<C: AsyncRead + AsyncWrite>(
         self,
         connection: C,
@@ -53,29 +54,29 @@ where
     }
 }
 
-/// What ends the copying of output.
+/// What ends the copying of output, besides an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Until {
-    /// Only the other side, which closes it.
+    /// The other side closes the connection.
     Closed,
-    /// A NUL byte on stderr, too.
+    /// That, or a NUL byte on stderr.
     Nul,
-    /// Also when nothing comes for this long. A reader who takes his time does not count.
+    /// That, or no output for this long. Time spent on a slow reader does not count.
     Silent(Duration),
 }
 
 /// Why copying of output ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum OutputEnd {
-    /// The other side closed it.
+    /// The other side closed the connection.
     Closed,
-    /// A NUL byte came on stderr, and was asked for.
+    /// A NUL byte came on stderr.
     Nul,
-    /// Nothing came for as long as was said.
+    /// There was no output for the given time.
     Silent,
 }
 
-/// That stdout takes no more, and why. A clone is the same.
+/// Whether stdout has failed, and why. Clones share the state.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Broken {
     noted: Arc<Notify>,
@@ -83,19 +84,19 @@ pub(super) struct Broken {
 }
 
 impl Broken {
-    /// Returns when stdout takes no more.
+    /// Waits until stdout cannot be written any more.
     pub async fn notified(&self) {
         self.noted.notified().await;
     }
 
-    /// Fails if output was lost that somebody would have read: a reader that has gone wants no more.
+    /// Fails if output was lost, but not because the reader has closed the pipe: that one wants no more.
     ///
     /// # Errors
     /// Why it was lost.
     pub fn check(&self) -> Result<()> {
         match self.fault.get() {
             Some(fault) => Err(Error::failed(
-                "cannot write what the command in the container printed",
+                "cannot write the output of the command in the container",
             )
             .cause(fault.clone())),
             None => Ok(()),
@@ -110,8 +111,8 @@ impl Broken {
     }
 }
 
-/// Where output goes. A stream that takes no more is dropped, and what belongs to it with it: the
-/// command is told by a signal, and must not be held up.
+/// The destinations of output. One that fails is dropped, and further output for it is discarded: the
+/// command must not block on it. For stdout, the owner of [`Broken`] sends it a signal.
 #[derive(Debug)]
 struct Outputs<O, E> {
     stdout: Option<O>,
@@ -120,7 +121,7 @@ struct Outputs<O, E> {
 }
 
 impl<O: AsyncWrite + Unpin, E: AsyncWrite + Unpin> Outputs<O, E> {
-    /// `broken` is notified when stdout takes no more.
+    /// `broken` is notified when stdout cannot be written any more.
     fn new(stdout: O, stderr: E, broken: &Broken) -> Self {
         Outputs {
             stdout: Some(stdout),
@@ -142,13 +143,13 @@ impl<O: AsyncWrite + Unpin, E: AsyncWrite + Unpin> Outputs<O, E> {
         }
     }
 
-    /// A buffering stream may show only now that it is broken.
+    /// Flushes both: a buffered stream may report only now that it is broken.
     async fn flush(&mut self) {
         self.write(Output::Stdout, b"").await;
         self.write(Output::Stderr, b"").await;
     }
 
-    /// Copies until the other side closes it, or what `until` names happens.
+    /// Copies until the other side closes the connection, or until what `until` names happens.
     async fn copy_from(
         mut self,
         source: impl AsyncRead + Unpin,
@@ -161,21 +162,25 @@ impl<O: AsyncWrite + Unpin, E: AsyncWrite + Unpin> Outputs<O, E> {
             Until::Closed | Until::Nul => Duration::MAX,
         };
         loop {
+            // The limit applies to waiting for output alone. Writing below is not limited: while a reader is
+            // slow, nothing is read, and the engine holds the command back.
             let Ok(piece) = timeout(silence, pieces.try_next()).await else {
                 return Ok(OutputEnd::Silent);
             };
             let piece = piece.map_err(|e| {
-                Error::failed("lost the connection to what runs in the container").source(e)
+                Error::failed("lost the connection to the command in the container").source(e)
             })?;
             let Some((output, bytes)) = piece else {
                 self.flush().await;
                 return Ok(OutputEnd::Closed);
             };
+            // Only the part before the NUL is output; the rest is not for the user.
             let nul = (until == Until::Nul && output == Output::Stderr)
                 .then(|| bytes.iter().position(|byte| *byte == 0))
                 .flatten();
             self.write(output, &bytes[..nul.unwrap_or(bytes.len())])
                 .await;
+            // After each piece, so that a prompt without a line end appears.
             self.flush().await;
             if nul.is_some() {
                 return Ok(OutputEnd::Nul);
@@ -184,7 +189,7 @@ impl<O: AsyncWrite + Unpin, E: AsyncWrite + Unpin> Outputs<O, E> {
     }
 }
 
-/// Writes, or flushes if there is nothing to write. A stream that fails is dropped.
+/// Writes, or flushes if `bytes` is empty. A stream that fails is dropped.
 async fn write_or_close<W: AsyncWrite + Unpin>(
     stream: &mut Option<W>,
     bytes: &[u8],
@@ -202,8 +207,8 @@ async fn write_or_close<W: AsyncWrite + Unpin>(
     written
 }
 
-/// Copies input to its end, and passes the end on by closing this half of the connection. A
-/// command that reads no more is no error.
+/// Copies input to its end, and then closes this half of the connection. If the command no longer reads,
+/// that is no error.
 async fn copy_input<I: AsyncRead + Unpin>(stdin: Option<I>, mut sink: impl AsyncWrite + Unpin) {
     if let Some(mut stdin) = stdin {
         let mut buffer = vec![0; CHUNK];
@@ -226,7 +231,7 @@ mod tests {
 
     use super::*;
 
-    /// A pipe whose reader has gone.
+    /// A pipe without a reader.
     fn closed() -> tokio::io::DuplexStream {
         tokio::io::duplex(1).0
     }

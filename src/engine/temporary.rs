@@ -1,4 +1,4 @@
-//! Containers that dkr makes for a moment, to read an image, and removes itself.
+//! Temporary containers that dkr creates to read an image and then removes.
 
 use std::collections::HashMap;
 
@@ -6,12 +6,12 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::ListedContainer;
 
-/// The label of such a container. Its value is the id of the container's image, which no image can
-/// pass on as a label of its own.
+/// The label of such a container. Its value is the id of the container's image, so that containers of an
+/// image committed from one do not count.
 const LABEL: &str = "dkr.temporary";
-/// The age at which one that does not run is left over from a dkr that was killed.
+/// The age at which a stopped one is left over from a killed dkr.
 const LEFT_OVER: TimeDelta = TimeDelta::minutes(1);
-/// The age at which any is.
+/// The age at which any is left over.
 const LEFT_OVER_RUNNING: TimeDelta = TimeDelta::minutes(15);
 
 /// The labels of a temporary container of `image`.
@@ -20,12 +20,12 @@ pub fn labels(image: &str) -> HashMap<String, String> {
 }
 
 impl ListedContainer {
-    /// Whether dkr made it for a moment.
+    /// Whether dkr created it as a temporary container.
     pub fn is_temporary(&self) -> bool {
         self.labels.get(LABEL) == Some(&self.image)
     }
 
-    /// Whether it is temporary and its dkr can no longer be there to remove it.
+    /// Whether it is temporary and so old that its dkr must have been killed.
     pub fn is_left_over(&self, now: DateTime<Utc>) -> bool {
         let limit = if self.is_alive() {
             LEFT_OVER_RUNNING

@@ -1,5 +1,5 @@
-//! The user's terminal while a container has it: raw mode, which is undone however dkr ends, and
-//! the size.
+//! The user's terminal while a container uses it: raw mode, which is restored however dkr ends, and its
+//! size.
 
 use std::sync::{Mutex, Once, PoisonError};
 use std::time::Duration;
@@ -8,25 +8,25 @@ use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetat
 
 use crate::error::{Error, Result};
 
-/// The mode to go back to; only while the terminal is raw.
+/// The original mode, while the terminal is in raw mode.
 static COOKED: Mutex<Option<Termios>> = Mutex::new(None);
 
-/// What undoes a full-screen program that could not say good-bye, as xterm's and every similar
-/// terminal's control sequences: main screen, visible cursor, no mouse reports, no bracketed paste,
-/// normal keys, normal colours.
+/// Resets what a full-screen program that was cut off has changed, with the control sequences of xterm and
+/// compatible terminals: main screen, visible cursor, no mouse reports, no bracketed paste, normal keys,
+/// normal colours.
 pub(super) const LEAVE_FULL_SCREEN: &[u8] =
     b"\x1b[?1049l\x1b[?25h\x1b[?1000l\x1b[?1002l\x1b[?1003l\x1b[?1004l\x1b[?1006l\x1b[?2004l\x1b[?1l\x1b>\x1b[m";
 
-/// The terminal on stdin in raw mode: every key is passed on as it is. Dropping it, or a panic,
-/// restores the terminal.
+/// The terminal on stdin in raw mode: all keys are passed on. Dropping this, or a panic, restores the
+/// terminal.
 #[derive(Debug)]
 pub struct RawMode(());
 
 impl RawMode {
-    /// Makes the terminal raw.
+    /// Puts the terminal in raw mode.
     ///
     /// # Errors
-    /// When stdin is no terminal.
+    /// When stdin is not a terminal.
     pub fn enter() -> Result<Self> {
         let failed = |e| Error::failed("cannot use the terminal on standard input").source(e);
         let cooked = tcgetattr(std::io::stdin()).map_err(failed)?;
@@ -45,8 +45,8 @@ impl Drop for RawMode {
     }
 }
 
-/// Gives a terminal in a container its size by `resize`, which says whether that is done. The engine
-/// refuses until the process really runs: as Docker's client does, this tries again, later each time.
+/// Sets the size of a terminal in a container with `resize`, which returns whether it succeeded. The
+/// engine refuses until the process is running: as Docker's client does, this retries with growing delays.
 pub(super) async fn set_size(resize: impl AsyncFn() -> bool) {
     for attempt in 1..=10 {
         if resize().await {
@@ -56,11 +56,11 @@ pub(super) async fn set_size(resize: impl AsyncFn() -> bool) {
     }
 }
 
-/// Undoes raw mode, if it is on. Whoever ends the process without unwinding calls it before.
+/// Restores the terminal, if it is in raw mode. Code that ends the process without unwinding calls it first.
 pub fn restore() {
     let cooked = COOKED.lock().unwrap_or_else(PoisonError::into_inner).take();
     if let Some(cooked) = cooked {
-        // The terminal may be gone.
+        // The terminal may be closed.
         let _: std::result::Result<_, _> =
             tcsetattr(std::io::stdin(), OptionalActions::Now, &cooked);
     }
@@ -80,14 +80,14 @@ fn restore_on_panic() {
 /// A terminal's size in characters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Size {
-    /// Lines.
+    /// Rows.
     pub rows: u16,
-    /// Characters in a line.
+    /// Columns.
     pub columns: u16,
 }
 
-/// The size of the terminal on stdout, else of that on stdin. None if there is none, or if it does
-/// not know its size.
+/// The size of the terminal on stdout, else of that on stdin. `None` if there is none or its size is
+/// unknown.
 pub fn size() -> Option<Size> {
     let size = tcgetwinsize(std::io::stdout())
         .or_else(|_| tcgetwinsize(std::io::stdin()))
@@ -108,7 +108,7 @@ mod tests {
 
     use super::*;
 
-    /// Set where this program is to panic in raw mode.
+    /// Set for the test program that panics in raw mode.
     const PANICS: &str = "DKR_TEST_PANICS";
     /// The exit code of a test program in which a test panicked.
     const PANICKED: i32 = 101;
@@ -120,7 +120,7 @@ mod tests {
     #[test]
     fn a_panic_leaves_the_terminal_as_it_was() {
         if std::env::var_os(PANICS).is_some() {
-            // Nothing but the panic itself may restore it.
+            // Only the panic itself may restore it.
             std::mem::forget(RawMode::enter().unwrap());
             let raw = tcgetattr(std::io::stdin()).unwrap().local_modes;
             if raw.intersects(LocalModes::ICANON | LocalModes::ECHO) {

@@ -1,6 +1,6 @@
-//! TLS to an engine: PEM files to a client configuration. Only `connect` calls it.
+//! The TLS client configuration for an engine, from PEM files. Only `connect` calls it.
 //!
-//! The cryptography is chosen here explicitly; nothing is installed for the whole process.
+//! The crypto provider is chosen explicitly here; no process-wide default is installed.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ use tokio_rustls::rustls::{
 use super::endpoint::Tls;
 use crate::error::{Error, Result};
 
-/// Where systems keep the authorities they trust (the files that Go's `crypto/x509` reads).
+/// The system's certificate authorities (the files that Go's `crypto/x509` reads).
 const SYSTEM_AUTHORITIES: [&str; 6] = [
     "/etc/ssl/certs/ca-certificates.crt",
     "/etc/pki/tls/certs/ca-bundle.crt",
@@ -31,10 +31,10 @@ const SYSTEM_AUTHORITIES: [&str; 6] = [
     "/etc/ssl/cert.pem",
 ];
 
-/// The configuration that `tls` asks for.
+/// The configuration for `tls`.
 ///
 /// # Errors
-/// When a file is missing, is not PEM, or key and certificate do not belong together.
+/// When a file is missing or is not PEM, or the key does not match the certificate.
 pub(super) fn client_config(tls: &Tls) -> Result<ClientConfig> {
     let provider = Arc::new(ring::default_provider());
     let builder = ClientConfig::builder_with_provider(provider.clone())
@@ -58,7 +58,7 @@ pub(super) fn client_config(tls: &Tls) -> Result<ClientConfig> {
             })?
         }
     };
-    // Docker's client never resumes a session, and servers exist that fail when one does.
+    // Docker's client never resumes a session, and with some servers resumption fails.
     config.resumption = Resumption::disabled();
     Ok(config)
 }
@@ -71,14 +71,19 @@ fn authorities(file: Option<&Path>) -> Result<RootCertStore> {
             .find(|f| f.exists())
     };
     let file = file.or_else(system).ok_or_else(|| {
-        Error::failed("cannot check the engine's certificate: the system has no authorities")
-            .hint("put the authority's certificate into the context, or into `DOCKER_CERT_PATH`")
+        Error::failed(
+            "cannot verify the engine's certificate: the system has no certificate authorities",
+        )
+        .hint("add the authority's certificate to the context or to `DOCKER_CERT_PATH`")
     })?;
     let mut store = RootCertStore::empty();
-    // A system's bundle may hold a few that rustls does not take; none at all is a fault.
+    // rustls may reject a few of a system's authorities; only if it rejects all is that an error.
     let (taken, _) = store.add_parsable_certificates(certificates(file)?);
     if taken == 0 {
-        let attempt = format!("cannot use the authorities in `{}`", file.display());
+        let attempt = format!(
+            "cannot use the certificate authorities in `{}`",
+            file.display()
+        );
         return Err(Error::failed(attempt).cause("none of them is an X.509 certificate"));
     }
     Ok(store)
@@ -100,11 +105,11 @@ fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>> {
 fn unreadable(file: &Path, why: &rustls_pki_types::pem::Error) -> Error {
     Error::failed(format!("cannot read `{}` for TLS", file.display()))
         .source(why)
-        .hint("`DOCKER_CERT_PATH` names the folder of `ca.pem`, `cert.pem` and `key.pem`")
+        .hint("`DOCKER_CERT_PATH` is the folder with `ca.pem`, `cert.pem` and `key.pem`")
 }
 
-/// Takes any certificate, as the user asked for (`SkipTLSVerify`, or `DOCKER_TLS` without
-/// `DOCKER_TLS_VERIFY`); the handshake itself is still checked.
+/// Accepts any certificate, as the user asked for (`SkipTLSVerify`, or `DOCKER_TLS` without
+/// `DOCKER_TLS_VERIFY`); the handshake itself is still verified.
 #[derive(Debug)]
 struct Unverified(Arc<CryptoProvider>);
 

@@ -1,4 +1,4 @@
-//! The tmux session of a container that already runs, on dkr's terminal.
+//! Attaches dkr's terminal to the tmux session of a running container.
 
 use std::time::Duration;
 
@@ -18,28 +18,28 @@ use crate::error::{Error, Result};
 /// The script in the image that attaches to tmux.
 const ATTACH: &str = "/usr/local/lib/dkr/attach.sh";
 
-/// Its exit status when the user detached.
+/// Its exit status if the user detached.
 const DETACHED: ExitStatus = ExitStatus(10);
 
-/// How long a container may take to end after its tmux server has.
+/// How long a container may take to exit after its tmux server.
 const CONTAINER_END: Duration = Duration::from_secs(10);
 
-/// How being attached to tmux ended.
+/// How an attachment to tmux ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TmuxEnd {
-    /// The user detached; the container runs on.
+    /// The user detached; the container is still running.
     Detached,
-    /// A signal detached the user; the container runs on.
+    /// A signal detached the user; the container is still running.
     HungUp(Signal),
-    /// The session ended, and the container with it.
+    /// The session, and with it the container, ended.
     Ended(ExitStatus),
 }
 
-/// Connects dkr's terminal to the tmux session in a running container, waiting for it to be ready.
-/// `env` is what tmux must know of the terminal (`TERM=…`, `COLORTERM=…`).
+/// Attaches dkr's terminal to the tmux session in a running container, waiting for the session to be
+/// ready. `env` describes the terminal to tmux (`TERM=…`, `COLORTERM=…`).
 ///
 /// # Errors
-/// When the container does not run, the connection is lost, or tmux cannot use the terminal.
+/// When the container is not running, the connection is lost, or tmux cannot use the terminal.
 pub async fn attach_tmux<I, O>(
     engine: &Engine,
     id: &ContainerId,
@@ -52,7 +52,7 @@ where
     I: AsyncRead + Unpin,
     O: AsyncWrite + Unpin,
 {
-    // Names the client in the container, to hang it up.
+    // Identifies the tmux client in the container, to detach it.
     let client = format!("{:016x}", rand::random::<u64>());
     let command = vec![ATTACH.to_owned(), client.clone()];
     let exec = create(engine, id, command, env, Connected::Terminal).await?;
@@ -74,8 +74,8 @@ where
     }
 }
 
-/// Copies between dkr's terminal and the exec until that ends. If it ended because of a signal that
-/// ends dkr, that is returned.
+/// Copies between dkr's terminal and the exec until the exec ends. Returns the signal, if it ended because
+/// of one.
 async fn run_on_terminal<I, O, E>(
     engine: &Engine,
     id: &ContainerId,
@@ -94,6 +94,8 @@ where
     let resize = Some(async || resize(engine, exec).await);
     let mut interaction = Interaction::start(connection, streams, Until::Closed, signals, resize)?;
     let mut hung_up: Option<(Signal, Instant)> = None;
+    // A signal does not end this loop: it makes tmux detach, whose output then ends. Only if that takes
+    // longer than `GRACE` does dkr exit at once.
     loop {
         let event = tokio::select! {
             event = interaction.next() => event?,
@@ -101,13 +103,13 @@ where
         };
         let ended_by = match event {
             Event::OutputEnded(_) => return Ok(hung_up.map(|(signal, _)| signal)),
-            // In raw mode no key ends the input, only the end of the terminal.
+            // In raw mode no key ends the input: the terminal was closed.
             Event::InputEnded | Event::Unread => Signal::Hangup,
             Event::Signal(Signal::User1 | Signal::User2 | Signal::Pipe) => continue,
             Event::Signal(signal) => signal,
         };
         if hung_up.is_none() {
-            // tmux says good-bye to the terminal; its output is copied until then.
+            // tmux restores the terminal when it detaches; copy its output until then.
             hung_up = Some((ended_by, Instant::now() + GRACE));
             let command = ["--hang-up", client].map(str::to_owned);
             let command = [vec![ATTACH.to_owned()], command.to_vec()].concat();
@@ -124,7 +126,7 @@ async fn deadline(at: Option<Instant>) {
     }
 }
 
-/// The end of the container after tmux has ended with `status`.
+/// Waits for the container's exit after tmux has exited with `status`.
 async fn end_of_container(
     engine: &Engine,
     id: &ContainerId,
@@ -137,14 +139,14 @@ async fn end_of_container(
             let ExitStatus(status) = status?;
             Err(
                 Error::failed(format!("cannot attach to tmux in container `{id}`"))
-                    .cause(format!("tmux ended with exit status {status}")),
+                    .cause(format!("tmux exited with status {status}")),
             )
         }
     }
 }
 
 async fn leave_full_screen(stdout: &mut (impl AsyncWrite + Unpin)) {
-    // The terminal may be gone.
+    // The terminal may be closed.
     if stdout.write_all(LEAVE_FULL_SCREEN).await.is_ok() {
         let _: std::io::Result<()> = stdout.flush().await;
     }

@@ -1,34 +1,32 @@
-//! Which version of the Docker API is spoken with an engine (pure).
+//! Negotiates the version of the Docker API with an engine (pure).
 
 use std::fmt;
 
 use crate::error::{Error, Result};
 
-/// A version of the Docker API, e.g. 1.41. Ordered as versions are.
+/// A version of the Docker API, e.g. 1.41. Ordered by its numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ApiVersion {
-    /// The first number.
     pub major: u16,
-    /// The second number.
     pub minor: u16,
 }
 
-/// The oldest version that dkr speaks: that of Engine 20.10, the first whose BuildKit can do what
-/// a bake needs.
+/// The oldest version that dkr supports: that of Engine 20.10, the first whose BuildKit can bake an
+/// image.
 pub const OLDEST: ApiVersion = ApiVersion {
     major: 1,
     minor: 41,
 };
 
-/// The newest version that dkr knows: that of Engine 28.3 and later ones of 28. Newer engines
-/// still speak it.
+/// The newest version that dkr supports: that of Engine 28.3 and later ones of 28. Newer engines
+/// support it, too.
 pub const NEWEST: ApiVersion = ApiVersion {
     major: 1,
     minor: 51,
 };
 
 impl ApiVersion {
-    /// Reads `1.41`.
+    /// Parses `1.41`.
     pub fn parse(text: &str) -> Option<Self> {
         let (major, minor) = text.split_once('.')?;
         Some(ApiVersion {
@@ -44,32 +42,32 @@ impl fmt::Display for ApiVersion {
     }
 }
 
-/// What an engine is and how it is spoken with.
+/// The versions of an engine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Versions {
     /// The engine's own version, e.g. `20.10.24`.
     pub engine: String,
-    /// The version of the API in which dkr and the engine speak.
+    /// The negotiated version of the API.
     pub api: ApiVersion,
 }
 
-/// Chooses the newest version that both sides know, from what the engine says of itself: its own
-/// version, its newest and its oldest API version.
+/// Chooses the newest version that both sides support, from the engine's own version, and its newest and
+/// oldest API version.
 ///
 /// # Errors
-/// When there is none; the message says both sides' versions.
+/// When there is none; the message names the versions of both sides.
 pub fn negotiate(engine: &str, newest: Option<&str>, oldest: Option<&str>) -> Result<Versions> {
-    let attempt = format!("cannot speak with Docker Engine {engine}");
+    let attempt = format!("cannot use Docker Engine {engine}");
     let Some(theirs) = newest.and_then(ApiVersion::parse) else {
         let said = newest.unwrap_or_default();
         return Err(Error::failed(attempt)
-            .cause(format!("it says that its API version is `{said}`"))
-            .hint("`DOCKER_HOST` must name a Docker Engine"));
+            .cause(format!("its API version `{said}` is invalid"))
+            .hint("`DOCKER_HOST` must be the address of a Docker Engine"));
     };
     if theirs < OLDEST {
         return Err(Error::failed(attempt)
             .cause(format!(
-                "its API version is {theirs}, dkr needs {OLDEST} (Engine 20.10)"
+                "its API version is {theirs}, but dkr needs at least {OLDEST} (Engine 20.10)"
             ))
             .hint("update the engine, or name another one with `DOCKER_HOST`"));
     }
@@ -77,7 +75,7 @@ pub fn negotiate(engine: &str, newest: Option<&str>, oldest: Option<&str>) -> Re
     if least > NEWEST {
         return Err(Error::failed(attempt)
             .cause(format!(
-                "its oldest API version is {least}, the newest that dkr knows {NEWEST}"
+                "its oldest API version is {least}, but the newest that dkr supports is {NEWEST}"
             ))
             .hint("update dkr, or name another engine with `DOCKER_HOST`"));
     }

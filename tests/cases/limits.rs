@@ -114,7 +114,7 @@ fn graphics_processors_are_asked_for_and_a_refusal_leaves_nothing() {
         let output = run.failure(1);
         output.stderr_has("error: cannot start container `");
         output.stderr_has("caused by: could not select device driver");
-        output.stderr_has("hint: `--gpus` needs the NVIDIA Container Toolkit");
+        output.stderr_has("hint: install the NVIDIA Container Toolkit");
         // The process that waits for the container needs the engine to see that there is nothing.
         wait_for_watchers(&t);
         let requests = engine.requests();

@@ -44,7 +44,7 @@ fn a_silent_container_that_runs_is_given_up() {
     for command in ["take", "diff"] {
         let failed = impatient(&t, &[command, &name]).failure(1);
         failed.stderr_has(LATE);
-        failed.stderr_has("hint: `DKR_CONTAINER_TIMEOUT=SECONDS` waits longer");
+        failed.stderr_has("hint: wait longer with `DKR_CONTAINER_TIMEOUT=SECONDS`");
     }
     let listed = impatient(&t, &["ps", "--json"]).success();
     assert!(listed.stdout.contains("\"work\": null"), "{listed}");

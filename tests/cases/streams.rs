@@ -90,7 +90,7 @@ fn output_that_a_full_disk_does_not_take_is_missed() {
         let port = t.sshd().port().to_string();
         let full = t.command("sh", ["-c", &script, dkr]).in_dir(&repo);
         let full = full.env("DKR_SSH_PORT", port).failure(1);
-        full.stderr_has("error: cannot write what the command in the container printed");
+        full.stderr_has("error: cannot write the output of the command in the container");
         full.stderr_has("No space left on device");
     }
     t.dkr(["rm", "--force", &name]).success();

@@ -108,7 +108,7 @@ fn a_value_that_a_key_cannot_have_is_refused_with_its_line() {
     assert!(refused("keep =").contains("line 1: expected `auto`, `always` or `never`"));
     assert!(refused("ssh_key = id_rsa").ends_with("one that begins with `~/`"));
     assert!(refused("allow_host_volumes = x").ends_with("or absolute paths"));
-    assert!(refused("cpus = many").ends_with("expected a number from 0.01, such as `1.5`"));
+    assert!(refused("cpus = many").ends_with("expected a number of at least 0.01, such as `1.5`"));
     assert!(refused("ssh_user = \u{1b}[2J\nkeep = \u{1b}").contains("`\\u{1b}` for `keep`"));
 }
 

@@ -1,11 +1,11 @@
-//! `ssh` played by shell scripts.
+//! Tests with shell scripts that play `ssh`.
 
 use super::*;
 
 /// A stand-in for `ssh`; `$*` are its arguments.
 fn stand_in(script: &str) -> Ssh {
     let mut ssh = Ssh::new(Some("me"), "-oX", Some(22), Some("/a'b")).unwrap();
-    // Nobody keeps a connection.
+    // There is no shared connection.
     let script = format!("case $* in *'-O check'*) exit 255 ;; esac; {script}");
     ssh.program = ["sh", "-c", &script, "ssh"].map(str::to_owned).to_vec();
     ssh
@@ -55,8 +55,8 @@ async fn a_socket_is_led_and_held_without_a_name() {
 async fn a_failing_ssh_says_why() {
     let text = refusal("seq 9999 >&2; echo 'Permission denied.\n' >&2; exit 255").await;
     assert_eq!(text, "9999; Permission denied");
-    assert!(refusal("exit 3").await.starts_with("`ssh` ended"));
-    // What it leaves behind keeps standard error open.
+    assert!(refusal("exit 3").await.starts_with("`ssh` exited"));
+    // A process that it leaves behind keeps standard error open.
     let text = refusal("echo refused >&2; sleep 60 >/dev/null & exit 255").await;
     assert_eq!(text, "refused");
 }

@@ -1,5 +1,5 @@
-//! Joins a byte stream to the standard streams of a process: bounded buffers, half-closing both
-//! ways, time limits, and no process left behind.
+//! Connects a byte stream to the standard streams of a process, with bounded buffers, half-closing in both
+//! directions and time limits. It leaves no process behind.
 
 use std::time::Duration;
 
@@ -12,18 +12,18 @@ use super::group::{Process, Streams};
 use super::packets::Client;
 use crate::error::Result;
 
-/// How long a service may last and wait.
+/// Time limits of a service.
 #[derive(Debug, Clone)]
 pub struct ServiceLimits {
-    /// Ends it when no byte has moved in either direction for this long. git itself sends a sign
-    /// of life every 5 s while it works (`uploadpack.keepAlive`, `receive.keepAlive`).
+    /// Without a byte in either direction. git itself sends a keep-alive every 5 s while it computes
+    /// (`uploadpack.keepAlive`, `receive.keepAlive`).
     pub idle: Duration,
-    /// Ends it after this long in any case.
+    /// In total.
     pub total: Duration,
-    /// Ends it when a client that has closed its own side takes nothing for this long; and how
-    /// long a client that was told the end may still send.
+    /// For a client that has closed its sending side to take the next bytes, and for one that was refused
+    /// to stop sending.
     pub stall: Duration,
-    /// How long each step of ending it may take, before the next, harder one.
+    /// For each step of ending the process, before the next, harder one.
     pub grace: Duration,
 }
 
@@ -41,19 +41,19 @@ impl Default for ServiceLimits {
 /// How a service ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ServiceEnd {
-    /// The process ended by itself and said that all is well.
+    /// The process exited with status 0.
     Finished,
-    /// The process ended by itself and said that it failed; the end of its standard error.
+    /// The process exited with another status; the end of its standard error.
     Failed(String),
-    /// The client was stopped for this reason.
+    /// The client broke a rule; why.
     Refused(String),
-    /// The client went away, or nobody wants the answer any more.
+    /// The client closed the connection, or the answer is no longer needed.
     Gone,
     /// A limit was reached.
     TimedOut,
 }
 
-/// What went through a service, in bytes, and how it ended.
+/// The result of a service: bytes transferred, and how it ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Traffic {
     /// Bytes that the client sent.
@@ -64,10 +64,11 @@ pub struct Traffic {
     pub outcome: ServiceEnd,
 }
 
-/// How much of the process's standard error is kept.
+/// How much of the process's standard error to keep.
 const STDERR_BYTES: usize = 4 * 1024;
 
-/// Runs `command` in a process group of its own, as [`answer`]. The client may say what it likes.
+/// Runs `command` in its own process group and lets it answer the client, as [`answer`] does without
+/// rules.
 ///
 /// # Errors
 /// When the process cannot be started.
@@ -84,9 +85,10 @@ where
     Ok(answer(stream, started, None, limits, gone).await)
 }
 
-/// Lets a process answer the client on `stream`. What the client says is checked by `rules`, if there
-/// are any. Ends when the process ends, when the client does not take what it says, at a limit, or
-/// when `gone` completes; nothing of the process is left then, nor when the future is dropped.
+/// Lets a process answer the client on `stream`. `rules` check what the client sends, if there are any.
+///
+/// Ends when the process closes its output, when the client stops reading, at a limit, or when `gone`
+/// completes. The process and its children are gone then, also if the future is dropped.
 pub(super) async fn answer<S>(
     stream: S,
     (mut process, (stdin, stdout, stderr)): (Process, Streams),
@@ -106,32 +108,44 @@ where
     let deadline = sleep(limits.total);
     tokio::pin!(gone, deadline);
     let (mut fed, mut exited) = (false, None);
+    // First phase: copy in both directions until the process closes its output, which is then a whole
+    // answer. Its exit does not end the phase, since output may still be in the pipe.
     let end = loop {
         tokio::select! {
+            // The client has the whole answer, and this returns its write half; or it reads no more (`Err`).
             said = &mut output => break said.map_err(|_| ServiceEnd::Gone),
+            // A client that has closed its sending side still waits for the answer: go on without this
+            // branch. If the connection failed, there is no client any more.
             result = &mut input, if !fed => match result {
                 Ok(()) => fed = true,
                 Err(_) => break Err(ServiceEnd::Gone),
             },
+            // Reaps the process, and kills helpers that outlive it: one that holds its output open would keep
+            // the client waiting.
             status = process.wait(), if exited.is_none() => exited = Some(status),
             () = &mut gone => break Err(ServiceEnd::Gone),
             () = flow.idle_for(limits.idle) => break Err(ServiceEnd::TimedOut),
             () = &mut deadline => break Err(ServiceEnd::TimedOut),
         }
     };
+    // Second phase: after a whole answer, send the reason if the client was refused, and close the stream. In
+    // all other cases no one reads any more.
     drop(output);
     let outcome = match end {
         Ok(mut to_client) => {
             let closing = async {
                 if let Some(refusal) = flow.refusal() {
-                    // The service has only said hello, and that is out: this comes next.
+                    // The rules act before the service has sent more than its greeting, which the client has: this
+                    // packet is the next one.
                     to_client.write_all(&refusal.packet()).await?;
                 }
                 to_client.shutdown().await
             };
+            // A client that does not read must not hold the service longer than this.
             let _ = timeout(limits.grace, closing).await;
             if !fed {
-                // A client that is cut off while it sends would not read why.
+                // If the connection closed while the client still sends, its write would fail before it has read
+                // the reason. `feed` drops what comes.
                 let _ = timeout(limits.stall, input).await;
             }
             None
@@ -141,6 +155,7 @@ where
             Some(outcome)
         }
     };
+    // Third phase: end the process, unless it has exited, and everything that it started.
     let status = match exited {
         Some(status) => status,
         None => process.end().await,
@@ -160,7 +175,7 @@ where
     }
 }
 
-/// Reads `stderr` to its end and keeps the last part of it.
+/// Reads `stderr` to its end and keeps the last part.
 async fn last_bytes(mut stderr: impl AsyncRead + Unpin) -> String {
     let mut kept = Vec::new();
     let mut buffer = [0; 1024];
@@ -237,7 +252,7 @@ mod tests {
             ),
         ];
         for (script, half_close, expected) in stories {
-            // A client that is gone is found out long before anything else is.
+            // For a client that stops reading, all limits but the expected one are far away.
             let limits = match half_close {
                 true => ServiceLimits {
                     idle: Duration::from_secs(5),
@@ -304,12 +319,12 @@ mod tests {
         assert!(asked.exists());
     }
 
-    /// A command that runs for long and that no other process of the machine runs.
+    /// A command that runs for long and that no other process on the machine runs.
     fn sleep_of(seconds: &str) -> String {
         format!("sleep {seconds}.{}", std::process::id())
     }
 
-    /// Waits for the end of the processes that run `command`: a signal takes a moment.
+    /// Waits until no process runs `command`: a signal takes a moment.
     async fn until_none_runs(command: &str) {
         let line = command.replace(' ', "\0") + "\0";
         let runs = || {
