@@ -1,9 +1,9 @@
-//! Text made fit for people: what may reach a terminal, a log or a message, how wide it is, and
-//! numbers, sizes and times as words.
+//! Text for people: what may be written to a terminal, a log or a message, how wide it is, and numbers,
+//! sizes and times as words.
 //!
-//! Paths, refs, engine messages and build logs may hold control sequences that retitle a window,
-//! move the cursor or reorder text. Whatever comes from outside passes through here before a person
-//! sees it. Every layer may use this one, which uses none.
+//! Paths, refs, engine messages and build logs may contain control sequences that retitle a window, move
+//! the cursor or reorder text. All text from outside passes through here before a person sees it. Every
+//! layer may use this module, which uses none.
 
 mod size;
 mod time;
@@ -15,18 +15,18 @@ use anstream::adapter::strip_str;
 pub use size::size;
 pub use time::{ago, duration};
 
-/// True for characters that a terminal obeys instead of showing: C0 and C1 controls, DEL, and the
-/// Unicode marks that reorder the text around them.
+/// True for characters that control a terminal instead of being displayed: C0 and C1 controls, DEL, and
+/// the Unicode marks that reorder text.
 fn is_control(c: char) -> bool {
     c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// Shows control characters instead of sending them: ESC becomes `\u{1b}`. Line ends and tabs stay.
+/// Escapes control characters: ESC becomes `\u{1b}`. Line ends and tabs are kept.
 pub fn sanitize(text: &str) -> Cow<'_, str> {
     escape(text, |c| is_control(c) && c != '\n' && c != '\t')
 }
 
-/// [`sanitize`] for text that must stay on one line: line ends and tabs are shown too.
+/// [`sanitize`] for text that must stay on one line: line ends and tabs are escaped, too.
 pub fn sanitize_line(text: &str) -> String {
     escape(text, is_control).into_owned()
 }
@@ -46,8 +46,8 @@ fn escape(text: &str, is_unsafe: impl Fn(char) -> bool) -> Cow<'_, str> {
     Cow::Owned(safe)
 }
 
-/// [`sanitize_line`] of the first `longest` characters, for quoting in a message; `…` stands for
-/// the rest.
+/// [`sanitize_line`] of the first `longest` characters, for quoting in a message; `…` replaces the
+/// rest.
 pub fn excerpt(text: &str, longest: usize) -> String {
     match text.char_indices().nth(longest) {
         Some((end, _)) => sanitize_line(&text[..end]) + "…",
@@ -55,16 +55,16 @@ pub fn excerpt(text: &str, longest: usize) -> String {
     }
 }
 
-/// `text` without control sequences (colours, titles) and control characters; tabs and line ends
-/// stay. For output of programs, in which they are meant and would only clutter.
+/// `text` without control sequences (colours, titles) and control characters; tabs and line ends are
+/// kept. For the output of programs, where escaping them would only clutter it.
 pub fn strip_controls(text: &str) -> String {
     let mut stripped = String::with_capacity(text.len());
-    // A sequence never goes beyond its line: an unfinished one must not swallow the rest.
+    // A sequence ends with its line: an unfinished one must not swallow the rest.
     for (index, line) in text.split('\n').enumerate() {
         if index > 0 {
             stripped.push('\n');
         }
-        // The parser knows only the seven-bit form of C1 controls, which is ESC and a letter.
+        // The parser knows only the seven-bit form of C1 controls: ESC and a letter.
         let seven_bit: String = line.chars().flat_map(as_seven_bit).collect();
         let kept = strip_str(&seven_bit).flat_map(str::chars);
         stripped.extend(kept.filter(|c| *c == '\t' || !is_control(*c)));
@@ -85,8 +85,8 @@ fn as_seven_bit(c: char) -> impl Iterator<Item = char> {
     std::iter::once(first).chain(second)
 }
 
-/// One line of a program's output as a terminal shows it: [`strip_controls`], tabs become spaces,
-/// and of text overwritten by carriage returns only the last stays.
+/// One line of a program's output as a terminal would display it: [`strip_controls`], tabs become
+/// spaces, and only the last of the texts separated by carriage returns is kept.
 pub fn log_line(line: &str) -> String {
     let line = line.trim_end_matches(['\r', '\n']);
     let last = line.rsplit('\r').next().unwrap_or_default();
@@ -99,7 +99,7 @@ pub fn columns(text: &str) -> usize {
     console::measure_text_width(text)
 }
 
-/// `text` in at most `width` columns; what is cut off ends in `ellipsis`.
+/// `text` in at most `width` columns; ends in `ellipsis` if it was cut.
 pub fn cut(text: &str, width: usize, ellipsis: &str) -> String {
     let tail = if columns(ellipsis) < width {
         ellipsis
@@ -109,7 +109,7 @@ pub fn cut(text: &str, width: usize, ellipsis: &str) -> String {
     console::truncate_str(text, width, tail).into_owned()
 }
 
-/// `text` in lines of at most `width` columns, broken at spaces alone: a longer word stays whole.
+/// `text` in lines of at most `width` columns, wrapped only at spaces: longer words stay whole.
 pub fn wrap(text: &str, width: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
     for word in text.split(' ') {
@@ -126,7 +126,7 @@ pub fn wrap(text: &str, width: usize) -> Vec<String> {
     lines
 }
 
-/// Names as a sentence lists them: `` `a`, `b` or `c` ``.
+/// A list of alternatives for a sentence: `` `a`, `b` or `c` ``.
 pub fn one_of(names: &[&str]) -> String {
     let quoted: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
     match quoted.split_last() {
@@ -136,7 +136,7 @@ pub fn one_of(names: &[&str]) -> String {
     }
 }
 
-/// A word of a user as a message may quote it: short, and without characters that move a cursor.
+/// A word of the user for quoting in a message: shortened, and sanitized.
 pub fn shown(word: &str) -> String {
     excerpt(word, 60)
 }

@@ -1,6 +1,6 @@
-//! Sizes as Docker says them: decimal units (pure).
+//! Sizes in decimal units, as Docker prints them (pure).
 
-/// `512 B`, `4.7 kB`, `123 MB`, `1.2 GB`: at most three digits and their unit.
+/// `512 B`, `4.7 kB`, `123 MB`, `1.2 GB`: at most three digits and a unit.
 pub fn size(bytes: u64) -> String {
     const UNITS: [&str; 6] = ["kB", "MB", "GB", "TB", "PB", "EB"];
     if bytes < 1000 {
@@ -15,7 +15,7 @@ pub fn size(bytes: u64) -> String {
         if tenths < 1000 {
             return format!("{}.{} {unit}", tenths / 10, tenths % 10);
         }
-        // What rounds to 1000 belongs to the next unit.
+        // 999.6 rounds to 1000, which belongs to the next unit.
         if whole < 1000 {
             return format!("{whole} {unit}");
         }

@@ -1,4 +1,4 @@
-//! Times as people say them (pure: the clock is an argument).
+//! Times for people (pure: the clock is an argument).
 
 use std::time::Duration;
 
@@ -10,8 +10,8 @@ const MINUTE: u64 = 60;
 const HOUR: u64 = 60 * MINUTE;
 const DAY: u64 = 24 * HOUR;
 
-/// How long before `now` it was `then`: `3 hours ago`. A clock that is behind reads `just now`; the
-/// start of 1970 is no time that is known.
+/// How long before `now` it was `then`: `3 hours ago`. A time in the future gives `just now`; the start of
+/// 1970 means unknown.
 pub fn ago(then: DateTime<Utc>, now: DateTime<Utc>) -> String {
     if then == DateTime::UNIX_EPOCH {
         return "at an unknown time".to_owned();

@@ -1,9 +1,9 @@
-//! Everything dkr says and asks: data on standard output; messages, progress and prompts on
+//! All of dkr's output and questions: data on standard output; messages, progress and prompts on
 //! standard error.
 //!
-//! Everybody uses it through [`Ui`], made once from the environment and the flags; messages are
-//! here, `prompt` asks, `progress` has spinners and bars, `table` listings, `pager` the user's
-//! pager. It takes plain values and knows nothing of images or repositories. Nothing else in dkr
+//! All other modules use it through [`Ui`], which is created once from the environment and the flags.
+//! Messages are here, `prompt` asks, `progress` has spinners and bars, `table` listings, `pager` the
+//! user's pager. It takes plain values and knows nothing of images or repositories. No other module
 //! prints.
 
 pub mod pager;
@@ -27,7 +27,7 @@ use crate::ui::style::Style;
 use crate::ui::table::Table;
 use crate::ui::terminal::Terminal;
 
-/// The one thing that prints. Clones share their streams.
+/// The only printer. Clones share their streams.
 #[derive(Clone)]
 pub struct Ui {
     screen: Shared,
@@ -36,14 +36,14 @@ pub struct Ui {
 }
 
 impl Ui {
-    /// Speaks on this process's streams.
+    /// Prints to this process's streams.
     pub fn new(env: &Env, progress: ProgressMode) -> Self {
         let out = Box::new(std::io::stdout());
         let err = Box::new(std::io::stderr());
         Self::with_streams(out, err, Terminal::of_process(env), progress)
     }
 
-    /// Speaks on `out` and `err`, which are what `terminal` says.
+    /// Prints to `out` and `err`, which `terminal` describes.
     pub fn with_streams(
         out: Stream,
         err: Stream,
@@ -60,16 +60,16 @@ impl Ui {
         }
     }
 
-    /// What the standard streams are.
+    /// The properties of the standard streams.
     pub fn terminal(&self) -> &Terminal {
         &self.terminal
     }
 
-    /// Writes `data` to standard output exactly as it is. That its reader has gone (`dkr
-    /// list-images | head -1`) is no failure: the rest is dropped.
+    /// Writes `data` to standard output, unchanged. A closed pipe (`dkr list-images | head -1`) is no
+    /// failure: the rest is discarded.
     ///
     /// # Errors
-    /// If standard output cannot be written for any other reason, as a full disk.
+    /// When standard output cannot be written for another reason, such as a full disk.
     pub fn data(&self, data: &str) -> Result<()> {
         match self.screen.lock().data(data) {
             Err(e) if e.kind() != ErrorKind::BrokenPipe => {
@@ -79,7 +79,7 @@ impl Ui {
         }
     }
 
-    /// Writes `table` to standard output, fitted to its terminal; in full where it is none.
+    /// Writes `table` to standard output, fitted to its terminal; in full if it is not a terminal.
     ///
     /// # Errors
     /// As [`Ui::data`].
@@ -87,7 +87,7 @@ impl Ui {
         self.data(&table.render(self.width(), self.style.ellipsis()))
     }
 
-    /// Writes a sentence to standard output, broken at spaces where its terminal is too narrow.
+    /// Writes a sentence to standard output, wrapped at spaces if its terminal is too narrow.
     ///
     /// # Errors
     /// As [`Ui::data`].
@@ -100,14 +100,14 @@ impl Ui {
         self.data(&format!("{}\n", lines.join("\n")))
     }
 
-    /// Shows `table` on standard error, fitted to its terminal: for what a question is about.
+    /// Writes `table` to standard error, fitted to its terminal: the context of a question.
     pub fn show(&self, table: &Table) {
         let terminal = self.terminal.stderr;
         let width = terminal.then(|| terminal::size(std::io::stderr()).0);
         self.print(&table.render(width, self.style.ellipsis()));
     }
 
-    /// Writes `table` to standard output, each row as a block with a line for each cell.
+    /// Writes `table` to standard output, each row as a block with one line for each cell.
     ///
     /// # Errors
     /// As [`Ui::data`].
@@ -121,22 +121,22 @@ impl Ui {
         terminal.then(|| terminal::size(std::io::stdout()).0)
     }
 
-    /// Says a status sentence.
+    /// Prints a status message.
     pub fn message(&self, text: &str) {
         self.print(&format!("{}\n", sanitize(text)));
     }
 
-    /// Says what the user should know although the work goes on.
+    /// Prints a warning: something that the user should know, though the command continues.
     pub fn warning(&self, text: &str) {
         self.print(&labelled(&self.style.yellow("warning:"), text));
     }
 
-    /// Says what to do next: a command or key that exists.
+    /// Prints a hint: what to do next, with a command or key that exists.
     pub fn hint(&self, text: &str) {
         self.print(&labelled(&self.style.cyan("hint:"), text));
     }
 
-    /// Says why the work failed, and what to do.
+    /// Prints why the command failed, and what to do.
     pub fn error(&self, error: &Error) {
         let mut text = labelled(&self.style.red("error:"), &error.message);
         for cause in &error.causes {
@@ -148,20 +148,20 @@ impl Ui {
         self.print(&text);
     }
 
-    /// The progress of one piece of work.
+    /// Progress of one task.
     pub fn progress(&self) -> Progress {
         Progress::new(self.screen.clone())
     }
 
-    /// Shows `label` if what is waited for takes more than half a second, until dropped: on a
-    /// terminal, where nothing of it stays. Elsewhere only `--progress plain` says it, as a line. To
-    /// be dropped before anything that may be for another program on the terminal is written.
+    /// Shows `label` until dropped, if that takes more than half a second. On a terminal nothing of it
+    /// remains; elsewhere only `--progress plain` prints it, as a line. Drop it before writing anything
+    /// that may be for another program on the terminal.
     pub fn waiting(&self, label: &str) -> Waiting {
         Waiting::new(self.screen.clone(), label)
     }
 
-    /// Keeps progress off the terminal until dropped: for a child process that writes to it.
-    /// Messages are still printed.
+    /// Hides progress until dropped, for a child process that writes to the terminal. Messages are
+    /// still printed.
     pub fn suspend(&self) -> Suspended {
         Suspended::new(self.screen.clone())
     }
@@ -171,7 +171,7 @@ impl Ui {
     }
 }
 
-/// `label text`, its further lines indented, so that no text can pass for a line of dkr's own.
+/// `label text`, with further lines indented, so that no text can pass for a line of dkr.
 fn labelled(label: &str, text: &str) -> String {
     let indent = if label.starts_with(' ') { 4 } else { 2 };
     let text = sanitize(text.trim_end());

@@ -1,4 +1,4 @@
-//! The user's pager, which shows what is longer than the screen.
+//! The user's pager, for output that is longer than the screen.
 
 use std::process::Stdio;
 
@@ -8,7 +8,7 @@ use super::Ui;
 use super::progress::Suspended;
 use crate::error::{Error, Result};
 
-/// A pager that runs, on dkr's own terminal.
+/// A running pager on dkr's terminal.
 pub struct Pager {
     child: Child,
     input: Option<ChildStdin>,
@@ -16,14 +16,14 @@ pub struct Pager {
 }
 
 impl Pager {
-    /// Starts `program`, a line for a shell.
+    /// Starts `program`, a shell command.
     ///
     /// # Errors
     /// When there is no shell.
     pub fn start(program: &str, ui: &Ui) -> Result<Self> {
         let mut command = Command::new("sh");
         command.args(["-c", program]).stdin(Stdio::piped());
-        // As git does it: colours, and no pager for what fits the screen.
+        // As git does: keep colours, and quit at once if the text fits the screen.
         for (name, value) in [("LESS", "FRX"), ("LV", "-c")] {
             if std::env::var_os(name).is_none() {
                 command.env(name, value);
@@ -39,15 +39,15 @@ impl Pager {
         })
     }
 
-    /// Where the text goes; it ends when this is dropped. To be taken once.
+    /// The pager's input, which ends when this is dropped. Can be taken once.
     pub fn input(&mut self) -> ChildStdin {
         self.input.take().expect("it is taken once")
     }
 
-    /// Waits until the user has read enough.
+    /// Waits until the user quits the pager.
     ///
     /// # Errors
-    /// When it cannot be waited for.
+    /// When waiting fails.
     pub async fn wait(mut self) -> Result<()> {
         let ended = self.child.wait().await;
         ended

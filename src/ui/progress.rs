@@ -1,8 +1,8 @@
-//! Progress of long work: phases with a stage, numbers and log lines.
+//! Progress of long tasks: phases with a stage, numbers and log lines.
 //!
-//! `bake` and commands feed it. `--progress` and the terminal decide how it looks: `board` has the
-//! spinners and bars of a terminal, `plain` the lines of everything else, and `screen` writes them.
-//! What is still running when a [`Progress`] is dropped disappears without a word.
+//! `bake` and commands report it. `--progress` and the terminal decide how it looks: `board` has the
+//! spinners and bars for a terminal, `plain` the lines for everything else, and `screen` writes them.
+//! When a [`Progress`] is dropped, phases that are still running disappear without a message.
 
 pub(super) mod board;
 pub mod hide_on_output;
@@ -15,10 +15,10 @@ use crate::ui::progress::board::Key;
 use crate::ui::screen::{Display, Shared};
 use crate::ui::terminal::Terminal;
 
-/// Work that ends sooner than this is not worth a line.
+/// Tasks that end sooner than this are not shown.
 const WORTH_SHOWING: Duration = Duration::from_millis(500);
 
-/// The values of `--progress`, as `docker buildx build` has them.
+/// The values of `--progress`, as in `docker buildx build`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ProgressMode {
     /// `tty` on a terminal that can move its cursor, else `plain`.
@@ -26,7 +26,7 @@ pub enum ProgressMode {
     Auto,
     /// Lines.
     Plain,
-    /// Bars, redrawn in place; lines where standard error is no terminal.
+    /// Bars that are redrawn in place; lines if standard error is not a terminal.
     Tty,
     /// Nothing.
     Quiet,
@@ -45,11 +45,11 @@ impl ProgressMode {
     }
 }
 
-/// Identifies a phase within one [`Progress`]; the caller chooses the numbers.
+/// Identifies a phase within one [`Progress`]; chosen by the caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct PhaseId(pub usize);
 
-/// What a stage's numbers count.
+/// The unit of a stage's numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Unit {
     /// Things.
@@ -59,18 +59,18 @@ pub enum Unit {
     Bytes,
 }
 
-/// What a phase is doing now, and how far it is.
+/// What a phase is currently doing, and how far it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stage {
-    /// In the program's own words, e.g. `Receiving objects`.
+    /// As the program itself calls it, e.g. `Receiving objects`.
     pub name: String,
     /// How much is done.
     pub current: u64,
-    /// How much there is, if that is known.
+    /// The total, if it is known.
     pub total: Option<u64>,
-    /// What the numbers count.
+    /// The unit of the numbers.
     pub unit: Unit,
-    /// Anything else worth saying, e.g. a speed.
+    /// Further information, e.g. a speed.
     pub detail: Option<String>,
 }
 
@@ -86,7 +86,7 @@ impl Stage {
         }
     }
 
-    /// With `current` of `total` done; a `total` of 0 is unknown.
+    /// With `current` of `total` done; a `total` of 0 means unknown.
     #[must_use]
     pub fn at(mut self, current: u64, total: u64) -> Self {
         self.current = current;
@@ -94,7 +94,7 @@ impl Stage {
         self
     }
 
-    /// With numbers that are bytes.
+    /// With numbers in bytes.
     #[must_use]
     pub fn in_bytes(mut self) -> Self {
         self.unit = Unit::Bytes;
@@ -111,18 +111,18 @@ impl Stage {
 /// How a phase ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PhaseEnd {
-    /// Well, after so long; without a time, since its start was shown.
+    /// Successfully, after this time; `None`: since it was started.
     Done {
         /// The time that the work itself took.
         took: Option<Duration>,
     },
-    /// Without running, from a cache.
+    /// Without running: the result came from a cache.
     Cached,
-    /// Badly.
+    /// With a failure.
     Failed,
 }
 
-/// The phases of one piece of work. Calls about a phase that is not running do nothing.
+/// The phases of one task. Calls for a phase that is not running have no effect.
 pub struct Progress {
     screen: Shared,
     group: u64,
@@ -139,13 +139,13 @@ impl Progress {
         Key { group, phase }
     }
 
-    /// Begins a phase, shown as `label`.
+    /// Starts a phase with this label.
     pub fn start(&self, id: PhaseId, label: &str) {
         let label = sanitize_line(label);
         self.screen.start(self.key(id), label, Duration::ZERO);
     }
 
-    /// Says what a phase is doing now.
+    /// Sets what a phase is currently doing.
     pub fn stage(&self, id: PhaseId, stage: Stage) {
         let mut screen = self.screen.lock();
         screen.stage(self.key(id), stage.sanitized(), Instant::now());
@@ -162,7 +162,7 @@ impl Progress {
         screen.finish(self.key(id), outcome, Instant::now());
     }
 
-    /// Drops a phase without a word, as one that was given up because another failed.
+    /// Removes a phase without a message: one that was cancelled because another failed.
     pub fn forget(&self, id: PhaseId) {
         let key = self.key(id);
         self.screen.lock().forget(|other| other == key);
@@ -175,8 +175,7 @@ impl Drop for Progress {
     }
 }
 
-/// One thing that is waited for; a line shows it after half a second and goes when this is
-/// dropped.
+/// A wait: a line that appears after half a second and disappears when this is dropped.
 pub struct Waiting {
     progress: Progress,
 }
@@ -190,13 +189,13 @@ impl Waiting {
         Waiting { progress }
     }
 
-    /// Says what is being done now.
+    /// Changes the label.
     pub fn stage(&self, stage: Stage) {
         self.progress.stage(PhaseId(0), stage);
     }
 }
 
-/// While this lives, no progress is drawn, so that a prompt or a child process has the terminal.
+/// While this exists, no progress is drawn: a prompt or a child process uses the terminal.
 pub struct Suspended {
     screen: Shared,
 }

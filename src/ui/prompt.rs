@@ -1,8 +1,8 @@
-//! Questions to the user, on standard error, answered on standard input.
+//! Questions to the user, printed to standard error and answered on standard input.
 //!
-//! Asked only when both are terminals; every question names the flag that answers it otherwise.
-//! To be called on dkr's tokio runtime, which turns Ctrl-C into an answer instead of a death that
-//! would leave the cursor hidden. They block their thread.
+//! They are asked only if both are terminals; each names the flag that answers it otherwise. They block
+//! their thread, and must be called on dkr's tokio runtime: it turns Ctrl-C into an answer. Otherwise
+//! Ctrl-C would kill dkr and leave the cursor hidden.
 
 use console::Term;
 use dialoguer::theme::SimpleTheme;
@@ -15,11 +15,11 @@ use crate::text::{columns, cut, sanitize, sanitize_line};
 use crate::ui::{Suspended, Ui, terminal};
 
 impl Ui {
-    /// Asks for one of `choices` and returns its index; `default` is the one marked at first.
-    /// `flag` is what answers the question on the command line.
+    /// Asks for one of `choices` and returns its index; `default` is preselected. `flag` answers the
+    /// question on the command line.
     ///
     /// # Errors
-    /// [`Kind::Unanswered`] without a terminal, [`Kind::Interrupted`] by Ctrl-C or Esc.
+    /// [`Kind::Unanswered`] without a terminal, [`Kind::Interrupted`] on Ctrl-C or Esc.
     pub fn choose(
         &self,
         question: &str,
@@ -30,8 +30,8 @@ impl Ui {
         self.can_ask(question, flag)?;
         let _suspended = self.suspend();
         let width = terminal::size(std::io::stderr()).0;
-        // dialoguer counts lines when it redraws: each choice has to stay one line, and the
-        // question is not its business.
+        // dialoguer counts lines when it redraws: each choice must stay on one line, and the question is
+        // printed without it.
         let items: Vec<String> = choices
             .iter()
             .map(|choice| cut(&sanitize_line(choice), width.saturating_sub(3), "..."))
@@ -46,8 +46,8 @@ impl Ui {
         Ok(chosen)
     }
 
-    /// Asks for yes or no; Enter means `default`. `flag` is what answers the question on the
-    /// command line.
+    /// Asks for yes or no; Enter means `default`. `flag` answers the question on the command
+    /// line.
     ///
     /// # Errors
     /// As [`Ui::choose`].
@@ -66,14 +66,14 @@ impl Ui {
         let term = Term::stderr();
         let answer = until_interrupted(&term, question, || ask.interact_on_opt(&term));
         if answer.is_err() {
-            // The question still stands on the line.
+            // The cursor is still on the line of the question.
             self.print("\n");
         }
         answer
     }
 
     /// Leaves the terminal to a program that asks `question` itself, until the result is dropped.
-    /// `flag` is what answers the question otherwise.
+    /// `flag` answers the question otherwise.
     ///
     /// # Errors
     /// As [`Ui::choose`].
@@ -91,8 +91,8 @@ impl Ui {
     }
 }
 
-/// Runs a prompt of dialoguer: Ctrl-C, Esc and the end of input interrupt, and the cursor is
-/// visible afterwards, however it ended.
+/// Runs a prompt of dialoguer: Ctrl-C, Esc and the end of input interrupt it, and the cursor is
+/// visible afterwards in any case.
 fn until_interrupted<T>(
     term: &Term,
     question: &str,
@@ -103,7 +103,7 @@ fn until_interrupted<T>(
     if let Ok(Some(answer)) = answer {
         return Ok(answer);
     }
-    // A terminal that is gone cannot show its cursor, which is all right.
+    // Fails if the terminal is closed, which does not matter.
     let _ = term.show_cursor();
     match answer {
         Err(dialoguer::Error::IO(e)) if !is_interrupt(&e) => {
@@ -118,8 +118,8 @@ fn is_interrupt(error: &std::io::Error) -> bool {
     matches!(error.kind(), Interrupted | UnexpectedEof)
 }
 
-/// dialoguer's terminal raises SIGINT when it reads Ctrl-C; a listener keeps that from killing
-/// the process, so that it also returns an error.
+/// dialoguer's terminal raises SIGINT when it reads Ctrl-C; a listener prevents that from killing the
+/// process, so that the prompt returns an error instead.
 fn catch_interrupt() -> Option<Signal> {
     Handle::try_current().ok()?;
     signal(SignalKind::interrupt()).ok()
@@ -134,17 +134,17 @@ mod tests {
     #[test]
     fn without_a_terminal_a_question_names_the_flag_that_answers_it() {
         let ui = pipe(ProgressMode::default()).ui;
-        let choices = ["bake anew", "quit"];
+        let choices = ["rebuild from scratch", "quit"];
         let errors = [
-            ui.choose("bake anew?", &choices, 0, "--drift").unwrap_err(),
-            ui.confirm("bake anew?", true, "--drift").unwrap_err(),
-            ui.leave_to_ask("bake anew?", "--drift").err().unwrap(),
+            ui.choose("rebuild?", &choices, 0, "--drift").unwrap_err(),
+            ui.confirm("rebuild?", true, "--drift").unwrap_err(),
+            ui.leave_to_ask("rebuild?", "--drift").err().unwrap(),
         ];
         for error in errors {
             assert_eq!(error.kind, Kind::Unanswered);
             assert_eq!(
                 error.to_string(),
-                "error: cannot ask without a terminal: bake anew?\nhint: answer with `--drift`"
+                "error: cannot ask without a terminal: rebuild?\nhint: answer with `--drift`"
             );
         }
     }

@@ -1,8 +1,8 @@
-//! The two output streams and the running board under them: the only writer to either.
+//! The two output streams and the progress board below them; nothing else writes to either.
 //!
-//! Everything printed while phases are running goes above them, because it goes through here. The
-//! cursor is never hidden and no mode of the terminal is changed, so there is nothing to restore
-//! when dkr ends suddenly.
+//! Since all output goes through here, it appears above the board while phases are running. The cursor is
+//! never hidden and the terminal's modes are never changed, so nothing has to be restored when dkr ends
+//! suddenly.
 
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,15 +13,15 @@ use crate::ui::progress::board::{self, Key, Phase};
 use crate::ui::progress::{PhaseEnd, Stage, plain};
 use crate::ui::style::Style;
 
-/// How often the running board is drawn anew.
+/// How often to redraw the board.
 const TICK: Duration = Duration::from_millis(100);
 
-/// How progress is shown.
+/// How to show progress.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Display {
     /// A board that is redrawn in place.
     Board,
-    /// Plain lines; those of `waits` also say what is only waited for.
+    /// Plain lines; with `waits`, for waits too.
     Lines { waits: bool },
     /// Not at all.
     Nothing,
@@ -30,7 +30,7 @@ pub enum Display {
 /// Where text goes to.
 pub type Stream = Box<dyn Write + Send>;
 
-/// The streams, what runs, and what of it is on the terminal now.
+/// The streams, the running phases, and what of them is on the terminal.
 pub struct Screen {
     out: Stream,
     err: Stream,
@@ -39,7 +39,7 @@ pub struct Screen {
     style: Style,
     /// Oldest first.
     phases: Vec<Phase>,
-    /// The width of each line of the board that is on the terminal.
+    /// The width of each line of the board on the terminal.
     drawn: Vec<usize>,
     suspensions: usize,
     ticking: bool,
@@ -47,7 +47,7 @@ pub struct Screen {
 }
 
 impl Screen {
-    /// A screen with nothing running; `size` gives columns and rows of the terminal.
+    /// A screen without phases; `size` returns the columns and rows of the terminal.
     pub fn new(
         (out, err): (Stream, Stream),
         size: fn() -> (usize, usize),
@@ -68,8 +68,8 @@ impl Screen {
         }
     }
 
-    /// Writes whole lines to standard error, above the board. A stream that nobody reads any
-    /// more is no reason to stop working.
+    /// Writes whole lines to standard error, above the board. If no one reads the stream any more, that is
+    /// no reason to stop.
     pub fn print(&mut self, text: &str) {
         self.draw(text, Instant::now());
     }
@@ -86,20 +86,20 @@ impl Screen {
         written
     }
 
-    /// A number for a new progress.
+    /// A number for a new [`Progress`](super::progress::Progress).
     pub fn new_group(&mut self) -> u64 {
         self.groups += 1;
         self.groups
     }
 
-    /// Begins a phase; it stays silent until `shown_from`.
+    /// Starts a phase, which is not shown before `shown_from`.
     pub fn start(&mut self, key: Key, label: String, now: Instant, shown_from: Instant) {
         self.phases.retain(|phase| phase.key != key);
         self.phases.push(Phase::new(key, label, now, shown_from));
         self.tick(now);
     }
 
-    /// Says what a phase is doing now.
+    /// Sets what a phase is currently doing.
     pub fn stage(&mut self, key: Key, stage: Stage, now: Instant) {
         let Some(phase) = self.phases.iter_mut().find(|phase| phase.key == key) else {
             return;
@@ -129,7 +129,7 @@ impl Screen {
         }
     }
 
-    /// Ends a phase, and leaves a line that says how.
+    /// Ends a phase and prints a line with the result.
     pub fn finish(&mut self, key: Key, outcome: PhaseEnd, now: Instant) {
         let Some(at) = self.phases.iter().position(|phase| phase.key == key) else {
             return;
@@ -147,26 +147,26 @@ impl Screen {
         self.print(&(line + "\n"));
     }
 
-    /// The line that stays of a phase on a terminal.
+    /// The line that remains of a phase on a terminal.
     fn ended(&self, label: &str, outcome: PhaseEnd, took: Duration) -> String {
         let (sign, end) = match outcome {
             PhaseEnd::Done { .. } => (self.style.done(), duration(took)),
             PhaseEnd::Cached => (self.style.done(), "cached".to_owned()),
             PhaseEnd::Failed => (self.style.failed(), duration(took)),
         };
-        // The label gives way so that the line stays one line.
+        // The label is cut so that it fits on one line.
         let room = (self.size)().0.saturating_sub(end.len() + 5);
         let label = cut(label, room, self.style.ellipsis());
         format!("{sign} {label}  {end}")
     }
 
-    /// Drops those phases without a word.
+    /// Removes those phases without a message.
     pub fn forget(&mut self, phases: impl Fn(Key) -> bool) {
         self.phases.retain(|phase| !phases(phase.key));
         self.draw("", Instant::now());
     }
 
-    /// Shows what changed with time.
+    /// Shows what has changed with time.
     pub fn tick(&mut self, now: Instant) {
         let mut lines = String::new();
         if let Display::Lines { waits } = self.display {
@@ -184,7 +184,7 @@ impl Screen {
         self.draw(&lines, now);
     }
 
-    /// Takes the board off the terminal until [`Screen::resume`], for a prompt or a child process.
+    /// Removes the board from the terminal until [`Screen::resume`], for a prompt or a child process.
     pub fn suspend(&mut self) {
         self.suspensions += 1;
         self.erase();
@@ -201,12 +201,12 @@ impl Screen {
         self.write(&sequence);
     }
 
-    /// In one write, so that nothing flickers: the old board erased, `text`, the new board.
+    /// With one write, so that nothing flickers: erases the old board, prints `text` and the new board.
     fn draw(&mut self, text: &str, now: Instant) {
         let mut output = self.erasure() + text;
         if self.display == Display::Board && self.suspensions == 0 {
             let (width, height) = (self.size)();
-            // The cursor waits in the row below the board.
+            // The cursor is in the row below the board.
             let size = (width, height.saturating_sub(1));
             for line in board::lines(&self.phases, now, size, self.style) {
                 self.drawn.push(columns(&line));
@@ -216,10 +216,10 @@ impl Screen {
         self.write(&output);
     }
 
-    /// The sequence that removes the board, and what was typed below it: up row by row, clearing
-    /// each. (To clear all from the first row at once makes tmux push them into its history if that
-    /// is the top of the screen.) The rows are counted for the width that the terminal has now, as it
-    /// wraps again what is on it when it is resized.
+    /// The sequence that removes the board, and what was typed below it, by clearing row by row upwards.
+    /// (When all is cleared at once from the first row, and that is the top of the screen, tmux pushes the
+    /// rows into its history.) Rows are counted for the current width, since a terminal that is resized
+    /// rewraps its lines.
     fn erasure(&mut self) -> String {
         if self.drawn.is_empty() {
             return String::new();
@@ -231,21 +231,21 @@ impl Screen {
 
     fn write(&mut self, text: &str) {
         if !text.is_empty() {
-            // Nowhere is left to report a failure of standard error to.
+            // A failure of standard error cannot be reported anywhere.
             let _ = self.err.write_all(text.as_bytes());
             let _ = self.err.flush();
         }
     }
 }
 
-/// How many rows of a terminal `width` columns wide those lines take, also after it was made
-/// narrower than it was when they were written.
+/// How many rows those lines take on a terminal `width` columns wide, which may be narrower than when
+/// they were written.
 fn rows(line_columns: &[usize], width: usize) -> usize {
     let rows = |columns: &usize| columns.div_ceil(width.max(1)).max(1);
     line_columns.iter().map(rows).sum()
 }
 
-/// The screen as everything that prints shares it.
+/// The screen, shared by everything that prints.
 #[derive(Clone)]
 pub struct Shared(Arc<Mutex<Screen>>);
 
@@ -255,12 +255,12 @@ impl Shared {
         Shared(Arc::new(Mutex::new(screen)))
     }
 
-    /// The screen, alone. A panic elsewhere must not silence the message about it.
+    /// Locks the screen. A panic elsewhere must not suppress the message about it.
     pub fn lock(&self) -> MutexGuard<'_, Screen> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Begins a phase, and keeps time for as long as any is running.
+    /// Starts a phase, and a timer that runs while there are phases.
     pub fn start(&self, key: Key, label: String, delay: Duration) {
         let now = Instant::now();
         let mut screen = self.lock();
@@ -268,7 +268,7 @@ impl Shared {
         if screen.display != Display::Nothing && !screen.ticking {
             let shared = self.clone();
             let ticker = std::thread::Builder::new().name("progress".to_owned());
-            // Without the thread the board is only drawn when something happens.
+            // Without the thread, the board is only drawn on events.
             screen.ticking = ticker.spawn(move || shared.keep_time()).is_ok();
         }
     }

@@ -1,31 +1,31 @@
-//! How text looks: colours where they are wanted, symbols that the locale can show.
+//! The style of text: colours if they are supported, and symbols that the locale can display.
 
-/// Colour and character repertoire of one output.
+/// The colours and characters that an output supports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Style {
-    /// Whether SGR colour sequences may be written.
+    /// Whether it supports SGR colour sequences.
     pub colour: bool,
-    /// Whether characters outside ASCII can be shown.
+    /// Whether it supports characters outside ASCII.
     pub unicode: bool,
 }
 
 impl Style {
-    /// Ends a text that was cut.
+    /// The end of a text that was cut.
     pub fn ellipsis(self) -> &'static str {
         if self.unicode { "…" } else { "..." }
     }
 
-    /// In front of what is done.
+    /// The sign of success.
     pub fn done(self) -> String {
         self.green(if self.unicode { "✓" } else { "+" })
     }
 
-    /// In front of what failed.
+    /// The sign of failure.
     pub fn failed(self) -> String {
         self.red(if self.unicode { "✗" } else { "x" })
     }
 
-    /// One picture of the running sign; `tick` counts up.
+    /// One frame of the spinner; `tick` counts up.
     pub fn spinner(self, tick: usize) -> String {
         const DOTS: [&str; 10] = ["⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧", "⠇", "⠏"];
         const ASCII: [&str; 4] = ["-", "\\", "|", "/"];
@@ -60,12 +60,12 @@ impl Style {
         self.paint("32", text)
     }
 
-    /// Cyan, for hints and what runs.
+    /// Cyan, for hints and running phases.
     pub fn cyan(self, text: &str) -> String {
         self.paint("36", text)
     }
 
-    /// Dimmed, for what is only passing by.
+    /// Dimmed, for output that does not remain.
     pub fn dim(self, text: &str) -> String {
         self.paint("2", text)
     }

@@ -1,14 +1,14 @@
-//! Listings: no borders, upper-case headers, two spaces between columns (pure: values to text).
+//! Listings: no borders, upper-case headers, two spaces between columns (pure).
 
 use comfy_table::{ColumnConstraint, ContentArrangement, TableStyle, Width};
 
 use crate::text::{columns, cut, sanitize_line};
 
-/// Between two columns.
+/// The space between two columns.
 const GAP: u16 = 2;
-/// A column is not cut below this: less says nothing.
+/// A column is not cut below this width.
 const LEAST: usize = 8;
-/// Nor below this while there are optional columns to leave out: tags differ at their ends.
+/// The same while optional columns can be left out: tags differ at their ends.
 const READABLE: usize = 24;
 
 /// A column of a [`Table`].
@@ -39,7 +39,7 @@ impl Column {
         }
     }
 
-    /// The same column, left out where the terminal is too narrow otherwise.
+    /// The same column, left out if the terminal is too narrow otherwise.
     #[must_use]
     pub fn optional(self) -> Self {
         Column {
@@ -48,7 +48,7 @@ impl Column {
         }
     }
 
-    /// A column that is cut when the terminal is too narrow.
+    /// A column that is cut if the terminal is too narrow.
     pub fn shrinkable(header: &str) -> Self {
         Column {
             shrinkable: true,
@@ -57,7 +57,7 @@ impl Column {
     }
 }
 
-/// Rows under headers.
+/// Rows with headers.
 #[derive(Debug, Clone)]
 pub struct Table {
     columns: Vec<Column>,
@@ -73,7 +73,7 @@ impl Table {
         }
     }
 
-    /// Adds a row; cells that are missing are empty, cells too many are dropped.
+    /// Adds a row; missing cells are empty, extra cells are dropped.
     pub fn row<Cell: AsRef<str>>(&mut self, cells: impl IntoIterator<Item = Cell>) {
         let cells = cells.into_iter().map(|cell| sanitize_line(cell.as_ref()));
         let mut row: Vec<String> = cells.collect();
@@ -86,9 +86,9 @@ impl Table {
         self.rows.is_empty()
     }
 
-    /// The table as lines of at most `width` columns; in full without a `width`. What is too wide
-    /// has its shrinkable columns cut, ending in `ellipsis`, and then its optional ones left out, the
-    /// last first; what still is too wide becomes one block a row, with a line for each cell.
+    /// The table as lines of at most `width` columns; in full without a `width`. If it is too wide, first
+    /// shrinkable columns are cut, ending in `ellipsis`, then optional ones left out from the last to the
+    /// first. If it is still too wide, each row becomes a block with one line for each cell.
     pub fn render(&self, width: Option<usize>, ellipsis: &str) -> String {
         let mut shown: Vec<usize> = (0..self.columns.len()).collect();
         loop {
@@ -108,7 +108,7 @@ impl Table {
         }
     }
 
-    /// The columns `shown`, each so wide.
+    /// The columns `shown`, with these widths.
     fn lines_of(&self, shown: &[usize], widths: &[usize], ellipsis: &str) -> String {
         let mut table = borderless();
         table.set_header(shown.iter().map(|index| &self.columns[*index].header));
@@ -124,8 +124,8 @@ impl Table {
         cells.fold(columns(&self.columns[index].header), usize::max)
     }
 
-    /// Takes from the width of the widest shrinkable column among `shown`, again and again, until
-    /// all fit in `width`, none narrower than `least`. False if they cannot.
+    /// Repeatedly narrows the widest shrinkable column among `shown` until all fit in `width`, none
+    /// narrower than `least`. Returns false if they cannot.
     fn shrink(&self, shown: &[usize], widths: &mut [usize], width: usize, least: usize) -> bool {
         let gaps = usize::from(GAP) * widths.len().saturating_sub(1);
         let mut excess = (widths.iter().sum::<usize>() + gaps).saturating_sub(width);
@@ -147,7 +147,7 @@ impl Table {
         true
     }
 
-    /// One block a row: headers on the left, cells on the right, wrapped at `width`; in full
+    /// One block for each row: headers on the left, cells on the right, wrapped at `width`; in full
     /// without one.
     pub fn blocks(&self, width: Option<usize>) -> String {
         let headers = self.columns.iter().map(|column| columns(&column.header));
@@ -170,7 +170,7 @@ impl Table {
     }
 }
 
-/// A table that is drawn without lines.
+/// A table without border lines.
 fn borderless() -> comfy_table::Table {
     let mut table = comfy_table::Table::new();
     table.load_style(TableStyle::default());
@@ -178,8 +178,8 @@ fn borderless() -> comfy_table::Table {
     table
 }
 
-/// The text of a borderless table. The columns exist, and so can be set apart, only now that it
-/// has its rows.
+/// The text of a borderless table. Columns exist only once it has rows, so they are configured
+/// here.
 fn lines(table: &mut comfy_table::Table) -> String {
     let last = table.column_count().saturating_sub(1);
     for (index, column) in table.column_iter_mut().enumerate() {
@@ -284,7 +284,7 @@ CREATED  2 days ago
         assert_eq!(header(41), "NAME        COMMIT      STATE");
         assert_eq!(header(30), "NAME        STATE");
         assert_eq!(header(17), "NAME      STATE");
-        // All of it, when even the rest does not fit.
+        // All columns, when even the required ones do not fit.
         let blocks = table.render(Some(16), "…");
         assert!(
             blocks.contains("COMMIT  0a1b2c3d") && blocks.contains("RUNS"),

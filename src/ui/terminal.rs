@@ -1,4 +1,4 @@
-//! What the three standard streams are: terminals or not, with which colours, characters and size.
+//! The properties of the three standard streams: whether they are terminals, colours, characters, size.
 
 use std::io::IsTerminal;
 use std::os::fd::AsFd;
@@ -8,10 +8,10 @@ use rustix::termios::tcgetwinsize;
 use crate::env::Env;
 use crate::ui::style::Style;
 
-/// Columns and rows that are assumed of a terminal that does not say.
+/// The size assumed for a terminal that does not report one.
 const USUAL_SIZE: (usize, usize) = (80, 24);
 
-/// The facts about this process's streams that decide how dkr speaks.
+/// The properties of this process's streams that decide how dkr prints.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Terminal {
     /// Standard input is a terminal.
@@ -29,7 +29,7 @@ pub struct Terminal {
 }
 
 impl Terminal {
-    /// Looks at this process's streams, and at `env` for `TERM`, `NO_COLOR` and the locale.
+    /// Inspects this process's streams, and `env` for `TERM`, `NO_COLOR` and the locale.
     pub fn of_process(env: &Env) -> Self {
         Terminal {
             stdin: std::io::stdin().is_terminal(),
@@ -39,7 +39,7 @@ impl Terminal {
         }
     }
 
-    /// What `env` alone tells; no stream is a terminal.
+    /// What `env` determines; no stream is a terminal.
     pub fn of_env(env: &Env) -> Self {
         // The precedence of setlocale(3).
         let locale = ["LC_ALL", "LC_CTYPE", "LANG"]
@@ -56,7 +56,7 @@ impl Terminal {
         }
     }
 
-    /// How text on standard error looks.
+    /// The style of text on standard error.
     pub fn stderr_style(&self) -> Style {
         Style {
             colour: self.stderr && !self.dumb && !self.no_color,
@@ -64,13 +64,13 @@ impl Terminal {
         }
     }
 
-    /// Whether a question can be asked: read on standard input, shown on standard error.
+    /// Whether questions can be asked: printed to standard error, answered on standard input.
     pub fn can_ask(&self) -> bool {
         self.stdin && self.stderr && !self.dumb
     }
 }
 
-/// Columns and rows of the terminal behind `stream`; the usual ones if it does not say.
+/// Columns and rows of the terminal of `stream`; the default size if it does not report one.
 pub fn size(stream: impl AsFd) -> (usize, usize) {
     match tcgetwinsize(stream) {
         Ok(size) if size.ws_col > 0 && size.ws_row > 0 => {

@@ -1,4 +1,4 @@
-//! A [`Ui`] that speaks into memory, for unit tests here and of what uses it.
+//! A [`Ui`] that prints to memory, for unit tests.
 
 use std::io;
 use std::sync::{Arc, Mutex};
@@ -8,12 +8,12 @@ use crate::ui::Ui;
 use crate::ui::progress::ProgressMode;
 use crate::ui::terminal::Terminal;
 
-/// A stream that keeps what is written to it.
+/// A stream that stores what is written to it.
 #[derive(Clone, Default)]
 pub(crate) struct Buffer(Arc<Mutex<Vec<u8>>>);
 
 impl Buffer {
-    /// What was written so far.
+    /// Everything written so far.
     pub(crate) fn text(&self) -> String {
         String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
     }

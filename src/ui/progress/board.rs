@@ -1,6 +1,6 @@
-//! A phase that is running, and how all of them look on a terminal (pure: values to lines).
+//! A running phase, and how all of them look on a terminal (pure).
 //!
-//! `screen` keeps these lines under everything else and redraws them.
+//! `screen` keeps these lines below all other output and redraws them.
 
 use std::collections::VecDeque;
 use std::time::Instant;
@@ -10,38 +10,37 @@ use crate::ui::progress::plain::Announced;
 use crate::ui::progress::{Stage, Unit};
 use crate::ui::style::Style;
 
-/// How many log lines of a running phase are shown under it.
+/// How many log lines to show below a running phase.
 const TAIL: usize = 6;
 
-/// Which phase: the progress it belongs to, and its number there.
+/// Identifies a phase: its progress, and its number there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Key {
     /// The number of the `Progress` or `Waiting`.
     pub group: u64,
-    /// The phase within it.
+    /// The number of the phase within it.
     pub phase: usize,
 }
 
-/// One piece of work that is going on.
+/// A running phase.
 #[derive(Debug)]
 pub struct Phase {
-    /// Which one it is.
     pub key: Key,
-    /// What is done, safe to show.
+    /// Its label, sanitized.
     pub label: String,
     /// When it began.
     pub since: Instant,
-    /// When it is worth showing; until then it is silent.
+    /// When to show it; until then it is hidden.
     pub shown_from: Instant,
-    /// What it is doing now.
+    /// What it is currently doing.
     pub stage: Option<Stage>,
-    /// What plain lines have said about it.
+    /// What plain lines have already printed about it.
     pub announced: Announced,
     tail: VecDeque<String>,
 }
 
 impl Phase {
-    /// A phase that began at `since`.
+    /// A phase that started at `since`.
     pub fn new(key: Key, label: String, since: Instant, shown_from: Instant) -> Self {
         Phase {
             key,
@@ -54,17 +53,17 @@ impl Phase {
         }
     }
 
-    /// Whether it is only waited for: it says nothing at once, nor when it ends.
+    /// Whether it is only a wait: it prints nothing at its start and end.
     pub fn is_wait(&self) -> bool {
         self.shown_from > self.since
     }
 
-    /// Whether it has gone on for long enough to be shown.
+    /// Whether it has been running long enough to be shown.
     pub fn is_due(&self, now: Instant) -> bool {
         self.shown_from <= now
     }
 
-    /// Remembers a log line; only the last few are kept.
+    /// Stores a log line; only the last few are kept.
     pub fn push_log(&mut self, line: String) {
         if self.tail.len() == TAIL {
             self.tail.pop_front();
@@ -72,8 +71,8 @@ impl Phase {
         self.tail.push_back(line);
     }
 
-    /// Its first line: label and time come first, since the end is what a narrow terminal cuts off.
-    /// A long label, as the command of a step, gives way to them down to half of the line.
+    /// Its first line. Label and time come first, since a narrow terminal cuts off the end. A long label,
+    /// such as the command of a step, is shortened to make room for the rest, down to half of the line.
     fn headline(&self, now: Instant, width: usize, style: Style) -> String {
         let age = now.saturating_duration_since(self.since);
         let spinner = style.spinner(usize::try_from(age.as_millis() / 100).unwrap_or(0));
@@ -89,7 +88,7 @@ impl Phase {
         cut(&format!("{spinner} {text}"), width, "")
     }
 
-    /// How long it has gone on, and how far it is.
+    /// How long it has been running, and how far it is.
     fn state(&self, took: String, width: usize, style: Style) -> String {
         let mut parts = vec![took];
         if let Some(stage) = &self.stage {
@@ -110,14 +109,14 @@ impl Phase {
 }
 
 impl Stage {
-    /// How much is done, if the end is known.
+    /// The percentage, if the total is known.
     pub(super) fn percent(&self) -> Option<u64> {
         let total = self.total.filter(|total| *total > 0)?;
         let percent = u128::from(self.current) * 100 / u128::from(total);
         Some(u64::try_from(percent.min(100)).unwrap_or(100))
     }
 
-    /// `12/100`, or `12` when the end is unknown; nothing before anything is done.
+    /// `12/100`, or `12` if the total is unknown; `None` before there is any progress.
     pub(super) fn amount(&self) -> Option<String> {
         let shown = |number: u64| match self.unit {
             Unit::Count => number.to_string(),
@@ -131,8 +130,8 @@ impl Stage {
     }
 }
 
-/// The board of those phases, oldest first, at `now`: at most `height` lines, none as wide as `width`
-/// columns, for the last column makes some terminals wrap.
+/// The board of those phases, oldest first, at `now`: at most `height` lines, each narrower than `width`
+/// columns, since some terminals wrap after the last column.
 pub fn lines(
     phases: &[Phase],
     now: Instant,
@@ -141,10 +140,10 @@ pub fn lines(
 ) -> Vec<String> {
     let width = width.saturating_sub(1);
     let mut shown: Vec<&Phase> = phases.iter().filter(|phase| phase.is_due(now)).collect();
-    // A wait within which something else is waited for says nothing more.
+    // A wait is hidden while a newer one runs within it.
     let newest = shown.last().map(|phase| phase.key);
     shown.retain(|phase| !phase.is_wait() || Some(phase.key) == newest);
-    // When not even the phases fit, the newest are the ones that move.
+    // If the phases do not fit, show the newest: these are the active ones.
     let shown = &shown[shown.len().saturating_sub(height)..];
     let mut spare = height - shown.len();
     let mut lines = Vec::new();

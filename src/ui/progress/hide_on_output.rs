@@ -1,4 +1,4 @@
-//! A wait that ends with the first output of a container, which must find the terminal free.
+//! A wait that ends with the first output of a container, so that the container finds the terminal clear.
 
 use std::io;
 use std::pin::Pin;
@@ -14,12 +14,12 @@ use crate::ui::progress::Waiting;
 pub struct HideOnOutput(Arc<Mutex<Option<Waiting>>>);
 
 impl HideOnOutput {
-    /// Lets `waiting` last until one of its streams is written to, or all are gone.
+    /// Keeps `waiting` until one of its streams is written to, or all are dropped.
     pub fn new(waiting: Waiting) -> Self {
         HideOnOutput(Arc::new(Mutex::new(Some(waiting))))
     }
 
-    /// The stream `inner`, before whose first byte the wait ends.
+    /// Wraps `inner`: the wait ends before its first byte is written.
     pub fn stream<W>(&self, inner: W) -> HidingStream<W> {
         HidingStream {
             inner,
@@ -33,7 +33,7 @@ impl HideOnOutput {
     }
 }
 
-/// A stream that ends a wait.
+/// A stream that ends the wait.
 pub struct HidingStream<W> {
     inner: W,
     waiting: Option<HideOnOutput>,
@@ -71,18 +71,18 @@ mod tests {
     use crate::ui::progress::ProgressMode;
     use crate::ui::testing::{Captured, tty};
 
-    /// What erases one line of the board.
+    /// The sequence that erases one line of the board.
     const ERASED: &str = "\r\u{1b}[K\u{1b}[A\u{1b}[2K";
 
     #[tokio::test]
     async fn the_first_byte_of_either_stream_finds_the_terminal_free() {
         let Captured { ui, err, .. } = tty(ProgressMode::default());
-        let waiting = HideOnOutput::new(ui.waiting("start the container"));
+        let waiting = HideOnOutput::new(ui.waiting("starting container"));
         let (mut first, mut second) = (Vec::new(), Vec::new());
         {
             let mut streams = (waiting.stream(&mut first), waiting.stream(&mut second));
             let limit = Instant::now() + Duration::from_secs(60);
-            while !err.text().contains("start the container") {
+            while !err.text().contains("starting container") {
                 assert!(Instant::now() < limit, "{}", err.text());
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
@@ -99,7 +99,7 @@ mod tests {
     #[tokio::test]
     async fn a_wait_ends_with_its_streams() {
         let Captured { ui, err, .. } = tty(ProgressMode::default());
-        let waiting = HideOnOutput::new(ui.waiting("start the container"));
+        let waiting = HideOnOutput::new(ui.waiting("starting container"));
         let stream = waiting.stream(Vec::<u8>::new());
         drop(waiting);
         drop(stream);

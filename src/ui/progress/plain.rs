@@ -1,4 +1,4 @@
-//! Progress as plain lines, for logs and pipes (pure: values to lines).
+//! Progress as plain lines, for logs and pipes (pure).
 
 use std::time::{Duration, Instant};
 
@@ -6,10 +6,10 @@ use crate::text::{duration, log_line};
 use crate::ui::progress::board::Phase;
 use crate::ui::progress::{PhaseEnd, Stage};
 
-/// Numbers of one stage are said at most this often.
+/// The least time between two lines with numbers of one stage.
 const INTERVAL: Duration = Duration::from_secs(5);
 
-/// What plain lines have already said about a phase.
+/// What plain lines have already printed about a phase.
 #[derive(Debug, Default)]
 pub struct Announced {
     /// That it began.
@@ -17,8 +17,8 @@ pub struct Announced {
     stage: Option<(String, Instant, bool)>,
 }
 
-/// What every line of a phase begins with: its label in brackets, or the brackets its label
-/// begins with (`[post_clone] RUN ./setup.sh` is `[post_clone]`).
+/// The prefix of every line of a phase: its label in brackets, or the brackets that begin the label
+/// (`[post_clone] RUN ./setup.sh` becomes `[post_clone]`).
 pub fn prefix(label: &str) -> String {
     match label.find(']') {
         Some(end) if label.starts_with('[') => label[..=end].to_owned(),
@@ -26,7 +26,7 @@ pub fn prefix(label: &str) -> String {
     }
 }
 
-/// The line that says that a phase began.
+/// The line for the start of a phase.
 pub fn started(label: &str) -> String {
     if label.starts_with('[') && label.contains(']') {
         label.to_owned()
@@ -35,8 +35,8 @@ pub fn started(label: &str) -> String {
     }
 }
 
-/// The line for a new stage or new numbers of one, if they are due at `now`: a stage's first
-/// numbers, its last ones, and some in between.
+/// The line for a new stage or for new numbers, if one is due at `now`: for a stage's first and last
+/// numbers, and some in between.
 pub fn stage(phase: &mut Phase, stage: &Stage, now: Instant) -> Option<String> {
     let complete = stage.percent() == Some(100);
     if let Some((name, said, was_complete)) = &phase.announced.stage {
@@ -65,7 +65,7 @@ pub fn log(label: &str, line: &str) -> String {
     line.trim_end().to_owned()
 }
 
-/// The line that says how a phase ended.
+/// The line for the end of a phase.
 pub fn finished(label: &str, outcome: PhaseEnd, took: Duration) -> String {
     let prefix = prefix(label);
     match outcome {

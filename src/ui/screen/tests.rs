@@ -19,7 +19,7 @@ fn screen(display: Display) -> (Screen, Buffer) {
     (screen, err)
 }
 
-/// What a terminal shows after those bytes, for the few sequences that are used here.
+/// What a terminal displays after those bytes; interprets only the few sequences used here.
 fn visible(bytes: &str) -> Vec<String> {
     let mut rows = vec![String::new()];
     let mut at = 0;
@@ -117,7 +117,7 @@ fn other_plain_lines_say_only_how_far_a_wait_is() {
     let (mut screen, err) = screen(Display::Lines { waits: false });
     let now = Instant::now();
     let later = now + Duration::from_millis(500);
-    screen.start(key(1), "look into the images".into(), now, later);
+    screen.start(key(1), "listing images".into(), now, later);
     screen.start(key(2), "fetching `origin/main`".into(), now, later);
     screen.tick(later + TICK);
     screen.stage(
