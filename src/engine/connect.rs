@@ -215,7 +215,7 @@ mod tests {
         assert_eq!(
             error,
             "error: cannot connect to the Docker Engine at `unix:///nowhere/docker.sock`\n  \
-             caused by: there is no such socket\n\
+             caused by: no such socket\n\
              hint: start it (`systemctl start docker`), or set `DOCKER_HOST`"
         );
         assert!(began.elapsed() < Duration::from_secs(10));
