@@ -1,5 +1,5 @@
-//! What the stories share: a sandbox with a repository and an image, a run that is killed, and what
-//! must be true after every kill.
+//! Shared by the stories: a sandbox with a repository and an image, a run that is killed, and the checks
+//! after every kill.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use testkit::{
     processes_mentioning, query, wait_until,
 };
 
-/// How long what was interrupted may take to come to rest.
+/// How long interrupted processes may take to settle.
 const REST: Duration = Duration::from_secs(30);
 
 /// One sandbox with a repository whose `main` has an image.
@@ -77,12 +77,12 @@ impl Lab {
         found.and_then(|container| Some(container["State"]["Status"].as_str()?.to_owned()))
     }
 
-    /// The folder that the container's command leaves a mark in.
+    /// The folder where the container's command leaves a mark.
     pub fn mark(&self) -> PathBuf {
         self.t.path().join("mark/ran")
     }
 
-    /// Leaves a container running that does nothing, if there is none.
+    /// Starts a container that does nothing, if there is none.
     pub fn container_runs(&self) {
         if self.state().as_deref() != Some("running") {
             self.gone();
@@ -106,8 +106,8 @@ impl Lab {
         assert!(wait_until(REST, rests), "the container still runs");
     }
 
-    /// Runs dkr, on a terminal if that is said, and kills it after a while. How long it took, and
-    /// whether it was killed before its end.
+    /// Runs dkr, on a terminal if needed, and kills it after a while. Returns how long it took, and
+    /// whether it was killed before it exited.
     pub fn run(
         &self,
         arguments: &[String],
@@ -131,7 +131,7 @@ impl Lab {
             return (output.took, false);
         };
         std::thread::sleep(after);
-        // Only dkr itself: what it started goes on until it notices.
+        // Only dkr itself: its child processes run until they notice.
         kill(running.pid());
         let output = running.wait();
         (output.took, output.signal() == Some(Signal::KILL.as_raw()))
@@ -144,7 +144,7 @@ impl Lab {
         dkr.inspect(|(pid, _)| kill(*pid)).is_some()
     }
 
-    /// What must be true whatever was killed.
+    /// The checks after every kill.
     pub fn check(&self) {
         let own = [
             "git:/refs/heads/",
@@ -179,13 +179,13 @@ impl Lab {
         assert!(notes.is_empty(), "notes are left: {notes:?}");
     }
 
-    /// The newest image has the tag that moves.
+    /// The newest image has the moving tag.
     pub fn tag_is_on_the_newest(&self) {
         let (tag, tags) = (self.moving_tag(), self.newest().tags());
         assert!(tags.contains(&tag), "{tag} is not among {tags:?}");
     }
 
-    /// The next commands give the newest image the tag that moves. It is not always the first of them:
+    /// The next commands move the moving tag to the newest image. It is not always the first of them:
     /// the engine may finish an image just after the kill.
     pub fn mends_the_tag(&self) {
         let is_mended = || {
@@ -197,7 +197,7 @@ impl Lab {
         }
     }
 
-    /// The next commands remove what was made for a moment, once it is a minute old.
+    /// The next commands remove temporary containers once they are a minute old.
     pub fn forgets(&self) {
         let filter = query(&json!({"label": ["dkr.temporary"]}).to_string());
         let list = format!("/containers/json?all=1&filters={filter}");
@@ -225,7 +225,7 @@ fn kill(pid: u32) {
     let _ = kill_process(pid.expect("a process has an id"), Signal::KILL);
 }
 
-/// Whether a file of a git directory is one that its maker should have removed.
+/// Whether a file of a git directory is one that its creator should have removed.
 fn is_left_over(path: &Path) -> bool {
     let text = path.to_string_lossy();
     text.ends_with(".lock") || text.contains("/tmp_objdir-") || text.contains("/pack/tmp_")

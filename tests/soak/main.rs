@@ -1,8 +1,8 @@
-//! Kills dkr at random moments of each command and looks what that leaves: work must not be lost, the
-//! user's repository must be as it was, and the next commands must find and mend the rest.
+//! Kills dkr at random moments of each command and checks what that leaves: work must not be lost, the
+//! user's repository must be unchanged, and the next commands must find and repair the rest.
 //!
-//! `sh tests/soak.sh` runs it. `stories` says for each command what precedes a kill and what must be
-//! true after it; `lab` holds what all of them share.
+//! `sh tests/soak.sh` runs it. `stories` has for each command the setup before a kill and the checks
+//! after it; `lab` has what all of them share.
 
 mod lab;
 mod stories;
@@ -17,14 +17,14 @@ use rand::RngExt;
 use lab::Lab;
 use stories::{STORIES, Story};
 
-/// What came of the kills of one command.
+/// The results for one command.
 #[derive(Default)]
 struct Tally {
     /// How often the command was killed.
     kills: usize,
-    /// How often it had ended before.
+    /// How often it had exited before its kill.
     late: usize,
-    /// How often something was not as it must be, and what it was first.
+    /// The failed checks.
     faults: Vec<String>,
 }
 
@@ -63,14 +63,14 @@ fn main() -> ExitCode {
     ExitCode::from(u8::from(failed))
 }
 
-/// Kills the command of one story until that was done so often or the time is up.
+/// Kills the command of one story `kills` times, or until the time is up.
 fn soak(story: &Story, kills: usize, until: Instant) -> Tally {
     let mut tally = Tally::default();
     let mut lab = Lab::new();
     let mut random = rand::rng();
     let mut usual = Duration::ZERO;
-    // The first run is not killed: it says how long the command takes, and so does each later one that
-    // ends before its kill.
+    // The first run is not killed: it measures how long the command takes, as does each later one that
+    // exits before its kill.
     let mut round = 0;
     while tally.kills < kills && (Instant::now() < until || round < 3) {
         let told = catch_unwind(AssertUnwindSafe(|| {
@@ -97,14 +97,14 @@ fn soak(story: &Story, kills: usize, until: Instant) -> Tally {
                 tally
                     .faults
                     .push(format!("round {round}: {}", text(&*fault)));
-                // What is broken now would be told again and again.
+                // It would be reported again in every round.
                 drop(catch_unwind(AssertUnwindSafe(|| drop(lab))));
                 lab = Lab::new();
             }
         }
         round += 1;
     }
-    // The sandbox, too, looks for what was left behind.
+    // The sandbox checks for leftovers, too.
     let ended = catch_unwind(AssertUnwindSafe(|| {
         lab.gone();
         lab.forgets();
@@ -116,7 +116,7 @@ fn soak(story: &Story, kills: usize, until: Instant) -> Tally {
     tally
 }
 
-/// What a panic said, on one line.
+/// The message of a panic, on one line.
 fn text(fault: &(dyn std::any::Any + Send)) -> String {
     let text = fault.downcast_ref::<String>().map(String::as_str);
     let text = text.or_else(|| fault.downcast_ref::<&str>().copied());

@@ -1,5 +1,5 @@
-//! For each command: what is there before it, how it is called, and what must be true after it was
-//! killed and the next command has run.
+//! For each command: the setup, the arguments, and what must be true after it was killed and the next
+//! command has run.
 
 use std::fs;
 
@@ -8,15 +8,15 @@ use testkit::Api;
 
 /// One command that is killed.
 pub struct Story {
-    /// How the command is called.
+    /// The name of the command.
     pub name: &'static str,
-    /// Makes what it needs; gets the number of the round.
+    /// The setup; gets the number of the round.
     pub prepare: fn(&mut Lab, usize),
     /// Its arguments.
     pub arguments: fn(&Lab) -> Vec<String>,
     /// Whether it needs a terminal.
     pub terminal: bool,
-    /// What must be true afterwards; whether it was killed before its end.
+    /// The check afterwards; gets whether it was killed before it exited.
     pub check: fn(&Lab, bool),
 }
 
@@ -28,7 +28,7 @@ const BASE: Story = Story {
     check: |_, _| {},
 };
 
-/// All of them.
+/// All stories.
 pub const STORIES: &[Story] = &[
     Story {
         name: "create-image",
@@ -195,7 +195,7 @@ fn words(words: &[&str]) -> Vec<String> {
     words.iter().map(|word| (*word).to_owned()).collect()
 }
 
-/// The command succeeds now, and the newest image has the newest commit and the tag that moves.
+/// The command succeeds now, and the newest image has the newest commit and the moving tag.
 fn bakes(lab: &Lab, command: &str) {
     lab.mends_the_tag();
     lab.ok(&[command]);
@@ -225,7 +225,7 @@ fn starts(lab: &Lab, options: &[&str], then: &str) -> Vec<String> {
     words(&[&start, options, &["--", "sh", "-c", &script]].concat())
 }
 
-/// A container whose command ran is there with its work, and one that is there can be used.
+/// A container whose command ran exists with its work, and one that exists can be used.
 fn started(lab: &Lab) {
     lab.ok(&["ps"]);
     let (ran, state) = (lab.mark().exists(), lab.state());
@@ -254,20 +254,20 @@ fn reaches_the_host(lab: &Lab) {
     lab.ok(&["exec", &lab.name, "--", "git", "fetch", "--quiet", "host"]);
 }
 
-/// The container does not run and holds work that was never there before.
+/// The container is stopped and holds new work.
 fn has_work_and_rests(lab: &Lab, round: usize) {
     lab.container_runs();
     let (work, mark) = (format!("work {round}"), lab.mark());
     fs::write(mark, &work).expect("the sandbox is writable");
     let script = format!("printf %s '{work}' >work");
     lab.ok(&["exec", &lab.name, "--", "sh", "-c", &script]);
-    // Killed, it cannot say what it holds: it has to be started to be asked.
+    // A killed container has no report: it must be started to be checked.
     let kill = format!("/containers/{}/kill", lab.name);
     Api::of_machine().post(&kill, &serde_json::Value::Null);
     lab.rests();
 }
 
-/// There are two images of the branch at least.
+/// The branch has at least two images.
 fn two_images(lab: &Lab) {
     while lab.t.branch_images(&lab.repo).len() < 2 {
         lab.ok(&["create-image"]);

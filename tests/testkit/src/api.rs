@@ -31,7 +31,7 @@ impl Api {
         api
     }
 
-    /// The same, whether it answers or not.
+    /// The same, without a check that it answers.
     pub fn unchecked_of_machine() -> Self {
         let host = std::env::var("DOCKER_HOST").unwrap_or_default();
         let socket = match host.as_str() {
@@ -66,30 +66,30 @@ impl Api {
         self.checked("GET", path, None)
     }
 
-    /// The JSON answer to a GET, nothing if it does not exist (status 404).
+    /// The JSON answer to a GET; `None` if it does not exist (status 404).
     pub fn find(&self, path: &str) -> Option<Value> {
         let answer = self.send("GET", path, None).expect("the engine answers");
         (answer.status != 404).then(|| answer.json("GET", path))
     }
 
-    /// The bytes that a GET answers.
+    /// The body of the answer to a GET.
     pub fn bytes(&self, path: &str) -> Vec<u8> {
         let answer = self.send("GET", path, None).expect("the engine answers");
         assert_eq!(answer.status, 200, "GET {path}: {}", answer.text());
         answer.body
     }
 
-    /// The JSON answer to a POST; a body of null is none.
+    /// The JSON answer to a POST; null means no body.
     pub fn post(&self, path: &str, body: &Value) -> Value {
         self.checked("POST", path, (!body.is_null()).then_some(body))
     }
 
-    /// What a POST of a tar answers: the log of a build.
+    /// The answer to a POST of a tar: the log of a build.
     pub fn post_tar(&self, path: &str, tar: &[u8]) -> String {
         self.post_tar_from(path, tar, tar.len() as u64)
     }
 
-    /// The same of a tar of `size` bytes, which are read as they are sent.
+    /// The same with a tar of `size` bytes, which is read while it is sent.
     pub fn post_tar_from(&self, path: &str, tar: impl Read, size: u64) -> String {
         let (status, mut body) = self
             .open("POST", path, "application/x-tar", tar, size)
@@ -100,7 +100,7 @@ impl Api {
         text
     }
 
-    /// The answer to a POST without a body, still to be read: it goes on while a container runs.
+    /// The unread answer to a POST without a body: it lasts as long as a container runs.
     pub fn follow(&self, path: &str) -> impl Read + use<> {
         let (status, mut body) = self
             .open("POST", path, "", io::empty(), 0)
@@ -113,14 +113,14 @@ impl Api {
         body
     }
 
-    /// Deletes something; what is not there is no error.
+    /// Deletes something; it need not exist.
     pub fn delete(&self, path: &str) {
         let answer = self.send("DELETE", path, None).expect("the engine answers");
         let gone = answer.status < 300 || answer.status == 404;
         assert!(gone, "DELETE {path}: {}", answer.text());
     }
 
-    /// Copies an image to another engine; the copy on the way is kept in `folder`.
+    /// Copies an image to another engine, through a file in `folder`.
     pub fn copy_image(&self, name: &str, to: &Api, folder: &Path) {
         let tar = folder.join("image.tar");
         let mut file = File::create(&tar).expect("the folder of the test is writable");
@@ -158,7 +158,7 @@ impl Api {
         Ok(Answer { status, body })
     }
 
-    /// Sends a request; the answer's status and its body, still to be read.
+    /// Sends a request and returns the answer's status and unread body.
     fn open(
         &self,
         method: &str,

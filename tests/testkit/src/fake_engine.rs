@@ -1,5 +1,5 @@
-//! An engine that answers what a test tells it to, for what a real one does too rarely: garbage,
-//! half an answer, silence, a session that ends.
+//! An engine with scripted answers, for what a real one does too rarely: garbage, half an answer,
+//! silence, a session that ends.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::Shutdown;
@@ -29,7 +29,7 @@ pub enum Answer {
     Close,
 }
 
-/// A request that the engine got.
+/// A request to the engine.
 #[derive(Debug, Clone, Default)]
 pub struct Request {
     /// `GET`, `POST`…
@@ -63,7 +63,7 @@ pub struct FakeEngine {
 
 #[derive(Default)]
 struct Shared {
-    /// `METHOD /path` and its answer; the last that fits is used.
+    /// `METHOD /path` and its answer; the last match is used.
     routes: Mutex<Vec<(String, Answer)>>,
     requests: Mutex<Vec<Request>>,
     connections: Mutex<Vec<UnixStream>>,
@@ -72,12 +72,12 @@ struct Shared {
 
 impl FakeEngine {
     /// Starts one whose socket is in `folder`. It answers `/_ping` and `/version` as an engine
-    /// of API version 1.41 does, and 404 to all else.
+    /// of API version 1.41 does, and all else with 404.
     pub fn start(folder: &Path) -> Self {
         Self::start_in(folder, None)
     }
 
-    /// The same with a folder of its own.
+    /// The same with its own folder.
     pub fn alone() -> Self {
         let own = tempfile::tempdir().expect("a temporary folder");
         let folder = own.path().to_owned();
@@ -117,19 +117,19 @@ impl FakeEngine {
             .route("GET /version", Answer::Json(200, version.into()))
     }
 
-    /// Answers requests for `METHOD /path` (any query) so; a later route hides an earlier one.
+    /// Sets the answer for `METHOD /path` (any query); a later route overrides an earlier one.
     #[must_use]
     pub fn route(self, route: &str, answer: Answer) -> Self {
         self.answer(route, answer);
         self
     }
 
-    /// The same from now on, for one that is in use already.
+    /// The same for an engine that is already in use.
     pub fn answer(&self, route: &str, answer: Answer) {
         lock(&self.shared.routes).push((route.to_owned(), answer));
     }
 
-    /// The value of `DOCKER_HOST` that names it.
+    /// Its value of `DOCKER_HOST`.
     pub fn host(&self) -> String {
         format!("unix://{}", self.socket.display())
     }
@@ -148,7 +148,7 @@ impl FakeEngine {
 impl Drop for FakeEngine {
     fn drop(&mut self) {
         self.shared.stopped.store(true, Ordering::SeqCst);
-        // Wakes the thread, which then sees that it is to stop.
+        // Wakes the thread, which then stops.
         let _ = UnixStream::connect(&self.socket);
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
@@ -161,7 +161,7 @@ impl Drop for FakeEngine {
 }
 
 impl Shared {
-    /// Answers one request. A client that goes away early is no error here.
+    /// Answers one request. A client that disconnects early is no error here.
     fn serve(&self, mut stream: UnixStream) {
         let Some(request) = read_request(&stream) else {
             let _ = stream.shutdown(Shutdown::Both);
@@ -284,7 +284,7 @@ fn line(reader: &mut impl BufRead) -> Option<String> {
     Some(line.trim_end().to_owned())
 }
 
-/// The lock of a value that stays whole when a holder panics.
+/// Locks a value that stays consistent if a holder panics.
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex
         .lock()

@@ -1,4 +1,4 @@
-//! Images as a test asks about them: labels, history, layers, and what a container of one sees.
+//! Images for tests: labels, history, layers, and what a container of one sees.
 
 use std::path::{Path, PathBuf};
 
@@ -21,7 +21,7 @@ pub struct Image {
 }
 
 impl Image {
-    /// The image that the engine describes so; its containers belong to `sandbox`.
+    /// The image with this inspection; its containers belong to `sandbox`.
     pub fn new(api: Api, inspected: Value, sandbox: &Path) -> Self {
         Image {
             api,
@@ -30,8 +30,8 @@ impl Image {
         }
     }
 
-    /// The images of an engine that a filter of its API lets through, newest first by the
-    /// time that dkr wrote on them.
+    /// The images of an engine that match a filter of its API, newest first by the time in
+    /// dkr's label.
     pub fn matching(api: &Api, filter: &Value, sandbox: &Path) -> Vec<Image> {
         let filter = query(&filter.to_string());
         let found = api.get(&format!("/images/json?filters={filter}"));
@@ -54,7 +54,7 @@ impl Image {
         strings(&self.inspected["RepoTags"])
     }
 
-    /// A label, empty if it is not there.
+    /// A label; empty if it is missing.
     pub fn label(&self, name: &str) -> String {
         let value = self.inspected["Config"]["Labels"][name].as_str();
         value.unwrap_or_default().to_owned()
@@ -70,7 +70,7 @@ impl Image {
         strings(&self.inspected["RootFS"]["Layers"])
     }
 
-    /// The steps that made it, newest first: the instruction and the bytes it added.
+    /// Its history, newest step first: the instruction and the bytes it added.
     pub fn history(&self) -> Vec<(String, u64)> {
         let history = self.api.get(&format!("/images/{}/history", self.id()));
         let step = |step: &Value| {
@@ -83,7 +83,7 @@ impl Image {
         history.as_array().into_iter().flatten().map(step).collect()
     }
 
-    /// Gives it one more tag, `repository:tag`.
+    /// Adds the tag `repository:tag`.
     pub fn tag(&self, tag: &str) {
         let (repository, name) = tag.rsplit_once(':').expect("a tag has a colon");
         let (repository, name) = (query(repository), query(name));
@@ -91,12 +91,12 @@ impl Image {
         self.api.post(&path, &Value::Null);
     }
 
-    /// Takes a tag away, and with its last one the image.
+    /// Removes a tag, and with its last one the image.
     pub fn remove_tag(&self, tag: &str) {
         self.api.delete(&format!("/images/{tag}?noprune=1"));
     }
 
-    /// What a command prints in a container of it without network; it must succeed.
+    /// The output of a command in a container of it without network; it must succeed.
     pub fn run<'a>(&self, command: impl IntoIterator<Item = &'a str>) -> String {
         let command: Vec<&str> = command.into_iter().collect();
         let ended = self.run_with(&command, json!({}));
@@ -105,7 +105,7 @@ impl Image {
     }
 
     /// Runs a command in a container of it. `options` go into the body of the API's
-    /// `/containers/create`, over what is said here: `{"Entrypoint": []}`,
+    /// `/containers/create` and override its defaults: `{"Entrypoint": []}`,
     /// `{"HostConfig": {"NetworkMode": "host"}}`.
     pub fn run_with(&self, command: &[&str], options: Value) -> Ended {
         let mut body = json!({
@@ -166,7 +166,7 @@ fn strings(list: &Value) -> Vec<String> {
         .collect()
 }
 
-/// Puts the members of `over` into `base`, objects member by member.
+/// Merges the members of `over` into `base`, recursively.
 fn merge(base: &mut Value, over: Value) {
     match (base, over) {
         (Value::Object(base), Value::Object(over)) => {

@@ -1,5 +1,5 @@
-//! One run of a program in the sandbox: its arguments, folder, environment and input; what it
-//! printed, and with which status it ended. A run that takes too long is killed.
+//! One run of a program in the sandbox: its arguments, folder, environment and input; its output
+//! and exit status. A run that takes too long is killed.
 
 use std::ffi::OsStr;
 use std::fmt;
@@ -13,7 +13,7 @@ use rustix::process::Signal;
 
 use crate::{Running, Terminal, processes};
 
-/// How long what a killed program has started may go on.
+/// How long the child processes of a killed program may keep running.
 const GRACE: Duration = Duration::from_secs(5);
 
 /// A program to run.
@@ -67,7 +67,7 @@ impl Invocation {
         self
     }
 
-    /// What it reads from its standard input, which is no terminal.
+    /// Its standard input, which is not a terminal.
     pub fn stdin(mut self, input: impl AsRef<[u8]>) -> Self {
         self.input = input.as_ref().to_owned();
         self
@@ -128,8 +128,8 @@ impl Invocation {
         Terminal::start(&self.sandbox, &self.command, (columns, lines))
     }
 
-    /// Ends what the program has started if that goes on after the program was killed: its end is known
-    /// only when nothing holds its output open any more. Dropped at the end of the run.
+    /// Ends child processes that keep running after the program was killed: the end of its output comes
+    /// only when none holds it open any more. Dropped at the end of the run.
     fn watch(&self) -> mpsc::Sender<()> {
         let (watched, run) = mpsc::channel();
         let (sandbox, limit) = (self.sandbox.clone(), self.limit + GRACE);
@@ -154,7 +154,7 @@ impl Invocation {
     }
 }
 
-/// What a program that has ended printed.
+/// The output of a program that has exited.
 #[derive(Debug, Clone)]
 pub struct Output {
     line: String,
@@ -163,7 +163,7 @@ pub struct Output {
     pub code: Option<i32>,
     /// Standard output as text.
     pub stdout: String,
-    /// Standard output as it is.
+    /// Standard output as bytes.
     pub stdout_bytes: Vec<u8>,
     /// Standard error as text.
     pub stderr: String,
@@ -184,7 +184,7 @@ impl Output {
         }
     }
 
-    /// The command line, the program by its name alone.
+    /// The command line, with the program's name instead of its path.
     pub fn line(&self) -> &str {
         &self.line
     }
@@ -194,7 +194,7 @@ impl Output {
         self.status.signal()
     }
 
-    /// Standard error must hold `text`.
+    /// Standard error must contain `text`.
     pub fn stderr_has(&self, text: &str) -> &Self {
         assert!(
             self.stderr.contains(text),

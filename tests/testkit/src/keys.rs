@@ -1,4 +1,4 @@
-//! SSH keys of every kind, made once a process by ssh-keygen: an RSA key takes a second.
+//! SSH keys of every kind, generated once per process by ssh-keygen: an RSA key takes a second.
 
 use std::collections::HashMap;
 use std::fs::{self, Permissions};
@@ -37,7 +37,7 @@ type Pair = (String, String);
 
 static MADE: LazyLock<Mutex<HashMap<(KeyKind, String), Pair>>> = LazyLock::new(Mutex::default);
 
-/// Writes a key to `path` and `path.pub`; an empty passphrase is none. The public line.
+/// Writes a key to `path` and `path.pub` and returns the public line; an empty passphrase means none.
 pub fn write(kind: KeyKind, passphrase: &str, path: &Path) -> String {
     let (private, public) = pair(kind, passphrase);
     fs::write(path, private).expect("the folder of a key is writable");
@@ -47,7 +47,7 @@ pub fn write(kind: KeyKind, passphrase: &str, path: &Path) -> String {
 }
 
 fn pair(kind: KeyKind, passphrase: &str) -> Pair {
-    // A test that failed while it held the lock has left the map whole.
+    // A test that failed while it held the lock has left the map consistent.
     let mut made = MADE.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
     let slot = made.entry((kind, passphrase.to_owned()));
     slot.or_insert_with(|| generate(kind, passphrase)).clone()

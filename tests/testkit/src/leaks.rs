@@ -1,4 +1,4 @@
-//! What a test may not leave behind: on the host processes, temporary files, sockets, refs and locks
+//! What a test must not leave behind: on the host processes, temporary files, sockets, refs and locks
 //! in its repositories; on the engine containers, images and volumes.
 
 use std::fs;
@@ -10,13 +10,13 @@ use serde_json::{Value, json};
 
 use crate::{Api, SANDBOX_LABEL, processes, query, wait_until};
 
-/// How long a process that is about to end may take.
+/// How long a process may take to exit.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// The same for those that dkr left to see to the end of containers, which end by themselves.
+/// The same for the processes that handle the end of containers, which exit by themselves.
 const WATCHERS_GRACE: Duration = Duration::from_secs(60);
 
-/// What dkr has left behind on this machine, though nothing of the test runs any more.
+/// What dkr has left on this machine after the test's processes have exited.
 pub fn on_the_host(root: &Path) -> Vec<String> {
     let mut leaks = Vec::new();
     let only_watchers = || {
@@ -36,7 +36,7 @@ pub fn on_the_host(root: &Path) -> Vec<String> {
             .iter()
             .map(|path| format!("temporary file {path:?}")),
     );
-    // What `dkr take` brings is there to stay.
+    // What `dkr take` wrote is meant to stay.
     let kept = ["/refs/dkr/wip/", "/refs/dkr/taken/"];
     for path in files(root) {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
@@ -62,8 +62,8 @@ pub fn on_the_host(root: &Path) -> Vec<String> {
     leaks
 }
 
-/// Containers that dkr made and has forgotten: they run, or never did. One that has ended may be
-/// kept for the work in it; one that the test itself made has a label of the tests.
+/// Containers that dkr created and forgot: they are running, or never ran. One that has ended may be
+/// kept for its work; one that the test itself created has a label of the tests.
 pub fn of_dkr_on_the_engine(root: &Path) -> Vec<String> {
     let forgotten = containers(root).into_iter().filter(|container| {
         let has = |label: &str| container["Labels"].get(label).is_some();
@@ -77,7 +77,7 @@ pub fn of_dkr_on_the_engine(root: &Path) -> Vec<String> {
     described.collect()
 }
 
-/// What names the sandbox on the engine, after all of it was removed.
+/// What still refers to the sandbox on the engine after everything was removed.
 pub fn that_stay_on_the_engine(root: &Path) -> Vec<String> {
     let api = Api::unchecked_of_machine();
     if !api.answers() {
@@ -121,7 +121,7 @@ fn containers(root: &Path) -> Vec<Value> {
     own.collect()
 }
 
-/// Every file below a folder, links and sockets among them.
+/// Every file below a folder, including links and sockets.
 pub fn files(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut folders = vec![folder.to_owned()];

@@ -1,8 +1,8 @@
-//! What the tests are made of: a [`Sandbox`] with repositories, an SSH server and images, all of
-//! which are gone when it is dropped; engines that fail on demand; terminals.
+//! The test kit: a [`Sandbox`] with repositories, an SSH server and images, all of which are removed
+//! when it is dropped; engines that fail on demand; terminals.
 //!
 //! The tests, the soak test and the benchmark use it, and so do the unit tests of git. Nothing here uses
-//! dkr's own code, so a fault in dkr cannot hide itself.
+//! dkr's own code, so a bug in dkr cannot hide itself.
 
 mod api;
 mod fake_engine;
@@ -43,8 +43,8 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// Writes a program. A process of its own does it: what this one has open for writing, a child that
-/// another test starts just then has open too, and such a file cannot be run.
+/// Writes a program, in a separate process: if this process had the file open for writing, a child that
+/// another test starts just then would inherit that, and such a file cannot be executed.
 pub fn write_program(path: &Path, text: &str) {
     let mut child = Command::new("sh")
         .args(["-c", "cat >\"$0\" && chmod 755 \"$0\""])
@@ -62,7 +62,7 @@ pub fn write_program(path: &Path, text: &str) {
 pub fn wait_until(limit: Duration, mut condition: impl FnMut() -> bool) -> bool {
     let deadline = Instant::now() + limit;
     loop {
-        // Asked first: a thread that is held up for long between the two has one more look.
+        // Read first: a thread that is delayed between the two checks once more.
         let late = Instant::now() > deadline;
         if condition() {
             return true;

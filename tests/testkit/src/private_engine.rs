@@ -1,4 +1,4 @@
-//! A second Docker Engine, with everything of its own, for tests that stop or fill one.
+//! A second, isolated Docker Engine, for tests that stop one or fill its disk.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ use crate::{Api, BASE_IMAGE, Sandbox, processes, wait_until};
 const START: Duration = Duration::from_secs(60);
 
 /// A dockerd that the test started; stopped and unmounted when dropped. Only for root. Its
-/// bridge leads nowhere: builds and containers on it use the host's network, or none.
+/// bridge has no uplink: builds and containers on it use the host's network, or none.
 pub struct PrivateEngine {
     folder: PathBuf,
     bridge: String,
@@ -28,7 +28,7 @@ impl PrivateEngine {
         Self::start_in(sandbox, None)
     }
 
-    /// The same, whose disk holds `size` only, as mount(8) takes it for a tmpfs: `700m`. The base
+    /// The same with a disk of `size`, as mount(8) takes it for a tmpfs: `700m`. The base
     /// image takes some 200 MB of it, twice that while it is loaded.
     pub fn with_disk(sandbox: &Sandbox, size: &str) -> Self {
         Self::start_in(sandbox, Some(size))
@@ -55,7 +55,7 @@ impl PrivateEngine {
             process: None,
             folder,
         };
-        // Some kernels and file systems have no overlay2: the machine's engine then knows better.
+        // Some kernels and file systems have no overlay2: use the driver of the machine's engine.
         if !engine.spawn() {
             engine.kill();
             engine.driver = text(&main.get("/info")["Driver"]);
@@ -65,7 +65,7 @@ impl PrivateEngine {
         engine
     }
 
-    /// The value of `DOCKER_HOST` that names it.
+    /// Its value of `DOCKER_HOST`.
     pub fn host(&self) -> String {
         format!("unix://{}", socket(&self.folder).display())
     }
@@ -75,8 +75,8 @@ impl PrivateEngine {
         Api::at(&socket(&self.folder))
     }
 
-    /// How many bytes its disk has left. What a step that failed wrote is removed after it was said to
-    /// have failed.
+    /// The free bytes of its disk. The engine removes the files of a failed step only after it has
+    /// reported the failure.
     pub fn room(&self) -> u64 {
         let disk = rustix::fs::statvfs(self.folder.join("data")).expect("it is a folder");
         disk.f_bavail * disk.f_frsize
@@ -88,8 +88,8 @@ impl PrivateEngine {
             let _ = process.kill();
             let _ = process.wait();
         }
-        // Its containerd dies with it, but what has not been waited for still counts as running
-        // for the engine that is started next.
+        // Its containerd dies with it, but as long as it is a zombie, the next engine takes it for
+        // running.
         let file = self.folder.join("exec/containerd/containerd.pid");
         let pid = fs::read_to_string(&file).ok();
         if let Some(pid) = pid.and_then(|pid| pid.trim().parse().ok()) {
@@ -98,7 +98,7 @@ impl PrivateEngine {
         let _ = fs::remove_file(file);
     }
 
-    /// Stops it as the system does: it asks what runs on it to end.
+    /// Stops it as the system does: it stops its containers.
     pub fn stop(&mut self) {
         if let Some(mut process) = self.process.take() {
             processes::send(process.id(), Signal::TERM);
@@ -109,7 +109,7 @@ impl PrivateEngine {
 
     /// Starts it again after [`PrivateEngine::kill`] or [`PrivateEngine::stop`].
     pub fn start_again(&mut self) {
-        // What a killed one has left to end may still be in the way of the first.
+        // Processes of a killed one may still be in the way of the first attempt.
         let up = (0..3).any(|_| {
             self.kill();
             // A killed engine leaves its id behind, and a new one refuses to start beside it.
@@ -120,7 +120,7 @@ impl PrivateEngine {
         assert!(up, "a private engine does not start: {log}");
     }
 
-    /// Starts it; whether it comes up.
+    /// Starts it; returns whether it comes up.
     fn spawn(&mut self) -> bool {
         write_config(&self.folder, &self.driver, &self.bridge);
         let log = File::create(self.folder.join("log")).expect("the folder is ours");
@@ -146,7 +146,7 @@ impl PrivateEngine {
 impl Drop for PrivateEngine {
     fn drop(&mut self) {
         if let Some(mut process) = self.process.take() {
-            // Asked politely it stops its containers and unmounts their file systems.
+            // On SIGTERM it stops its containers and unmounts their file systems.
             processes::send(process.id(), Signal::TERM);
             let ended = || process.try_wait().is_ok_and(|status| status.is_some());
             if !wait_until(Duration::from_secs(20), ended) {
@@ -154,7 +154,7 @@ impl Drop for PrivateEngine {
                 let _ = process.wait();
             }
         }
-        // containerd and its shims outlive an engine that was killed, and belong to nobody then.
+        // containerd and its shims outlive an engine that was killed.
         let left = processes::mentioning(&self.folder).into_iter();
         let left: Vec<u32> = left.map(|(pid, _)| pid).collect();
         processes::end(&left, Duration::from_secs(5));
@@ -185,8 +185,8 @@ fn write_config(folder: &Path, driver: &str, bridge: &str) {
     fs::write(folder.join("daemon.json"), config.to_string()).expect("the folder is ours");
 }
 
-/// Makes the engine's own bridge. An engine that is told to have none deletes `docker0`, which
-/// is another engine's (moby, daemon/daemon_unix.go, removeDefaultBridgeInterface).
+/// Creates the engine's own bridge. An engine that is configured to have none deletes `docker0`, which
+/// belongs to another engine (moby, daemon/daemon_unix.go, removeDefaultBridgeInterface).
 fn add_bridge(folder: &Path) -> String {
     let name = text(&folder.file_name().and_then(|name| name.to_str()).into());
     // The kernel takes names of 15 bytes at most.

@@ -1,4 +1,4 @@
-//! Processes by what `/proc` says of them: who descends from whom, who mentions a folder.
+//! Processes in `/proc`: the descendants of a process, and those that mention a folder.
 
 use std::fs;
 use std::path::Path;
@@ -40,14 +40,14 @@ pub fn mentioning(folder: &Path) -> Vec<(u32, String)> {
         .collect()
 }
 
-/// Sends `signal` to a process; one that is gone is no error.
+/// Sends `signal` to a process, which may have exited.
 pub fn send(pid: u32, signal: Signal) {
     if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
         let _ = kill_process(pid, signal);
     }
 }
 
-/// Ends processes: asks them, and after `grace` kills them.
+/// Terminates processes, and kills them after `grace`.
 pub fn end(pids: &[u32], grace: Duration) {
     pids.iter().for_each(|pid| send(*pid, Signal::TERM));
     if !wait_until(grace, || !pids.iter().any(|pid| is_alive(*pid))) {
@@ -58,7 +58,7 @@ pub fn end(pids: &[u32], grace: Duration) {
     }
 }
 
-/// Whether a process exists and is not a zombie that nobody has waited for yet.
+/// Whether a process exists and is not a zombie.
 pub fn is_alive(pid: u32) -> bool {
     status_field(pid, 0).is_some_and(|state| state != "Z" && state != "X")
 }
@@ -72,7 +72,7 @@ fn parent(pid: u32) -> Option<u32> {
     status_field(pid, 1)?.parse().ok()
 }
 
-/// A field of `/proc/PID/stat` after the command's name, which may hold spaces and parentheses.
+/// A field of `/proc/PID/stat` after the command's name, which may contain spaces and parentheses.
 fn status_field(pid: u32, index: usize) -> Option<String> {
     let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     let (_, fields) = text.rsplit_once(')')?;

@@ -1,7 +1,7 @@
-//! Git repositories as a test tells of them: files, commits, branches, clones, remotes.
+//! Git repositories for tests: files, commits, branches, clones, remotes.
 //!
-//! Every method returns the repository, so a story can be told in one chain. Dates are a
-//! counter: the same story makes the same commit ids.
+//! Every method returns the repository, so that calls can be chained. Dates are a counter: the same
+//! calls give the same commit ids.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::{RepoState, write_program};
 
-/// Variables that keep git apart from the configuration of the machine and of the user.
+/// Variables that isolate git from the configuration of the machine and of the user.
 pub const HERMETIC: [(&str, &str); 10] = [
     ("HOME", "/nonexistent"),
     ("XDG_CONFIG_HOME", "/nonexistent"),
@@ -104,7 +104,7 @@ impl Repo {
         self.git(["commit", "--quiet", "--allow-empty", "-m", message])
     }
 
-    /// Makes `count` commits that each add a line to `log`, at once.
+    /// Creates `count` commits that each add a line to `log`, with one command.
     pub fn commits(&self, count: usize) -> Self {
         let branch = self.output(["symbolic-ref", "HEAD"]);
         let mut stream = String::new();
@@ -189,7 +189,7 @@ impl Repo {
         self.git(["fetch", "--quiet", name])
     }
 
-    /// Pushes `refspec`, by force if it begins with `+`.
+    /// Pushes `refspec`, with force if it begins with `+`.
     pub fn push(&self, remote: &str, refspec: &str) -> Self {
         self.git(["push", "--quiet", remote, refspec])
     }
@@ -213,13 +213,13 @@ impl Repo {
         self.clone()
     }
 
-    /// What git prints, without the last line's end.
+    /// The output of git, without the final line end.
     pub fn output<'a>(&self, arguments: impl IntoIterator<Item = &'a str>) -> String {
         let arguments: Vec<&str> = arguments.into_iter().collect();
         self.git_with_input(&arguments, b"")
     }
 
-    /// Everything of it that dkr must leave as it is.
+    /// Everything in it that dkr must not change.
     pub fn state(&self) -> RepoState {
         RepoState::of(self)
     }
@@ -257,7 +257,7 @@ impl Repo {
         command
     }
 
-    /// Runs git in it with an input; it must succeed. What it prints, without the last line's end.
+    /// Runs git in it with an input and returns the output without the final line end; it must succeed.
     pub fn git_with_input(&self, arguments: &[&str], input: &[u8]) -> String {
         use std::io::Write;
         use std::process::Stdio;

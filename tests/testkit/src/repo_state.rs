@@ -1,4 +1,4 @@
-//! Everything of a repository that dkr must leave alone, to compare before and after.
+//! Everything in a repository that dkr must not change, to compare before and after.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use crate::Repo;
 
 /// The mode and contents of every file of the work tree and of the git directory (HEAD, index,
-/// refs, stash, configuration, hooks, logs), but for the objects.
+/// refs, stash, configuration, hooks, logs), except the objects.
 #[derive(Clone, PartialEq, Eq)]
 pub struct RepoState(BTreeMap<PathBuf, (u32, Vec<u8>)>);
 
@@ -25,7 +25,7 @@ impl RepoState {
         RepoState(files)
     }
 
-    /// The files that differ from `before`: `git:` and `work:` tell where they are.
+    /// The files that differ from `before`, with the prefix `git:` or `work:`.
     pub fn changed_since(&self, before: &RepoState) -> Vec<String> {
         let names = self.0.keys().chain(before.0.keys());
         let mut changed: Vec<String> = names
@@ -38,7 +38,7 @@ impl RepoState {
     }
 }
 
-/// Reads all files below `folder` but those below `skipped`, under the name `name`.
+/// Reads all files below `folder`, except those below `skipped`, under the name `name`.
 fn read(folder: &Path, skipped: &Path, name: &Path, files: &mut BTreeMap<PathBuf, (u32, Vec<u8>)>) {
     for entry in fs::read_dir(folder).expect("the test made it") {
         let path = entry.expect("it can be listed").path();

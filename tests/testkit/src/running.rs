@@ -1,4 +1,4 @@
-//! A program that is looked at, or sent a signal, while it runs.
+//! A program that a test observes, or sends a signal, while it runs.
 
 use std::io::{Read, Write};
 use std::process::{self, Child, Command, Stdio};
@@ -63,12 +63,12 @@ impl Running {
         let _ = kill_process_group(pid.expect("a process has an id"), signal);
     }
 
-    /// Waits until its standard error holds `text`.
+    /// Waits until its standard error contains `text`.
     pub fn wait_for_stderr(&mut self, text: &str) {
         self.wait_for(text, |running| running.stderr.text());
     }
 
-    /// Waits until its standard output holds `text`.
+    /// Waits until its standard output contains `text`.
     pub fn wait_for_stdout(&mut self, text: &str) {
         self.wait_for(text, |running| running.stdout.text());
     }
@@ -151,8 +151,8 @@ impl Capture {
         String::from_utf8_lossy(&self.bytes.lock().expect("no holder panics")).into_owned()
     }
 
-    /// All of it, once every holder of the pipe has closed it. What a child that outlives the
-    /// program might still write is part of it.
+    /// All of it, once every holder of the pipe has closed it: also the output of children that outlive
+    /// the program.
     fn finish(&mut self) -> Vec<u8> {
         let thread = self.thread.take().expect("finished once");
         let ended = wait_until(Duration::from_secs(10), || thread.is_finished());

@@ -1,7 +1,7 @@
-//! A place of its own for one test: home, configuration, repositories, SSH server, images.
+//! An isolated environment for one test: home, configuration, repositories, SSH server, images.
 //!
-//! When it is dropped, everything that the test made is removed, and whatever dkr should have
-//! removed itself (see `leaks`) makes the test fail.
+//! When it is dropped, everything that the test created is removed, and the test fails if dkr has left
+//! behind what it should have removed itself (see `leaks`).
 
 use std::cell::{OnceCell, RefCell};
 use std::ffi::OsStr;
@@ -30,19 +30,19 @@ pub fn dkr() -> PathBuf {
     })
 }
 
-/// One test's surroundings.
+/// The environment of one test.
 pub struct Sandbox {
     root: TempDir,
     environment: Arc<Vec<(String, String)>>,
     clock: Arc<AtomicU64>,
     made: Instant,
     sshd: OnceCell<Sshd>,
-    /// The keys made so far, each with a name of its own.
+    /// The keys generated so far, each with its own name.
     keys: RefCell<Vec<PathBuf>>,
 }
 
 impl Sandbox {
-    /// An empty place; no SSH server runs in it yet.
+    /// An empty sandbox without a running SSH server.
     #[expect(
         clippy::new_without_default,
         reason = "it makes folders and is checked at its end"
@@ -85,7 +85,7 @@ impl Sandbox {
         self.path().join("home")
     }
 
-    /// A name that no other test uses, for what is asserted about tags.
+    /// A name that no other test uses, for assertions about tags.
     pub fn unique(&self, name: &str) -> String {
         let own = self.path().file_name().unwrap_or_default();
         let random = own.to_string_lossy().replace("dkr-test-", "");
@@ -98,7 +98,7 @@ impl Sandbox {
         Repo::init(&path, self.environment.clone(), self.clock.clone())
     }
 
-    /// A run of dkr, with the sandbox's SSH server and a key that it lets in.
+    /// A run of dkr, with the sandbox's SSH server and a key that it accepts.
     pub fn dkr<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Invocation {
         let port = self.sshd().port().to_string();
         self.command(dkr(), arguments).env("DKR_SSH_PORT", port)
@@ -113,7 +113,7 @@ impl Sandbox {
         Invocation::new(program, arguments, self.path(), &self.environment)
     }
 
-    /// The sandbox's SSH server, started at its first use. It lets `~/.ssh/id_ed25519` in.
+    /// The sandbox's SSH server, started on first use. It accepts `~/.ssh/id_ed25519`.
     pub fn sshd(&self) -> &Sshd {
         self.sshd.get_or_init(|| {
             let sshd = self.another_sshd("sshd", KeyKind::Ed25519);
@@ -123,12 +123,12 @@ impl Sandbox {
         })
     }
 
-    /// One more SSH server, whose files are in `name`, that lets no key in.
+    /// Another SSH server, whose files are in `name`, that accepts no key.
     pub fn another_sshd(&self, name: &str, host_key: KeyKind) -> Sshd {
         Sshd::start(&self.path().join(name), host_key, &self.environment)
     }
 
-    /// A key that the SSH server lets in; an empty passphrase is none.
+    /// A key that the SSH server accepts; an empty passphrase means none.
     pub fn key(&self, kind: KeyKind, passphrase: &str) -> PathBuf {
         let number = self.keys.borrow().len();
         let path = self.path().join(format!("key{number}"));
@@ -145,7 +145,7 @@ impl Sandbox {
         Image::matching(&Api::of_machine(), &filter, self.path())
     }
 
-    /// Those of them that a container starts from: all but the object images.
+    /// Those that containers can start from: all except the object images.
     pub fn branch_images(&self, repo: impl AsRef<Path>) -> Vec<Image> {
         let mut images = self.images(repo);
         images.retain(|image| image.label("dkr.type") != "objects");
@@ -187,7 +187,7 @@ impl Sandbox {
         });
         let own = own.map(|image| image["Id"].as_str().expect("an image has an id"));
         let own: Vec<Image> = own.map(|id| self.image_named(id)).collect();
-        // A container takes its time to come and to go, but little of the processor's.
+        // Starting and removing a container takes time, but little CPU time.
         std::thread::scope(|scope| {
             for image in &own {
                 scope.spawn(move || {
@@ -221,8 +221,8 @@ impl Sandbox {
                 let id = container["Id"].as_str().expect("a container has an id");
                 api.delete(&format!("/containers/{id}?force=1&v=1"));
             }
-            // An image that others are built on goes after them: the newest first, and of one
-            // second those that are built on another.
+            // Children are removed before their parents: the newest first, and of those of the same
+            // second the ones that are built on another.
             let mut images = own(label, api.get(&format!("/images/json?filters={filter}")));
             images.sort_by_key(|image| {
                 let created = image["Created"].as_i64().unwrap_or_default();
@@ -292,7 +292,7 @@ const GIT_CONFIG: &str = "[user]\n\tname = Test\n\temail = test@example.com\n\
                           [init]\n\tdefaultBranch = main\n[advice]\n\tdetachedHead = false\n\
                           [protocol \"file\"]\n\tallow = always\n";
 
-/// All that a program in the sandbox sees of the world.
+/// The environment variables of a program in the sandbox.
 fn environment(root: &Path) -> Vec<(String, String)> {
     let folder = |name: &str| root.join(name).display().to_string();
     let mut variables = vec![

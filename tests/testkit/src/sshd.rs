@@ -21,7 +21,7 @@ pub struct Sshd {
 
 impl Sshd {
     /// Starts a server whose files are in `folder` (made here). `environment` is what the
-    /// programs that it runs get: they must not read the user's own configuration.
+    /// programs that it runs inherit: they must not read the user's own configuration.
     pub fn start(folder: &Path, host_key: KeyKind, environment: &[(String, String)]) -> Self {
         fs::create_dir_all(folder).expect("the folder of the sandbox is writable");
         keys::write(host_key, "", &folder.join("host_key"));
@@ -57,7 +57,7 @@ impl Sshd {
         self.port
     }
 
-    /// The server's public host key, as a line of `known_hosts` has it after the host.
+    /// The server's public host key, as in a line of `known_hosts` after the host.
     pub fn host_key(&self) -> String {
         let line = fs::read_to_string(self.folder.join("host_key.pub")).expect("made at start");
         let mut words = line.split(' ');
@@ -65,7 +65,7 @@ impl Sshd {
         format!("{} {}", word(), word())
     }
 
-    /// Lets a public key in; `options` stand before it as in `authorized_keys`, e.g.
+    /// Accepts a public key; `options` precede it as in `authorized_keys`, e.g.
     /// `restrict,command="…"`.
     pub fn authorize(&self, options: &str, public: &str) {
         let mut file = OpenOptions::new()
@@ -77,12 +77,12 @@ impl Sshd {
             .expect("the file is ours");
     }
 
-    /// Lets no key in any more.
+    /// Accepts no keys any more.
     pub fn authorize_nobody(&self) {
         File::create(self.folder.join("authorized_keys")).expect("the file is ours");
     }
 
-    /// Adds a line to its configuration and lets it start again with that.
+    /// Adds a line to its configuration and restarts it.
     pub fn configure(&self, line: &str) {
         let config = OpenOptions::new()
             .append(true)
@@ -97,7 +97,7 @@ impl Sshd {
         assert!(again, "sshd does not start again: {}", self.log());
     }
 
-    /// What the server wrote, for messages of failing tests.
+    /// The server's log, for messages of failing tests.
     pub fn log(&self) -> String {
         log(&self.folder)
     }
@@ -127,7 +127,7 @@ fn config(folder: &Path, port: u16, environment: &[(String, String)]) -> String 
         .iter()
         .map(|(name, value)| format!(" \"{name}={value}\""))
         .collect();
-    // Without PAM, sshd lets nobody in whose password is locked.
+    // Without PAM, sshd rejects users whose password is locked.
     let pam = if password_is_locked() { "yes" } else { "no" };
     format!(
         "Port {port}\n{addresses}HostKey {folder}/host_key\n\
@@ -144,8 +144,8 @@ fn password_is_locked() -> bool {
 }
 
 fn spawn(folder: &Path) -> Child {
-    // The folder of its unprivileged child, which a service unit would make. Where this is not
-    // root it cannot be made, nor is it needed.
+    // The folder of its unprivileged child, which a service unit would create. Without root it
+    // cannot be created and is not needed.
     let _ = fs::create_dir_all("/run/sshd");
     let log = File::create(folder.join("log")).expect("the folder was just made");
     Command::new("/usr/sbin/sshd")

@@ -1,5 +1,5 @@
-//! The machine's engine behind a socket that withholds one answer: what asked for it is then between
-//! two of its steps, for as long as the test wants.
+//! The machine's engine behind a socket that withholds one answer: the client then stays between two of
+//! its steps for as long as the test wants.
 
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
@@ -14,7 +14,7 @@ use tempfile::TempDir;
 
 use crate::{Api, wait_until};
 
-/// A way to the engine that stalls.
+/// A stalling proxy of the engine.
 pub struct StallingEngine {
     folder: TempDir,
     shared: Arc<Shared>,
@@ -22,19 +22,19 @@ pub struct StallingEngine {
 
 struct Shared {
     engine: PathBuf,
-    /// Which request is not answered, from 0.
+    /// The number of the request that is not answered, from 0.
     stall: usize,
     /// The first lines of the requests so far.
     asked: Mutex<Vec<String>>,
-    /// The request that was not answered, once the engine has, and who asked.
+    /// The request that was not answered, once the engine has answered it, and its client.
     stalled: Mutex<Option<(String, UnixStream)>>,
-    /// Whether nobody is left waiting any more.
+    /// Whether all requests are answered from now on.
     healed: AtomicBool,
 }
 
 impl StallingEngine {
-    /// Answers all requests but the one of that number, counted from 0: the engine does what it asks
-    /// for, and nobody hears of it.
+    /// Answers all requests except the one with that number, from 0: the engine handles it, but the client
+    /// gets no answer.
     pub fn at(stall: usize) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let listener = UnixListener::bind(folder.path().join("s")).expect("a new socket");
@@ -61,8 +61,8 @@ impl StallingEngine {
         format!("unix://{}", self.socket().display())
     }
 
-    /// Waits until the engine has answered the request that is not passed on, unless `ended` says that
-    /// there is none. The first line of that request.
+    /// Waits until the engine has handled the withheld request and returns its first line, unless `ended`
+    /// says that there is none.
     pub fn wait(&self, ended: impl Fn() -> bool) -> Option<String> {
         let stalled = || {
             let stalled = self.shared.stalled.lock().expect("no holder panics");
@@ -77,7 +77,7 @@ impl StallingEngine {
         stalled()
     }
 
-    /// Hangs up on whoever still waits for the answer, and leaves nobody waiting from now on.
+    /// Closes the connection of the waiting client, and answers all requests from now on.
     pub fn heal(&self) {
         let stalled = self.shared.stalled.lock().expect("no holder panics");
         self.shared.healed.store(true, Ordering::SeqCst);

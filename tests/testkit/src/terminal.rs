@@ -1,4 +1,4 @@
-//! A terminal that a test types into and reads from: one program in a private tmux server.
+//! A terminal for a test to type into and read from: one program in a private tmux server.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::wait_until;
 
-/// How long a text may take to appear; it may be that of a whole bake.
+/// How long a text may take to appear, which may be after a whole bake.
 const LIMIT: Duration = Duration::from_secs(300);
 
 /// No status line: the screen is the program's own.
@@ -14,9 +14,9 @@ const CONFIG: &str = "set -g status off\n\
                       set -g default-terminal screen-256color\nset -g history-limit 10000\n";
 
 /// Runs a program, and then writes its status to a file, but not before the terminal has answered
-/// "are you well?" (ECMA-48, DSR): it has read everything by then. The end of a session would throw
-/// away what it has not read, so the shell stays while there is a terminal. Signals of the terminal
-/// are the program's alone.
+/// a status request (ECMA-48, DSR): it has read everything by then. When a session ends, tmux discards
+/// what it has not read, so the shell stays as long as there is a terminal. Signals of the terminal are
+/// for the program alone.
 const WRAPPER: &str = r#"trap : INT QUIT TERM HUP
 file=$1; shift; "$@"; status=$?
 stty -echo -icanon; printf '\033[5n'; dd bs=1 count=4 >/dev/null 2>&1
@@ -75,7 +75,7 @@ impl Terminal {
         self.tmux("capture-pane", &["-p"])
     }
 
-    /// The lines that were written, each whole, however many rows of the screen it takes.
+    /// The lines that were written, unwrapped.
     pub fn lines(&self) -> Vec<String> {
         let text = self.tmux("capture-pane", &["-p", "-J"]);
         text.lines()
@@ -88,7 +88,7 @@ impl Terminal {
         self.tmux("capture-pane", &["-p", "-e"])
     }
 
-    /// Waits until the screen shows `text`; the screen then.
+    /// Waits until the screen shows `text` and returns the screen.
     pub fn wait_for(&self, text: &str) -> String {
         let mut screen = String::new();
         let found = wait_until(LIMIT, || {
@@ -105,7 +105,7 @@ impl Terminal {
         self.tmux("resize-window", &["-x", &columns, "-y", &lines]);
     }
 
-    /// Waits for the program's end; its exit code, or 128 and the signal that ended it.
+    /// Waits for the program's exit and returns its exit code, or 128 plus the signal that ended it.
     pub fn exit_code(&self) -> i32 {
         let ended = wait_until(LIMIT, || self.status().is_some());
         assert!(ended, "the program does not end:\n{}", self.screen());
