@@ -80,7 +80,7 @@ fn a_container_pushes_to_origin_with_the_users_agent_and_without_the_key() {
     );
     let output = forward(&push).success();
     assert_eq!(output.stdout, "known_hosts\npushed\n", "{output}");
-    output.stderr_has("your SSH agent is in the container");
+    output.stderr_has("forwarding your SSH agent");
     assert_eq!(
         upstream.output(["log", "--format=%s", "-1", "inside"]),
         "inside"

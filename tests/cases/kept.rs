@@ -56,18 +56,22 @@ fn what_is_only_there_keeps_a_container() {
         ),
     ];
     for (name, script, only) in cases {
+        let taken = match name {
+            "embedded" => "see how to copy it out",
+            _ => "bring its work to your repository",
+        };
         let name = t.unique(name);
         let script = format!("{script}; exit 3");
         let ended = start(&t, &repo, &["--name", &name], &["sh", "-c", &script]).failure(3);
         ended.stderr_has(&format!(
             "kept container `{name}`: it has unsaved work ({only})\n"
         ));
-        for hint in [
-            "resume it with `dkr attach",
-            "bring its work to your repository with `dkr take",
-            "remove it with `dkr remove-container",
+        for (hint, command) in [
+            ("resume it", "attach"),
+            (taken, "take"),
+            ("remove it", "remove-container"),
         ] {
-            ended.stderr_has(&format!("hint: {hint} {name}`"));
+            ended.stderr_has(&format!("hint: {hint} with `dkr {command} {name}`"));
         }
         assert_eq!(state(&name).as_deref(), Some("exited"));
         let refused = t.dkr(["remove-container", &name]).failure(1);

@@ -279,7 +279,7 @@ fn what_an_operation_in_progress_holds_is_taken() {
          ! git rebase -q --autostash theirs >/dev/null 2>&1"
     );
     let ended = start(&t, &repo, &["--name", &name], &["sh", "-ec", &script]).success();
-    ended.stderr_has("(1 stash entry and a rebase in progress)\n");
+    ended.stderr_has("1 stash entry and a rebase in progress)\n");
     let taken = t.dkr(["take", &name]).success();
     taken.stderr_has("HEAD in the middle of a rebase");
     taken.stderr_has("took HEAD from before the rebase at");

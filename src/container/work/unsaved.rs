@@ -105,7 +105,7 @@ impl UnsavedWork {
         if self.can_be_taken() {
             format!("bring its work to your repository with `dkr take {name}`")
         } else {
-            format!("`dkr take {name}` shows how to copy it out")
+            format!("see how to copy it out with `dkr take {name}`")
         }
     }
 
