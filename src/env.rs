@@ -29,7 +29,8 @@ impl Env {
         self.path("HOME")
     }
 
-    /// The directory for state that outlives a command: `$XDG_STATE_HOME/dkr`, by default in `~/.local/state`.
+    /// The directory for state that outlives a command: `$XDG_STATE_HOME/dkr`, by default in
+    /// `~/.local/state`.
     pub fn state_dir(&self) -> Option<PathBuf> {
         self.own_dir("XDG_STATE_HOME", ".local/state")
     }

@@ -69,7 +69,7 @@ pub async fn end(
     Ok(())
 }
 
-/// The same for a container that ended while nobody was attached to it. One that was stopped or
+/// The same for a container that ended while no dkr was attached to it. One that was stopped or
 /// killed stays: whoever did that may want to resume it.
 ///
 /// # Errors

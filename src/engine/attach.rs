@@ -218,7 +218,7 @@ where
     }
 }
 
-/// How long dkr waits for a command that was sent signals.
+/// How long dkr waits for a command after sending it signals.
 #[derive(Debug)]
 struct Patience {
     tty: bool,
@@ -235,7 +235,7 @@ impl Patience {
         }
     }
 
-    /// Counts a signal; whether it was the last that dkr waits for.
+    /// Counts a signal. Returns whether dkr stops waiting.
     fn ends_after(&mut self, signal: Signal) -> bool {
         let ends = matches!(signal, Signal::Interrupt | Signal::Terminate);
         if self.tty && (ends || signal == Signal::Hangup) {
@@ -246,7 +246,7 @@ impl Patience {
         self.asked >= ASKED_ENOUGH
     }
 
-    /// Returns when the time is up, with the signal that began it.
+    /// Waits for the deadline and returns the signal that set it.
     async fn ran_out(&self) -> Signal {
         match self.deadline {
             Some((deadline, signal)) => {
@@ -258,7 +258,7 @@ impl Patience {
     }
 }
 
-/// Gives the container's terminal the size of dkr's. Whether that is done.
+/// Resizes the container's terminal to the size of dkr's. Returns whether that succeeded.
 async fn resize(engine: &Engine, id: &ContainerId) -> bool {
     let Some(size) = terminal::size() else {
         return true;

@@ -28,7 +28,7 @@ pub(super) enum Event {
     OutputEnded(OutputEnd),
     /// dkr's input has ended; the end was passed on.
     InputEnded,
-    /// The reader of dkr's stdout is gone, or the output cannot be written: the command should be told.
+    /// The reader of dkr's stdout is gone, or the output cannot be written: the command should get SIGPIPE.
     Unread,
     /// A signal for the command. A change of the window's size is handled here and never returned.
     Signal(Signal),

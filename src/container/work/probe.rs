@@ -4,7 +4,6 @@
 //! archive API reads. One that was killed left none and is started for it: a file written with the
 //! archive API tells its entrypoint to do nothing but wait meanwhile. Each question has time limits,
 //! since the answer comes from untrusted code.
-//! somebody else's.
 
 use std::time::Duration;
 

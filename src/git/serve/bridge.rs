@@ -135,8 +135,8 @@ where
         Ok(mut to_client) => {
             let closing = async {
                 if let Some(refusal) = flow.refusal() {
-                    // The rules act before the service has sent more than its greeting, which the client has: this
-                    // packet is the next one.
+                    // The rules act before the service has sent more than its greeting, which the client
+                    // has: this packet is the next one.
                     to_client.write_all(&refusal.packet()).await?;
                 }
                 to_client.shutdown().await
@@ -144,8 +144,8 @@ where
             // A client that does not read must not hold the service longer than this.
             let _ = timeout(limits.grace, closing).await;
             if !fed {
-                // If the connection closed while the client still sends, its write would fail before it has read
-                // the reason. `feed` drops what comes.
+                // If the connection closed while the client still sends, its write would fail before it
+                // has read the reason. `feed` drops what comes.
                 let _ = timeout(limits.stall, input).await;
             }
             None
