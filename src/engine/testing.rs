@@ -1,11 +1,11 @@
-//! An engine that answers what a unit test tells it to.
+//! The fake engine in unit tests.
 
 use testkit::{Answer, FakeEngine};
 
 use crate::env::Env;
 
 /// Answers each request (`GET /path` without the API's version, any query) with a status and a body,
-/// and 404 to all else; hangs up where the status is 0.
+/// and all others with 404; hangs up if the status is 0.
 pub fn fake<const N: usize>(answers: [(&str, u16, &str); N]) -> FakeEngine {
     let engine = FakeEngine::alone();
     for (route, status, body) in answers {
@@ -18,12 +18,12 @@ pub fn fake<const N: usize>(answers: [(&str, u16, &str); N]) -> FakeEngine {
     engine
 }
 
-/// The environment that names it.
+/// The environment that selects it.
 pub fn env(engine: &FakeEngine) -> Env {
     Env::from_iter([("DOCKER_HOST", engine.host())])
 }
 
-/// What it was asked: method and path with its query.
+/// The requests so far: method and path with query.
 pub fn asked(engine: &FakeEngine) -> Vec<String> {
     let requests = engine.requests().into_iter();
     requests
