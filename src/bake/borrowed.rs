@@ -1,6 +1,6 @@
 //! What is baked of a repository that borrows objects from another one (git's alternates): not the
-//! packs, which hold what only that one's branches and stash lead to, but one of what its own refs
-//! reach.
+//! packs, which also hold what only the other's branches and stash reach, but a new pack of what its
+//! own refs reach.
 
 use std::path::Path;
 
@@ -18,13 +18,13 @@ use crate::ssh::settings::current_user;
 use crate::text::size;
 use crate::ui::progress::Stage;
 
-/// The indexes of a pack have about this part of its bytes.
+/// A pack's indexes are about one part in this many of its size.
 const INDEX_SHARE: u64 = 16;
 
-/// Packs what is `wanted` of a repository with these packs, and says so.
+/// Packs what is `wanted` of a repository with these packs, and prints a message.
 ///
 /// # Errors
-/// The reason why that cannot be, as the end of a sentence.
+/// The reason why that is impossible, as the end of a sentence.
 pub async fn pack(
     create: &Create<'_>,
     job: &BakeJob<'_>,
@@ -66,8 +66,8 @@ pub async fn pack(
     }
 }
 
-/// Whether the disk of `folder` takes a pack of objects that have `needed` bytes, which takes time to
-/// find out, out of `packs`.
+/// Whether the disk of `folder` has space for a pack of `needed` bytes of objects out of `packs`;
+/// `needed` takes time to compute.
 fn fits(
     folder: &Path,
     packs: &Packs,
@@ -87,8 +87,8 @@ fn fits(
     }
 }
 
-/// Refuses a plain clone that does not fit on the engine's disk: it brings what the refs reach, which
-/// takes time to find out where that is not all that the packs hold.
+/// Rejects a plain clone that does not fit on the engine's disk: it copies what the refs reach, which
+/// takes time to compute if the packs hold more than that.
 ///
 /// # Errors
 /// As [`disk_space::check`].

@@ -22,7 +22,7 @@ use crate::image::dockerfile::{BuildSpec, Dockerfile};
 use crate::image::reference::{choose_moving_tag, objects_tag, own_tag};
 use crate::image::{ImageType, Images, Labels};
 
-/// What is to be baked, and how.
+/// What to bake, and how.
 pub struct Create<'a> {
     /// The repository.
     pub repo: &'a Repository,
@@ -34,14 +34,14 @@ pub struct Create<'a> {
     pub no_cache: bool,
     /// How the repository is copied.
     pub clone: CloneMode,
-    /// Bake even if there seems to be too little room.
+    /// Bake even if disk space seems too low.
     pub force: bool,
 }
 
 /// How the repository is copied (`--clone`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CloneMode {
-    /// By a plain clone, which leaves out what no ref leads to.
+    /// By a plain clone, which leaves out what no ref reaches.
     Full,
     /// By its packs as they are, in an object image that all its branches share.
     Packs,
@@ -92,8 +92,8 @@ impl<'a> Create<'a> {
         })
     }
 
-    /// What would be built with `images` there: the Dockerfile of the object image, if one has to
-    /// be made, that of the branch image, and its labels.
+    /// What would be built, given the existing `images`: the Dockerfile of the object image, if one
+    /// must be built, that of the branch image, and its labels.
     pub fn plan(&self, images: &Images) -> (Vec<Dockerfile>, Labels) {
         if self.clone == CloneMode::Full || self.repo.packs().is_err() {
             return (vec![self.dockerfile()], self.labels());
@@ -132,7 +132,7 @@ impl<'a> Create<'a> {
         }
     }
 
-    /// The moving tag, where `images` are those that exist.
+    /// The moving tag, given the existing `images`.
     pub fn moving_tag(&self, images: &Images) -> String {
         let holders = holders(images);
         choose_moving_tag(
@@ -145,7 +145,7 @@ impl<'a> Create<'a> {
     }
 
     /// Bakes the image: on the object image of the repository, or as a plain clone where that is
-    /// wanted or nothing else is possible.
+    /// requested or nothing else is possible.
     ///
     /// # Errors
     /// When the SSH server cannot be used, or the build fails.
@@ -173,7 +173,7 @@ impl<'a> Create<'a> {
             .await
     }
 
-    /// Builds on the object image `tag`; the reason if that is impossible.
+    /// Builds on the object image `tag`; returns the reason if that is impossible.
     async fn on_objects(
         &self,
         tag: &str,
@@ -206,7 +206,7 @@ impl<'a> Create<'a> {
     }
 
     /// Moves the branch's tag to a new image. Not part of the build: another repository of that name
-    /// may have taken the tag meanwhile.
+    /// may have taken the tag in the meantime.
     async fn tagged(&self, id: String, engine: &Engine, cx: &Context) -> Result<Baked> {
         let images = list(engine).await?;
         let tag = self.moving_tag(&images);

@@ -1,5 +1,5 @@
-//! Whether a bake fits on the engine's disk: asked before it begins, since a disk that fills up
-//! half way stops more than dkr.
+//! Whether a bake fits on the engine's disk. Checked before it starts, because a full disk stops more
+//! than dkr.
 
 use std::path::Path;
 
@@ -8,15 +8,14 @@ use crate::engine::{Engine, EngineInfo, Location};
 use crate::error::{Error, Result};
 use crate::text::size;
 
-/// How often containerd's store holds what is baked: compressed, unpacked, and on the way from the
-/// one to the other.
+/// How many copies containerd's store holds of what is baked: compressed, unpacked, and in between.
 const CONTAINERD_COPIES: u64 = 3;
 
-/// Refuses a bake that adds `objects` bytes of packs and a work tree, if the engine's disk is known
-/// to have less.
+/// Rejects a bake that adds `objects` bytes of packs and a work tree, if the engine's disk is known
+/// to have less free space.
 ///
 /// # Errors
-/// When there is too little room and `create` does not insist.
+/// When there is not enough space and `create` does not force it.
 pub async fn check(create: &Create<'_>, objects: u64, engine: &Engine) -> Result<()> {
     if create.force || engine.location().await? != Location::ThisMachine {
         return Ok(());
@@ -28,7 +27,7 @@ pub async fn check(create: &Create<'_>, objects: u64, engine: &Engine) -> Result
     );
     match free(Path::new(&info.data_root)) {
         Some(free) => judge(needed, free, &info.data_root),
-        // A folder that cannot be seen from here says nothing.
+        // A directory that is not visible from here tells nothing.
         None => Ok(()),
     }
 }
@@ -40,7 +39,7 @@ fn needed(bytes: u64, info: &EngineInfo) -> u64 {
     }
 }
 
-/// The bytes that the file system of `folder`, which need not be there yet, has left for programs.
+/// The free bytes of the file system of `folder`, which need not exist yet.
 pub fn free_above(folder: &Path) -> Option<u64> {
     folder
         .ancestors()
@@ -48,7 +47,7 @@ pub fn free_above(folder: &Path) -> Option<u64> {
         .and_then(free)
 }
 
-/// The bytes that the file system of `folder` has left for programs.
+/// The free bytes of the file system of `folder`.
 fn free(folder: &Path) -> Option<u64> {
     let stat = rustix::fs::statvfs(folder).ok()?;
     stat.f_bavail.checked_mul(stat.f_frsize)

@@ -1,4 +1,4 @@
-//! The images that dkr made, as the engine lists them, and those that only look like it.
+//! The images that dkr built, as the engine lists them, and those that only look like them.
 
 use std::collections::HashMap;
 
@@ -13,16 +13,16 @@ use crate::image::{BakedImage, Foreign, Images, labels};
 use crate::text::count;
 use crate::ui::Ui;
 
-/// How many images the engine is asked about at once.
+/// How many images to inspect at a time.
 const AT_ONCE: usize = 8;
 /// How many foreign images a warning names.
 const NAMED: usize = 3;
 
-/// Lists every image with dkr's labels and tells dkr's own apart, in one call; only about images that
-/// say that they come from the future the engine is asked one by one.
+/// Lists every image with dkr's labels, in one call, and separates dkr's own from foreign ones. Only
+/// images whose labels are dated in the future are inspected one by one.
 ///
 /// # Errors
-/// When the engine cannot be asked.
+/// When the engine does not answer.
 pub async fn list(engine: &Engine) -> Result<Images> {
     let listed = engine.images(labels::TYPE).await?.into_iter();
     let labelled = listed.filter_map(|image| {
@@ -46,7 +46,7 @@ pub async fn list(engine: &Engine) -> Result<Images> {
     if tagged.is_empty() {
         return Ok(images);
     }
-    // Asked afterwards and anew: no image can have been tagged later than that.
+    // Queried again afterwards: no image can have been tagged later than that.
     let engine = engine.clock().await?;
     for (id, tagged_at) in future.iter().zip(tagged) {
         images.settle(id, Clocks { tagged_at, engine });
@@ -54,7 +54,7 @@ pub async fn list(engine: &Engine) -> Result<Images> {
     Ok(images)
 }
 
-/// When an image was last tagged; nothing if it was removed meanwhile.
+/// When an image was last tagged; `None` if it was removed in the meantime.
 async fn tagged_at(engine: &Engine, id: &str) -> Result<Option<DateTime<Utc>>> {
     match engine.image(id).await {
         Ok(details) => Ok(details.tagged_at),
@@ -76,7 +76,7 @@ pub fn holders(images: &Images) -> HashMap<&str, (String, String)> {
     tags.collect()
 }
 
-/// Warns of foreign images that would have been taken for dkr's by their labels.
+/// Warns about foreign images whose labels look like dkr's.
 pub fn warn_of(rivals: &[&Foreign], images: &Images, ui: &Ui) {
     for rival in rivals.iter().take(NAMED) {
         ui.warning(&format!("{}: ignoring it", rival.describe()));

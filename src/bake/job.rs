@@ -1,5 +1,5 @@
-//! Where a bake takes place: the engine with its images, the way from there to the repository, and
-//! the lock that keeps other bakes of the repository out.
+//! What one bake uses: the engine with its images, the transport to the repository, and the lock that
+//! keeps other bakes of the repository out.
 
 use std::fmt::Display;
 
@@ -16,27 +16,27 @@ use crate::image::Images;
 use crate::image::dockerfile::{Dockerfile, SOURCE};
 use crate::image::runtime::GIT_CONFIG;
 
-/// What the scripts of all steps read, whichever way the repository is reached.
+/// What the scripts of all steps read, for any transport.
 const OWN: [(&str, &str); 2] = [
     ("step.sh", include_str!("../../assets/step.sh")),
     ("gitconfig", GIT_CONFIG),
 ];
 
-/// Where a bake takes place.
+/// What one bake uses.
 pub struct BakeJob<'a> {
     /// The engine.
     pub engine: &'a Engine,
     /// The images that were there when the lock was taken.
     pub images: Images,
-    /// The way to the repository.
+    /// How the build reaches the repository.
     pub transport: Transport,
-    /// How the repository is reached through it.
+    /// What the build's scripts need to know of it.
     pub remote: BuildRemote,
     _lock: BakeLock,
 }
 
 impl<'a> BakeJob<'a> {
-    /// Checks the way to the repository, and waits until nobody else bakes it.
+    /// Chooses the transport, and waits until no other process bakes the repository.
     ///
     /// # Errors
     /// When the engine does not answer, or the SSH server cannot be used.

@@ -13,10 +13,10 @@ use sha2::{Digest, Sha256};
 use crate::env::Env;
 use crate::error::{Error, Result};
 
-/// How often a lock that is held is tried again.
+/// How often to retry a lock that is held.
 const RETRY: Duration = Duration::from_millis(200);
 
-/// Holds the lock until it is dropped; the kernel lets go of it when the process ends.
+/// Holds the lock until it is dropped; the kernel releases it when the process ends.
 #[derive(Debug)]
 pub struct BakeLock {
     _file: File,
@@ -26,7 +26,7 @@ impl BakeLock {
     /// Waits for the lock of `repo` on `engine`; `on_wait` is called once if it is held.
     ///
     /// # Errors
-    /// When the lock file cannot be made.
+    /// When the lock file cannot be created.
     pub async fn acquire(
         env: &Env,
         engine: &str,
@@ -82,8 +82,8 @@ fn open(env: &Env, engine: &str, repo: &str) -> Result<File> {
         .hint("set `XDG_RUNTIME_DIR` to a directory you can write to"))
 }
 
-/// Where the lock may stand; the first that can be written is taken, so that a read-only home
-/// stops nobody.
+/// Where the lock file may be; the first writable directory is used, so that a read-only home
+/// directory is no obstacle.
 fn folders(env: &Env) -> Vec<PathBuf> {
     let runtime = env.path("XDG_RUNTIME_DIR").map(|base| base.join("dkr"));
     let user = rustix::process::getuid().as_raw();

@@ -1,4 +1,4 @@
-//! What there is to say when no image is what the user asked for.
+//! Errors for an image that does not exist.
 
 use super::images::way_out;
 use crate::error::{Error, quoted, suggestion};
@@ -6,8 +6,8 @@ use crate::git::Repository;
 use crate::image::search::find;
 use crate::image::{Images, Query};
 
-/// The error that among `images` there is none of dkr's of `repo` and `reference`: as [`none_of`] says
-/// it, and with the image that only looks like one.
+/// The error that `images` has no dkr image of `repo` and `reference`: that of [`none_of`], and the
+/// image that only looks like one.
 pub fn no_image(images: &Images, repo: Option<&Repository>, reference: Option<&str>) -> Error {
     let error = none_of(images, repo, reference);
     let query = Query {
@@ -24,8 +24,8 @@ pub fn no_image(images: &Images, repo: Option<&Repository>, reference: Option<&s
     }
 }
 
-/// The same with what helps alone: the command that bakes an image of a ref that exists, or the name
-/// that a mistyped one is nearest to.
+/// The same error with hints only: the command that bakes an image of an existing ref, or the name
+/// nearest to a mistyped one.
 pub fn none_of(images: &Images, repo: Option<&Repository>, reference: Option<&str>) -> Error {
     let Some(repo) = repo else {
         return Error::not_found("there is no image yet").hint("run `dkr create-image`");
@@ -50,7 +50,7 @@ pub fn none_of(images: &Images, repo: Option<&Repository>, reference: Option<&st
     }
 }
 
-/// The ref nearest to `reference` that there is an image of.
+/// The ref nearest to `reference` that has an image.
 fn nearest<'i>(images: &'i Images, path: &str, reference: &str) -> Option<&'i str> {
     let of_repo = Query {
         repo_path: Some(path),

@@ -1,5 +1,5 @@
-//! The tag that moves to the newest image of a branch, given back where a dkr that was killed did not
-//! come to that: after a build, or when the image that had it was removed.
+//! Restores the moving tag of a branch where a dkr that was killed did not get to it: after a build,
+//! or when the image that had it was removed.
 
 use std::collections::BTreeMap;
 
@@ -11,9 +11,9 @@ use crate::error::{Kind, Result};
 use crate::image::reference::choose_moving_tag;
 use crate::image::{BakedImage, ImageType, Images};
 
-/// Lists the images, as [`list`] does, once the newest of each branch has the tag that moves. A branch
-/// that is just being baked is left alone, and so is one whose tag cannot be moved: the image may have
-/// just been removed, or no lock can be made. No command depends on that tag.
+/// Lists the images, as [`list`] does, after giving the newest of each branch its moving tag. A branch
+/// that is being baked is skipped, and so is one whose tag cannot be moved: the image may have just
+/// been removed, or the lock cannot be created. No command depends on that tag.
 ///
 /// # Errors
 /// When the engine does not answer.
@@ -49,14 +49,14 @@ fn bare(images: &[BakedImage]) -> Vec<&BakedImage> {
         .collect()
 }
 
-/// Gives an image the tag that moves, unless its branch is being baked or somebody else has the tag.
+/// Gives an image its moving tag, unless its branch is being baked or a foreign image has the tag.
 async fn mend(engine: &Engine, env: &Env, image: &BakedImage) -> Result<bool> {
     let labels = &image.labels;
     let path = &labels.repo_path;
     let Some(_lock) = BakeLock::try_acquire(env, &engine.describe(), path)? else {
         return Ok(false);
     };
-    // What was being baked is done by now.
+    // A bake in progress has finished by now.
     let images = list(engine).await?;
     let Some(image) = bare(&images.own).into_iter().find(|one| one.id == image.id) else {
         return Ok(false);
@@ -66,7 +66,7 @@ async fn mend(engine: &Engine, env: &Env, image: &BakedImage) -> Result<bool> {
     let (name, branch, reference) = (&labels.repo_name, &labels.branch, &labels.ref_name);
     let tag = choose_moving_tag(name, branch, path, reference, held);
     match engine.image(&tag).await {
-        // One that is not dkr's keeps it.
+        // A foreign image keeps it.
         Ok(holder) if !images.own.iter().any(|own| own.id == holder.id) => return Ok(false),
         Err(error) if error.kind != Kind::NotFound => return Err(error),
         _ => {}

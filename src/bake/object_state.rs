@@ -1,5 +1,5 @@
-//! How much of the host's repository an object image lacks, and whether that is so much that it
-//! has to be brought up to date before a branch image is built on it.
+//! How much of the host's repository an object image lacks, and whether it must be updated before a
+//! branch image is built on it.
 
 use std::collections::BTreeSet;
 
@@ -15,17 +15,17 @@ use crate::git::packs::Packs;
 const REFS: &str = "/var/lib/dkr/packed-refs";
 /// The names of its packs, as `objects.sh` writes them.
 const PACKS: &str = "/var/lib/dkr/packs";
-/// Neither file is larger (bytes): a million refs.
+/// The maximum size of either file, in bytes: a million refs.
 const LIMIT: u64 = 256 << 20;
 
-/// What is less than this share of the repository, in percent, is left to each branch image.
+/// Less than this share of the repository, in percent, is left to each branch image to fetch.
 const SHARE: u64 = 20;
-/// What is less than this is, too: fetching it is quick (bytes).
+/// Less than this, in bytes, is left to it, too: fetching it is quick.
 const LITTLE: u64 = 16 << 20;
-/// A layer of new packs may be this share of the repository, in percent; above it, an image made
-/// anew is not much larger.
+/// The maximum share of the repository of a layer of new packs, in percent: above it, an image built
+/// from scratch is not much larger.
 const LAYER: u64 = 60;
-/// The most layers that are added to an object image.
+/// The maximum number of layers to add to an object image.
 pub const CHAIN: usize = 5;
 
 /// What to do with an object image.
@@ -35,7 +35,7 @@ pub enum ObjectAction {
     Fresh,
     /// Add a layer with the new packs.
     AddLayer,
-    /// Make another one.
+    /// Build a new one from scratch.
     MakeAnew,
 }
 
@@ -49,10 +49,10 @@ pub struct ObjectState {
 }
 
 impl ObjectState {
-    /// Reads it from the image `id`, which takes a container that never runs.
+    /// Reads it from the image `id`, through a container that never runs.
     ///
     /// # Errors
-    /// When the engine cannot make it, or the files cannot be read.
+    /// When the container cannot be created, or the files cannot be read.
     pub async fn read(engine: &Engine, id: &str) -> Result<Self> {
         let spec = ContainerSpec {
             image: id.to_owned(),
@@ -89,21 +89,21 @@ impl ObjectState {
         chain: usize,
     ) -> ObjectAction {
         if packs.borrowed_files().any(|name| self.packs.contains(name)) {
-            // An older dkr copied all that the other repository has.
+            // An older dkr copied everything that the other repository has.
             return ObjectAction::MakeAnew;
         }
         let new: BTreeSet<&String> = tips.difference(&self.tips).collect();
         if new.is_empty() {
             return ObjectAction::Fresh;
         }
-        // What cannot be weighed is fetched.
+        // If the size is not known, fetch it.
         let lacking = repo.disk_usage(&new, &self.tips).unwrap_or(0);
         if lacking < LITTLE {
             return ObjectAction::Fresh;
         }
         match packs.borrowed.is_empty() {
             true => weigh(lacking, self.copied(packs), packs.bytes(), chain),
-            // Just that is packed, and how much there is in all the packs do not say.
+            // Only that is packed, and the packs do not tell the total.
             false => weigh(lacking, lacking, repo.reached_bytes(tips), chain),
         }
     }
@@ -116,8 +116,7 @@ impl ObjectState {
     }
 }
 
-/// Judges by bytes: those that an image lacks, those that a layer would bring, and those of the whole
-/// repository.
+/// Judges by sizes in bytes: what the image lacks, what a layer would add, and the whole repository.
 fn weigh(lacking: u64, copied: u64, whole: u64, chain: usize) -> ObjectAction {
     if lacking * 100 < whole * SHARE {
         return ObjectAction::Fresh;

@@ -1,8 +1,8 @@
-//! The object image of a repository and a base image: found, or made from the host's packs as they
-//! are. Every branch image of the two is built on it.
+//! The object image of a repository and a base image: found, or built from the host's unchanged
+//! packs. Every branch image of the two is built on it.
 //!
-//! There is none where the packs cannot be copied as they are: the branch image then gets a clone,
-//! and a line says why.
+//! There is none where the packs cannot be copied unchanged: the branch image then gets a clone,
+//! and a message says why.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -27,21 +27,21 @@ use crate::image::reference::{objects_tag, own_tag};
 use crate::image::search::object_images;
 use crate::image::{BakedImage, ImageType, Images, Labels};
 
-/// How often packs are listed and copied while they keep changing on the host.
+/// How many times to list and copy packs that keep changing on the host.
 const ATTEMPTS: usize = 3;
 /// Where the objects of a branch image come from.
 pub enum Objects {
     /// From the object image with this tag.
     Image(String),
-    /// From a plain clone, because of this.
+    /// From a plain clone, for this reason.
     Clone(String),
 }
 
-/// Finds the object image for `create`, or makes it.
+/// Finds the object image for `create`, or builds it.
 ///
 /// # Errors
-/// When the engine or the repository cannot be read, or the build fails for a reason that a clone
-/// would meet, too.
+/// When the engine or the repository cannot be read, or the build fails for a reason that would
+/// make a clone fail, too.
 pub async fn provide(create: &Create<'_>, job: &BakeJob<'_>, cx: &Context) -> Result<Objects> {
     clear_leftovers(&cx.env);
     let found = match create.no_cache {
@@ -87,7 +87,7 @@ pub async fn provide(create: &Create<'_>, job: &BakeJob<'_>, cx: &Context) -> Re
         match make(create, job, &listing, below, cx).await? {
             (BuildEnd::Built(_), tag) => {
                 if let Some(old) = found {
-                    // Its layers stay for the images that are built on it.
+                    // Its layers stay while images are built on it.
                     let _ = job.engine.remove_image(&old.tag).await;
                 }
                 return Ok(Objects::Image(tag));
@@ -112,7 +112,7 @@ struct Found {
 }
 
 impl Found {
-    /// What to do with the image, and what it holds. One that cannot be looked into serves as it is:
+    /// What to do with the image, and what it holds. One whose files cannot be read is used as it is:
     /// what it lacks is fetched.
     async fn judge(
         &self,
@@ -141,7 +141,7 @@ pub fn object_image<'i>(
     images.find_map(|image| Some((image, image.own_tag()?)))
 }
 
-/// The same, unless the base image is another one by now.
+/// The same, unless the base image has changed since.
 async fn find(create: &Create<'_>, job: &BakeJob<'_>) -> Result<Option<Found>> {
     let Some((image, tag)) = object_image(create, &job.images) else {
         return Ok(None);
@@ -149,7 +149,7 @@ async fn find(create: &Create<'_>, job: &BakeJob<'_>) -> Result<Option<Found>> {
     let Some(own) = layers(job.engine, &image.id).await? else {
         return Ok(None);
     };
-    // Where the engine keeps no image of that name, nothing says that it changed.
+    // If the engine has no image of that name, it is assumed unchanged.
     let base = layers(job.engine, &create.conf.base_image).await?;
     let above = match base {
         None => 0,
@@ -172,12 +172,12 @@ async fn layers(engine: &Engine, image: &str) -> Result<Option<Vec<String>>> {
     }
 }
 
-/// What decides an object image, as the label `dkr.config` has it: the base image alone.
+/// What determines an object image, as in its label `dkr.config`: only the base image.
 fn label(create: &Create<'_>) -> String {
     ConfLabel::of_base_image(&create.conf.base_image).to_json()
 }
 
-/// Makes the object image, `below` being the one to add to; its own tag comes along.
+/// Builds the object image, on top of `below` if given; also returns its own tag.
 async fn make(
     create: &Create<'_>,
     job: &BakeJob<'_>,
@@ -204,7 +204,7 @@ async fn make(
     Ok((build.run_or_give_way(job.engine, cx).await?, tag))
 }
 
-/// The labels of an object image; it is of no branch.
+/// The labels of an object image, which belongs to no branch.
 fn labels(create: &Create<'_>, below: Option<&str>) -> Labels {
     Labels {
         repo_path: create.repo.root().to_owned(),
@@ -222,7 +222,7 @@ fn labels(create: &Create<'_>, below: Option<&str>) -> Labels {
     }
 }
 
-/// What is to be copied.
+/// What to copy.
 struct Listing {
     packs: Packs,
     loose: Vec<String>,
@@ -231,7 +231,7 @@ struct Listing {
 }
 
 impl Listing {
-    /// Lists refs first: what they lead to is then in the packs that are listed after them.
+    /// Lists refs first: what they reach is then in the packs that are listed after them.
     fn of(create: &Create<'_>) -> Result<std::result::Result<Self, String>> {
         let refs = create.repo.shared_refs(&create.target.commit)?;
         let packs = match create.repo.packs() {
@@ -246,9 +246,9 @@ impl Listing {
         }))
     }
 
-    /// Looks for what is in use but not in the packs. Packs that are partly another repository's give
-    /// way to one of what is reached, beside what an image has that holds `known`; it is left in
-    /// `reached` for the next attempt. The reason if the packs cannot be copied.
+    /// Looks for objects that are in use but not in the packs. Packs that are partly another repository's
+    /// are replaced by one of what the refs reach, without what an image with `known` already has; it is
+    /// kept in `reached` for the next attempt. The error is the reason why the packs cannot be copied.
     async fn complete(
         &mut self,
         create: &Create<'_>,
@@ -275,7 +275,7 @@ impl Listing {
         Ok(())
     }
 
-    /// The commands on the host that bring the packs, and what each may be asked for.
+    /// The commands on the host that send the packs, and what may be requested of each.
     fn streams(&self, create: &Create<'_>) -> HashMap<String, HostStream> {
         let mut streams = HashMap::new();
         for (number, folder) in self.packs.folders.iter().enumerate() {
@@ -297,8 +297,8 @@ impl Listing {
         streams
     }
 
-    /// The files for `objects.sh`. They decide the engine's cache, which does not see what comes
-    /// over SSH.
+    /// The files for `objects.sh`. They determine the engine's cache key, which does not cover what
+    /// comes over SSH.
     fn files(&self, streams: &HashMap<String, HostStream>) -> Vec<(String, Vec<u8>)> {
         let mut files: Vec<(String, Vec<u8>)> = vec![
             (

@@ -1,7 +1,7 @@
 //! Shows the events of a build as progress.
 //!
-//! `commands` says what each step of the Dockerfile is called; here is decided which steps are
-//! worth a line, and what of their output is a number.
+//! The caller names the steps of the Dockerfile; this module decides which steps get a line, and
+//! which parts of their output are numbers.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -12,8 +12,8 @@ use crate::buildkit::step_name::{Label, shorten, unknown_label};
 use crate::ui::Ui;
 use crate::ui::progress::{PhaseEnd, PhaseId, Progress, Stage};
 
-/// Shows a build. `label_of` names a step by BuildKit's name of it (`[3/9] RUN make`); a step that
-/// it does not know is shown under a shortened name, BuildKit's own housekeeping not at all.
+/// Shows a build. `label_of` maps BuildKit's name of a step (`[3/9] RUN make`) to a label; a step that
+/// it does not know is shown under a shortened name, and BuildKit's own housekeeping not at all.
 pub struct BuildProgress<F> {
     ui: Ui,
     progress: Progress,
@@ -22,11 +22,11 @@ pub struct BuildProgress<F> {
     ended: HashSet<StepId>,
 }
 
-/// What is known of a step that is shown.
+/// State of a step that is shown.
 #[derive(Debug, Default)]
 struct Step {
     packages: PackageCount,
-    /// Bytes done and to do of each layer that is moved; many move at once.
+    /// Bytes done and total bytes of each layer in transfer; there may be many at a time.
     layers: BTreeMap<String, (u64, u64)>,
 }
 
@@ -68,7 +68,7 @@ impl<F: Fn(&str) -> Option<Label>> BuildProgress<F> {
             } => {
                 self.start(*step, name);
                 let outcome = match error {
-                    // A step that was given up because another failed has itself not failed.
+                    // A step that was canceled because another failed has not failed itself.
                     Some(error) if is_given_up(error) => None,
                     Some(_) => Some(PhaseEnd::Failed),
                     None if *cached => Some(PhaseEnd::Cached),
@@ -106,7 +106,7 @@ impl<F: Fn(&str) -> Option<Label>> BuildProgress<F> {
             self.progress
                 .stage(id, Stage::new("packages").at(done, total));
         }
-        // Other programs' overwritten lines are worth nothing once they are overwritten.
+        // Lines that other programs overwrite are not worth showing.
         if !transient {
             self.progress.log(id, line);
         }
@@ -145,7 +145,7 @@ fn phase(StepId(number): StepId) -> PhaseId {
     PhaseId(number)
 }
 
-/// BuildKit gives up a step with gRPC's text for a cancelled call.
+/// BuildKit cancels a step with gRPC's text for a canceled call.
 fn is_given_up(error: &str) -> bool {
     error.contains("context canceled")
 }

@@ -1,4 +1,4 @@
-//! Runs one build: shows its progress, retries where that helps, and words its failure in terms of
+//! Runs one build: shows its progress, retries where that helps, and reports its failure in terms of
 //! `.dkr.conf`.
 
 use std::collections::{BTreeMap, HashMap};
@@ -29,7 +29,7 @@ pub struct Build<'a> {
     pub labels: BTreeMap<String, String>,
     /// Build arguments.
     pub arguments: BTreeMap<String, String>,
-    /// Run every step, whatever the build cache holds.
+    /// Do not use the build cache.
     pub no_cache: bool,
     /// How the repository is reached.
     pub transport: &'a Transport,
@@ -37,18 +37,18 @@ pub struct Build<'a> {
     pub streams: HashMap<String, HostStream>,
 }
 
-/// How a build ended that did not fail.
+/// How a build that did not fail ended.
 pub enum BuildEnd {
-    /// With this image.
+    /// It built this image.
     Built(String),
-    /// One of dkr's own scripts found the host's packs changed meanwhile; what it said.
+    /// One of dkr's own scripts found that the host's packs had changed; its message.
     Changed(String),
-    /// One of dkr's own scripts cannot do with the host's packs; what it said.
+    /// One of dkr's own scripts cannot use the host's packs; its message.
     Unusable(String),
 }
 
-/// How long the host's programs have to say why they failed, once the step that used them has. It
-/// is over as soon as the last of them has ended.
+/// How long to wait, after a step has failed, for the host's programs that it used to report why. It
+/// ends as soon as the last of them has exited.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 /// The exit code of dkr's scripts for [`BuildEnd::Changed`].
 const CHANGED: i32 = 75;
@@ -56,19 +56,19 @@ const CHANGED: i32 = 75;
 const UNUSABLE: i32 = 76;
 
 impl Build<'_> {
-    /// Builds, and gives the id of the image.
+    /// Runs the build and returns the id of the image.
     ///
     /// # Errors
-    /// Why there is no image.
+    /// The reason why there is no image.
     pub async fn run(&self, engine: &Engine, context: &Context) -> Result<String> {
         let ended = self.attempt_twice(engine, context).await;
         ended.map_err(|failure| self.worded(failure))
     }
 
-    /// As [`Build::run`], for a build that may find that it has to be done in another way.
+    /// As [`Build::run`], for a build that may find that it must be done in another way.
     ///
     /// # Errors
-    /// Why there is no image.
+    /// The reason why there is no image.
     pub async fn run_or_give_way(&self, engine: &Engine, context: &Context) -> Result<BuildEnd> {
         match self.attempt_twice(engine, context).await {
             Ok(image) => Ok(BuildEnd::Built(image)),
@@ -92,7 +92,7 @@ impl Build<'_> {
         context: &Context,
     ) -> std::result::Result<String, BuildFailure> {
         match self.attempt(engine, context).await {
-            // Somebody else's build of the same step was ended, and this one with it.
+            // Another build that shared a step was canceled, and this one with it.
             Err(BuildFailure::SharedStepCanceled { .. }) => {
                 let ui = &context.ui;
                 ui.warning("the build shared a step with a canceled build; retrying");
@@ -186,7 +186,7 @@ impl Build<'_> {
     }
 }
 
-/// What the host's programs complained of; those that the step used may be about to end.
+/// What the host's programs wrote to stderr; those that the step used may still be exiting.
 async fn all_of(mut complaints: UnboundedReceiver<String>) -> Vec<String> {
     let mut lines = Vec::new();
     let ended = async {
@@ -198,14 +198,14 @@ async fn all_of(mut complaints: UnboundedReceiver<String>) -> Vec<String> {
     lines
 }
 
-/// What dkr's script said last.
+/// The last message of dkr's script.
 fn last_words(step: &FailedStep) -> String {
     let mut lines = step.log.iter().rev();
     let said = lines.find_map(|line| line.strip_prefix("dkr: "));
     said.unwrap_or(&step.message).to_owned()
 }
 
-/// The last lines of a step's output say most about why it failed.
+/// Adds the last lines of a step's output, which tell most about why it failed.
 fn with_log(error: Error, log: &[String]) -> Error {
     if log.is_empty() {
         return error;

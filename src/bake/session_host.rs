@@ -1,12 +1,12 @@
 //! The host's side of the transport `session`: what dkr answers when a step of the build asks for
 //! the repository through the build session.
 //!
-//! What the host's programs complain of goes to whoever runs the build: over SSH it would stand in the
-//! step's own output.
+//! What programs on the host write to stderr goes to the caller of the build: over SSH it would be
+//! part of the step's output.
 //!
-//! A client names a service in its first line; there is `git-upload-pack` of one repository, and
-//! the streams of the bake, of which it picks lines that dkr listed itself. Nothing else that it sends
-//! decides what runs or is read: a base image could bring programs of its own.
+//! A client names a service in its first line: `git-upload-pack` of one repository, or one of the
+//! bake's streams, of which it picks lines that dkr itself listed. Nothing else that it sends
+//! determines what runs or is read, because the base image may contain malicious programs.
 
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
@@ -29,8 +29,8 @@ use crate::git::serve::{Program, Service, ServiceEnd, ServiceLimits, bridge};
 
 /// The longest name of a service.
 const NAME: usize = 64;
-/// How long a step may take nothing of what it asked for: an engine that flushes gigabytes to its
-/// disk does so.
+/// How long a step may go without reading what it requested: an engine that flushes gigabytes to disk
+/// stalls that long.
 const STALL: Duration = Duration::from_secs(10 * 60);
 
 /// A command on the host whose output a step of the build may ask for.
@@ -38,7 +38,7 @@ const STALL: Duration = Duration::from_secs(10 * 60);
 pub struct HostStream {
     /// The command, quoted for a shell.
     pub command: Vec<u8>,
-    /// What may stand in its standard input, a line each.
+    /// The allowed lines of its standard input.
     pub lines: HashSet<String>,
 }
 
@@ -57,8 +57,8 @@ struct Offer {
 
 impl SessionHost {
     /// Offers the repository at `git_dir` with its branches and tags, those of `remotes`, and the
-    /// output of the `streams` by their names. What a failing one of them says on
-    /// its standard error goes to `complaints`.
+    /// output of the `streams` by their names. What a failing one writes to
+    /// stderr goes to `complaints`.
     ///
     /// # Errors
     /// When `git_dir` is not absolute.
@@ -92,7 +92,7 @@ impl MountService for SessionHost {
             if gate.passes().await
                 && let Some(complaint) = offer.answer(stream).await
             {
-                // Nobody listens any more when the build has ended well.
+                // The receiver is gone when the build has succeeded.
                 let _ = complaints.send(complaint);
             }
         })
@@ -100,7 +100,7 @@ impl MountService for SessionHost {
 }
 
 impl Offer {
-    /// What went wrong on the host comes back; the step itself checks what arrived.
+    /// Returns what went wrong on the host; the step itself checks what arrived.
     async fn answer(&self, mut stream: Connection) -> Option<String> {
         let name = read_name(&mut stream).await?;
         let limits = ServiceLimits {
@@ -136,7 +136,7 @@ impl Offer {
     }
 }
 
-/// A command of dkr's own making, quoted for a shell.
+/// A command that dkr itself composed, quoted for a shell.
 fn shell(command: &[u8]) -> Command {
     let mut shell = Command::new("sh");
     shell.arg("-c").arg(OsString::from_vec(command.to_vec()));
@@ -155,7 +155,7 @@ async fn read_name(stream: &mut Connection) -> Option<String> {
     }
 }
 
-/// All that comes, if each line of it is one of `lines`.
+/// Reads to the end; `None` unless each line is one of `lines`.
 async fn read_lines(
     reader: &mut (impl AsyncRead + Unpin),
     lines: &HashSet<String>,

@@ -1,4 +1,4 @@
-//! What is baked: the repository, the one commit, and the `.dkr.conf` of that commit.
+//! What is baked: the repository, the commit, and the `.dkr.conf` of that commit.
 
 use std::fs;
 use std::path::Path;
@@ -13,10 +13,10 @@ use crate::ui::progress::Stage;
 
 /// The name of the configuration of a repository.
 pub const CONF_FILE: &str = ".dkr.conf";
-/// No configuration is larger (bytes).
+/// The maximum size of a configuration, in bytes.
 const CONF_LIMIT: usize = 1 << 20;
 
-/// Finds the repository at `path`, or the one that the current directory is in.
+/// Finds the repository at `path`, or the one around the current directory.
 ///
 /// # Errors
 /// When there is none, or it cannot be read.
@@ -31,7 +31,7 @@ pub fn open(path: Option<&Path>, ui: &Ui) -> Result<Repository> {
 /// Resolves REF to one commit; a remote branch is fetched first, alone.
 ///
 /// # Errors
-/// When REF names nothing, or a remote branch is neither reachable nor known from before.
+/// When REF names nothing, or a remote branch is neither reachable nor fetched before.
 pub fn resolve(repo: &Repository, reference: Option<&str>, env: &Env, ui: &Ui) -> Result<Target> {
     let located = repo.locate(reference)?;
     if let Some(branch) = repo.hidden_branch(&located) {
@@ -63,14 +63,14 @@ pub fn resolve(repo: &Repository, reference: Option<&str>, env: &Env, ui: &Ui) -
     repo.resolve(located)
 }
 
-/// Warns if `target` is what the user has checked out, but their `.dkr.conf` is not the committed one:
-/// the image gets that.
+/// Warns if `target` is what the user has checked out, but their `.dkr.conf` differs from the committed
+/// one, which the image is built with.
 pub fn notice_uncommitted_conf(repo: &Repository, target: &Target, ui: &Ui) {
     let Some(folder) = repo.work_tree() else {
         return;
     };
     let path = folder.join(CONF_FILE);
-    // A pipe would be waited for.
+    // Reading a pipe would block.
     let is_file = path.symlink_metadata().is_ok_and(|file| file.is_file());
     if !is_file || !repo.is_head(&target.commit) {
         return;
@@ -96,7 +96,7 @@ pub fn full_name(repo: Option<&Repository>, reference: Option<&str>) -> Option<S
 /// Reads the configuration of `commit`; a commit without one has the defaults.
 ///
 /// # Errors
-/// When it is no regular file, or cannot be used.
+/// When it is not a regular file, or is invalid.
 pub fn read_conf(repo: &Repository, commit: &CommitId, allow: &Allow) -> Result<DkrConf> {
     let refused = |cause: String| {
         Error::new(

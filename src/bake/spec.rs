@@ -38,7 +38,7 @@ fn raw_section(section: &RawSection) -> Section {
     }
 }
 
-/// How a build reaches the repository, and what the scripts inside have to know of it.
+/// How a build reaches the repository, and what its scripts need to know.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BuildRemote {
     /// The URL of the remote `host`.
@@ -84,9 +84,9 @@ pub fn tools() -> BuildContext {
 
 /// What the scripts of a branch image read: what varies, one value a file.
 ///
-/// `refs` are those that are fetched: the engine's cache does not see what comes over SSH, so
-/// whatever decides it has to be a file. `broken` tells whether the host has refs besides that are
-/// broken, `followed` whether a step follows that may change the work tree.
+/// `refs` are those that are fetched: the engine's cache key does not cover what comes over SSH, so
+/// everything that determines it must be a file. `broken` says whether the host also has broken refs,
+/// `followed` whether a later step may change the work tree.
 pub fn branch_files(
     target: &Target,
     refs: &[ExportedRef],

@@ -1,5 +1,5 @@
-//! Keeps chains of update layers short and light: what a branch image and its updates amount to,
-//! and when the next update is built on the branch image itself, as one layer in place of all.
+//! Keeps chains of update layers short and small: measures a branch image and its updates, and decides
+//! when to squash, that is, to build the next update as one layer on the branch image itself.
 
 use super::update_layer::Update;
 use crate::app::Context;
@@ -10,11 +10,11 @@ use crate::image::{BakedImage, ImageType, Images};
 
 /// The most layers that an image may have: engines run at most 127 (moby, `layer/layer_store.go`).
 pub const MOST_LAYERS: usize = 100;
-/// The most layers of updates: each costs about a millisecond at every start.
+/// The most update layers: each costs about a millisecond at every start.
 const LONG: usize = 50;
-/// Fewer layers of updates than this are never too heavy.
+/// Fewer update layers than this are never too large.
 const FEW: usize = 16;
-/// Layers of updates that are this share of the branch image, in percent, are heavy.
+/// Update layers of more than this share of the branch image, in percent, are too large.
 const SHARE: u64 = 20;
 
 /// A branch image and what updates added to it.
@@ -22,16 +22,16 @@ const SHARE: u64 = 20;
 struct Chain {
     /// Layers of the newest image.
     layers: usize,
-    /// Layers of the branch image; `None` if it is gone.
+    /// Layers of the branch image; `None` if it was removed.
     below: Option<usize>,
-    /// Bytes of each layer of updates; not asked for while they are few.
+    /// Bytes of each update layer; empty while they are few.
     sizes: Vec<u64>,
     /// Bytes of the branch image.
     bytes_below: u64,
 }
 
 impl Chain {
-    /// Why `more` layers are not to be added, as what follows the image's name.
+    /// Why `more` layers must not be added, as the words after the image's name.
     fn reason(&self, more: usize) -> Option<String> {
         if self.layers + more > MOST_LAYERS {
             let layers = self.layers;
@@ -43,7 +43,7 @@ impl Chain {
         if above + more > LONG {
             return Some(format!("has {above} update layers"));
         }
-        // One layer is as heavy as the heaviest at least: folding has to be worth more than that.
+        // The squashed layer is at least as large as the largest: squashing must save more than that.
         let sum: u64 = self.sizes.iter().sum();
         let heaviest = self.sizes.iter().max().copied().unwrap_or_default();
         let share = sum.saturating_mul(100);
@@ -56,7 +56,7 @@ impl Chain {
 }
 
 /// The update to build in place of `update`, and its Dockerfile: the same, or one on the chain's
-/// branch image. `None` if only a new bake helps; a message then has said why.
+/// branch image. `None` if it must be rebuilt from scratch; a message has then said why.
 ///
 /// # Errors
 /// When the engine does not answer.
@@ -107,8 +107,8 @@ pub async fn choose<'a>(
     Ok(folded)
 }
 
-/// The branch image that the chain of `update` begins with, and how many layers it has. It is known
-/// by its layers, as images between the two may be gone.
+/// The branch image that the chain of `update` begins with, and how many layers it has. It is identified
+/// by its layers, because images between the two may have been removed.
 async fn branch_image<'a>(
     update: &Update<'a>,
     newest: &[String],
@@ -138,7 +138,7 @@ async fn branch_image<'a>(
     Ok(None)
 }
 
-/// Bytes of each step that `image` has above `below`.
+/// Bytes of each layer of `image` above `below`.
 async fn sizes_above(image: &str, below: &str, engine: &Engine) -> Result<Vec<u64>> {
     let (steps, below) = tokio::try_join!(engine.history(image), engine.history(below))?;
     let above = steps.iter().skip(below.len());
@@ -163,7 +163,7 @@ mod tests {
         assert_eq!(chain(Some(10), 48, 1).reason(2), None);
         let reason = chain(Some(10), 49, 1).reason(2).unwrap();
         assert_eq!(reason, "has 49 update layers");
-        // Nothing is known of what the engine takes but the sum.
+        // With the branch image gone, only the total number of layers is known.
         assert_eq!(chain(None, 88, 1).reason(2), None);
         let reason = chain(None, 89, 1).reason(2).unwrap();
         assert_eq!(
@@ -178,7 +178,7 @@ mod tests {
         let reason = chain(Some(10), 21, 10).reason(2).unwrap();
         let share = "has update layers of 21 % of the size of the image below them";
         assert_eq!(reason, share);
-        // What was folded before and is heavy by itself is not folded again for a little more.
+        // A squashed layer that is large by itself is not squashed again for a little more.
         let mut folded = chain(Some(10), 20, 10);
         folded.sizes[0] = 600;
         assert_eq!(folded.reason(2), None);

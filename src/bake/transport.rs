@@ -18,10 +18,10 @@ use crate::git::{Repository, Target, TargetKind};
 use crate::image::runtime::REMOTE_CONFIG;
 use crate::ssh::settings::{SshAccess, SshFlags, SshSettings, current_user};
 
-/// How long the SSH server has to show that it takes the user's key, if that was not asked for.
+/// How long the SSH server may take to accept the user's key, if SSH was not requested.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// What the user wants of the way to the repository.
+/// The user's options for the transport.
 #[derive(Debug, Clone)]
 pub struct TransportOptions {
     /// The SSH settings.
@@ -32,10 +32,10 @@ pub struct TransportOptions {
     pub build_network: Option<BuildNetwork>,
 }
 
-/// Which way to the repository is taken (`--transport`).
+/// How the repository is reached (`--transport`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TransportMode {
-    /// SSH if that works at once, else the session.
+    /// SSH if that works at once, otherwise the session.
     Auto,
     /// SSH with the user's key.
     Ssh,
@@ -55,7 +55,7 @@ pub enum BuildNetwork {
 }
 
 impl BuildNetwork {
-    /// Its name, as the engine takes it.
+    /// Its name, as the engine expects it.
     fn as_str(self) -> &'static str {
         match self {
             BuildNetwork::Default => "default",
@@ -65,9 +65,9 @@ impl BuildNetwork {
     }
 }
 
-/// The way to the repository that was found.
+/// The transport that was chosen.
 pub enum Transport {
-    /// An SSH server that takes the user's key.
+    /// An SSH server that accepts the user's key.
     Ssh(Box<SshAccess>),
     /// dkr itself, through the build session.
     Session {
@@ -83,10 +83,10 @@ pub enum Transport {
 }
 
 impl Transport {
-    /// Chooses the way, checks it, and says which it is and why.
+    /// Chooses and checks the transport, and prints which it is and why.
     ///
     /// # Errors
-    /// When a setting cannot be used, or SSH was asked for and does not work.
+    /// When a setting is invalid, or SSH was requested and does not work.
     pub async fn choose(
         engine: &Engine,
         repo: &Repository,
@@ -107,7 +107,7 @@ impl Transport {
             return session();
         }
         let asked = options.transport == TransportMode::Ssh;
-        // A build without the host's network does not reach an SSH server of the host.
+        // Without the host's network, a build cannot reach an SSH server of the host.
         if let Some(network) = network.filter(|network| *network != BuildNetwork::Host) {
             let cause = format!(
                 "`--build-network` is `{}`, and SSH needs `host`",
@@ -144,7 +144,7 @@ impl Transport {
         }
     }
 
-    /// What the scripts inside have to know.
+    /// What the build's scripts need to know.
     pub fn remote(&self, path: &str) -> BuildRemote {
         match self {
             Transport::Ssh(access) => BuildRemote {
@@ -164,7 +164,7 @@ impl Transport {
         }
     }
 
-    /// The script by which a step reaches the repository, and what that needs beside it.
+    /// The script by which a step reaches the repository, and the files that it needs.
     pub fn scripts(&self) -> Vec<(&'static str, &'static str)> {
         match self {
             Transport::Ssh(_) => vec![("reach.sh", include_str!("../../assets/ssh.sh"))],
@@ -179,8 +179,8 @@ impl Transport {
     }
 
     /// What answers the ssh mount of dkr's own step while the gate is open; `streams` are the
-    /// commands whose output the step may ask for. What fails on the host without the step seeing
-    /// why goes to `complaints`.
+    /// commands whose output the step may request. Errors on the host that the step cannot see go to
+    /// `complaints`.
     ///
     /// # Errors
     /// When the repository cannot be served.
@@ -211,7 +211,7 @@ impl Transport {
         }
     }
 
-    /// Why packs cannot be copied this way, if it looks so.
+    /// Why packs probably cannot be copied over this transport, if so.
     pub async fn unusable(&self) -> Option<String> {
         match self {
             Transport::Ssh(access) => access.unusable().await,
@@ -220,7 +220,7 @@ impl Transport {
     }
 }
 
-/// Logs in with the default key, if that works at once and without a question; else why not.
+/// Logs in with the default key, if that works at once and without a question; the error is the reason.
 async fn quick(
     options: &TransportOptions,
     location: &Location,

@@ -1,5 +1,5 @@
-//! Bringing a branch's newest image up to date: as an update layer, or baked anew where a layer
-//! cannot carry what changed.
+//! Updates a branch's newest image: by an update layer, or from scratch where a layer cannot carry what
+//! changed.
 
 use super::create::{Baked, Create};
 use super::missing::no_image;
@@ -13,14 +13,14 @@ use crate::image::dockerfile::Dockerfile;
 use crate::image::search::newest_of_exact_ref;
 use crate::image::{BakedImage, Images};
 
-/// What to do when `.dkr.conf` changed so that only a new bake helps (`--drift`).
+/// What to do when `.dkr.conf` changed in a way that needs a rebuild from scratch (`--drift`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DriftAnswer {
-    /// Ask on a terminal; bake anew without one.
+    /// Ask on a terminal; rebuild from scratch without one.
     Ask,
-    /// Bake anew.
+    /// Rebuild from scratch.
     Bake,
-    /// Update all the same.
+    /// Update anyway.
     Ignore,
     /// Fail.
     Fail,
@@ -28,16 +28,16 @@ pub enum DriftAnswer {
 
 /// How an update ended.
 pub enum Updated {
-    /// There was nothing to do; the tag of the image.
+    /// The image, with this tag, was up to date.
     Current(String),
-    /// A new image was made.
+    /// A new image was built.
     Baked(Baked),
 }
 
-/// Brings the newest of `images` of exactly this branch up to date. With `force` even if it is.
+/// Updates the newest of `images` of exactly this branch; with `force` even if it is up to date.
 ///
 /// # Errors
-/// `NotFound` if there is no image yet; `Stale` if the configuration drifted and that is to fail;
+/// `NotFound` if there is no image yet; `Stale` if the configuration drifted and `answer` is to fail;
 /// as [`Create::run`].
 pub async fn update_image(
     create: &Create<'_>,
@@ -63,11 +63,11 @@ pub async fn update_image(
     Ok(Updated::Baked(baked))
 }
 
-/// The layer to build for `update`, and its Dockerfile: the same, or one that folds the chain. `None`
-/// if the branch is to be baked anew; a message then has said why.
+/// The layer to build for `update`, and its Dockerfile: the same, or one that squashes the chain. `None`
+/// if the image must be rebuilt from scratch; a message has then said why.
 ///
 /// # Errors
-/// `Stale` if the configuration drifted and that is to fail; when the engine does not answer.
+/// `Stale` if the configuration drifted and `answer` is to fail; when the engine does not answer.
 pub async fn choose<'a>(
     update: Update<'a>,
     images: &'a Images,
@@ -98,7 +98,7 @@ fn shown(image: &BakedImage) -> String {
     image.shown_tag().unwrap_or(&image.id).to_owned()
 }
 
-/// Whether to bake anew because of a drift that no layer can carry.
+/// Whether to rebuild from scratch because of a drift that no layer can carry.
 fn bakes_anew(update: &Update<'_>, answer: DriftAnswer, cx: &Context) -> Result<bool> {
     if update.drift.is_empty() {
         return Ok(false);

@@ -13,7 +13,7 @@ use crate::image::{BakedImage, ImageType, Labels};
 
 /// What an update starts from.
 pub struct Update<'a> {
-    /// What is to be in the image.
+    /// The image to bake.
     pub create: &'a Create<'a>,
     /// The image to build on.
     pub image: &'a BakedImage,
@@ -22,8 +22,8 @@ pub struct Update<'a> {
 }
 
 impl<'a> Update<'a> {
-    /// Compares what is wanted with `image`. One whose label cannot be read counts as built with
-    /// the configuration of today.
+    /// Compares `create` with `image`. One whose label cannot be read counts as built with the
+    /// current configuration.
     pub fn new(create: &'a Create<'a>, image: &'a BakedImage) -> Self {
         let baked = image.labels.config.as_deref();
         let baked = baked.and_then(|text| ConfLabel::parse(text).ok());
@@ -35,7 +35,7 @@ impl<'a> Update<'a> {
         }
     }
 
-    /// Whether the image holds the commit and was built with the configuration of today.
+    /// Whether the image holds the commit and was built with the current configuration.
     pub fn is_current(&self) -> bool {
         self.image.labels.commit == self.create.target.commit.to_string() && self.drift.is_empty()
     }
@@ -76,8 +76,8 @@ impl<'a> Update<'a> {
         }
     }
 
-    /// What is in force in the updated image: a layer cannot undo what came before the repository,
-    /// so a drift that was ignored stays one.
+    /// The configuration of the updated image: a layer cannot undo what came before the repository, so a
+    /// drift that was ignored remains.
     fn config(&self) -> ConfLabel {
         let now = self.create.conf.label();
         let baked = self.image.labels.config.as_deref();

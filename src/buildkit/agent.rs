@@ -1,12 +1,12 @@
-//! What `RUN --mount=type=ssh` of dkr's own step reaches of an SSH agent: one key, to sign with, while
-//! the [`Gate`] is open.
+//! The part of an SSH agent that `RUN --mount=type=ssh` of dkr's own step can use: signing with one key
+//! while the [`Gate`] is open.
 //!
-//! The agent itself is a process (`ssh::agent`), dkr's own or the user's. The step's bytes do not
-//! reach it as they come: whoever has an agent's socket can remove its keys, add others, lock it, and
-//! sign with all of them, and what a step runs comes from the base image. So dkr answers itself which
-//! key there is, passes on a request to sign with that key, and to all else says `FAILURE`; that is
-//! less than restricting an agent by other means would take, and holds for the user's own agent, of
-//! which no copy with one key can be made. The protocol:
+//! The agent itself is a process (`ssh::agent`), dkr's own or the user's. The step's bytes are
+//! not passed on unchecked: a client of an agent's socket can remove its keys, add others, lock it, and
+//! sign with all of them, and what a step runs comes from the base image. So dkr itself lists the one
+//! key, passes on requests to sign with it, and answers `FAILURE` to everything else. That is simpler
+//! than restricting the agent by other means, and works for the user's own agent, too, of which no
+//! copy with one key can be made. The protocol:
 //! <https://datatracker.ietf.org/doc/draft-ietf-sshm-ssh-agent/>.
 
 use std::path::PathBuf;
@@ -20,7 +20,7 @@ use super::ssh_mount::{MountService, Serving};
 use crate::engine::Connection;
 use crate::ssh::Identity;
 
-/// The longest message of either side, in bytes, as OpenSSH's agent has it.
+/// The longest message of either side, in bytes; the same as in OpenSSH's agent.
 const MAX_MESSAGE: usize = 256 * 1024;
 
 // Message numbers and flags: sections 6.1 and 6.2 of the protocol.
@@ -77,7 +77,7 @@ impl AgentMount {
         answer.extend(count.to_be_bytes());
         for key in self.keys.iter() {
             put_string(&mut answer, key);
-            // A comment; the name of a file on the host is nobody else's business.
+            // The comment: the step must not learn the name of a file on the host.
             put_string(&mut answer, b"dkr");
         }
         answer
@@ -108,7 +108,7 @@ impl MountService for AgentMount {
     }
 }
 
-/// The next message; none at the end, and if it is too long.
+/// The next message; `None` at the end, and if it is too long.
 async fn receive(stream: &mut (impl AsyncRead + Unpin)) -> Option<Vec<u8>> {
     let length = stream.read_u32().await.ok()? as usize;
     if length > MAX_MESSAGE {

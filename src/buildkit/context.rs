@@ -1,7 +1,7 @@
 //! The build context: the few small files a generated Dockerfile needs, as an in-memory tar.
 //!
 //! It is deterministic (sorted, no times, no owners), because BuildKit's cache keys of `COPY` and
-//! `RUN --mount=type=bind` are made of it.
+//! `RUN --mount=type=bind` depend on it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path};

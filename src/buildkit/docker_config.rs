@@ -17,7 +17,7 @@ use tokio::process::Command;
 use crate::env::Env;
 use crate::text::strip_controls;
 
-/// How much a helper may say, in bytes.
+/// How much a helper may write, in bytes.
 const OUTPUT: u64 = 64 * 1024;
 /// BuildKit's name of Docker Hub, and the one under which clients store its credentials.
 const HUB_HOST: &str = "registry-1.docker.io";
@@ -30,7 +30,7 @@ pub(super) struct RegistryLogin {
     pub(super) secret: String,
 }
 
-/// The parts of `config.json` that matter here.
+/// The parts of `config.json` that are used here.
 #[derive(Deserialize, Default)]
 #[serde(rename_all = "camelCase", default)]
 pub(super) struct DockerConfig {
@@ -137,9 +137,9 @@ fn same_registry(key: &str, host: &str) -> bool {
     key == bare(stored_name(host)) || (host == HUB_HOST && key == "docker.io")
 }
 
-/// Asks `docker-credential-NAME` for what it holds for `server`; `None`: nothing.
+/// Asks `docker-credential-NAME` for the credentials of `server`; `None` if it has none.
 ///
-/// It must answer within `limit`. The error says why it could not be asked.
+/// It must answer within `limit`. The error is the reason why it could not be asked.
 pub(super) async fn ask_helper(
     name: &str,
     server: &str,
@@ -163,7 +163,7 @@ pub(super) async fn ask_helper(
     let mut child = command.spawn().map_err(|e| e.to_string())?;
     let talk = async {
         if let Some(mut stdin) = child.stdin.take() {
-            // A helper that does not read says so with its status.
+            // A helper that does not read reports that by its status.
             let _ = stdin.write_all(server.as_bytes()).await;
         }
         let mut output = Vec::new();
@@ -178,7 +178,7 @@ pub(super) async fn ask_helper(
         .map_err(|e| e.to_string())?;
     if !status.success() {
         let text = String::from_utf8_lossy(&output);
-        // The helpers' common way to say so.
+        // The usual message of helpers.
         if text.contains("credentials not found") {
             return Ok(None);
         }

@@ -1,4 +1,4 @@
-//! What happens in a build, as plain values: the trace decoder makes them, progress shows them.
+//! What happens in a build, as plain values: the trace decoder produces them, the progress shows them.
 
 use std::time::Duration;
 
@@ -21,8 +21,8 @@ pub enum Event {
     /// A step began; `name` is BuildKit's, e.g. `[3/9] RUN make`.
     Started { step: StepId, name: String },
     /// A whole line of a step's output, without its end, control sequences removed. `transient`
-    /// is a line that ended in a carriage return: git's progress. One that ended in both comes twice,
-    /// first transient, then lasting.
+    /// is a line that ended in a carriage return: git's progress. One that ended in both is reported
+    /// twice, first as transient, then as permanent.
     Log {
         step: StepId,
         stream: Stream,

@@ -1,4 +1,5 @@
-//! Why a build made no image, as values; the caller, who knows where a step came from, words it.
+//! Why a build produced no image, as values; the caller, who knows where a step came from, makes the
+//! message.
 
 use super::trace::{Failed, TracedStep};
 use crate::error::Error;
@@ -6,18 +7,18 @@ use crate::error::Error;
 /// How BuildKit's names of the steps that fetch a base image begin.
 const METADATA: &str = "[internal] load metadata for ";
 
-/// Why a build made no image.
+/// Why a build produced no image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum BuildFailure {
     /// A step failed.
     Step(FailedStep),
-    /// The base image could not be had.
+    /// The base image could not be pulled.
     BaseImage {
         /// The image, as BuildKit names it (`docker.io/library/x:latest`).
         image: String,
         /// BuildKit's reason.
         reason: String,
-        /// The registry may only want a login: it refused access, or denies that the image exists.
+        /// The registry may only require a login: it refused access, or says that the image does not exist.
         denied: bool,
     },
     /// BuildKit refused the Dockerfile or the request.
@@ -33,7 +34,7 @@ pub enum BuildFailure {
     },
     /// The engine lost or closed the build session.
     SessionLost,
-    /// The engine could not be asked, went away, or dkr was interrupted.
+    /// The engine could not be reached, was lost, or dkr was interrupted.
     Engine(Error),
 }
 
@@ -57,7 +58,7 @@ impl From<Error> for BuildFailure {
 }
 
 impl BuildFailure {
-    /// Tells the kinds of failure apart that BuildKit reports in the same way. `mounts_asked` is
+    /// Distinguishes failures that BuildKit reports in the same way. `mounts_asked` is
     /// how often this build's session was asked for an ssh mount.
     pub(super) fn of(failed: Failed, mounts_asked: usize) -> Self {
         let Failed {
@@ -73,13 +74,13 @@ impl BuildFailure {
             };
         }
         // A step that ran with the mounts of another build's session fails when that one ends, with
-        // whatever its command says then.
+        // any message of its command.
         let foreign = step.as_ref().is_some_and(|step| step.ssh_mounts() > 0);
         if foreign && mounts_asked < ssh_mounts {
             return BuildFailure::SharedStepCanceled { message };
         }
         let Some(TracedStep { name, error, tail }) = step else {
-            // A step that failed though this build was never told of it ran for another build.
+            // A step that failed without being reported to this build ran for another build.
             return if is_canceled(&message) || exit_code(&message).is_some() {
                 BuildFailure::SharedStepCanceled { message }
             } else {
@@ -98,7 +99,7 @@ impl BuildFailure {
         })
     }
 
-    /// The failure as a message that knows nothing of where a step came from.
+    /// The failure as a message, without the origin of the step.
     pub fn into_error(self) -> Error {
         match self {
             BuildFailure::Step(step) => {
@@ -178,7 +179,7 @@ fn is_denied(reason: &str) -> bool {
     SIGNS.iter().any(|sign| reason.contains(sign))
 }
 
-/// What BuildKit says of a step whose build was ended, rather than which failed.
+/// BuildKit's messages for a step that was canceled rather than failed.
 pub(super) fn is_canceled(message: &str) -> bool {
     const SIGNS: [&str; 4] = [
         "context canceled",

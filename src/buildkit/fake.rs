@@ -1,5 +1,5 @@
-//! A stand-in for a Docker Engine on a unix socket, for faults that a real one cannot be made to
-//! show. It accepts connections, speaks just enough HTTP, and plays the scripted answer to `/build`.
+//! A stand-in for a Docker Engine on a unix socket, for faults that cannot be provoked in a
+//! real one. It accepts connections, speaks just enough HTTP, and plays the scripted answer to `/build`.
 
 use std::convert::Infallible;
 use std::path::PathBuf;
@@ -168,7 +168,7 @@ async fn answer(
             let _ = script.asked.send(Asked::Cancel(query));
             plain(StatusCode::OK, "")
         }
-        // What any client asks first.
+        // The first request of any client.
         _ => plain(
             StatusCode::OK,
             "{\"ApiVersion\":\"1.41\",\"MinAPIVersion\":\"1.12\",\"Version\":\"20.10.24\"}",
@@ -227,7 +227,7 @@ async fn play(script: Arc<Script>, sender: mpsc::Sender<std::io::Result<Frame<By
             }
             Act::Die => {
                 script.dying.send_replace(true);
-                // Not a proper end of the answer.
+                // The answer ends prematurely.
                 tokio::time::sleep(Duration::from_secs(60)).await;
             }
             Act::Refuse(..) => {}

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-/// How long a request waits for the gate to open: the engine's word that a step began may come
-/// after the step's first connection.
+/// How long a request waits for the gate to open: the engine may report that a step began after the
+/// step's first connection.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Guards the use of a key. It opens once and, when closed, stays closed.

@@ -2,7 +2,7 @@
 //!
 //! Their form is that of `display()` in git's `progress.c`:
 //! `Title: 12% (123/1000), 1.20 MiB | 3.00 MiB/s` where the total is known, else `Title: 1234`;
-//! the last one ends in `, done.`. What the other side says begins with `remote: `.
+//! the last one ends in `, done.`. Lines of the remote side begin with `remote: `.
 
 /// One progress line of git.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,7 +29,7 @@ const COUNTED: [&str; 6] = [
     "Checking objects",
 ];
 
-/// Reads a line that git printed; `None` if it is no progress.
+/// Reads a line that git printed; `None` if it is not progress.
 pub fn parse(line: &str) -> Option<GitProgress> {
     let line = line.trim();
     let line = line.strip_prefix("remote: ").unwrap_or(line);

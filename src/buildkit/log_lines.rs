@@ -1,5 +1,5 @@
-//! Makes whole, plain lines of what a build step writes: chunks may be cut anywhere, and the bytes
-//! may be meant to command a terminal.
+//! Turns the output of a build step into whole, plain lines: chunks may be cut anywhere, and the bytes
+//! may contain control sequences.
 
 use crate::text::strip_controls;
 
@@ -10,7 +10,7 @@ const MAX_LINE: usize = 8 * 1024;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Line {
     pub(super) text: String,
-    /// It ended in a carriage return, so the next one is to take its place.
+    /// It ended in a carriage return, so the next one replaces it.
     pub(super) transient: bool,
 }
 
@@ -19,7 +19,7 @@ pub(super) struct Line {
 pub(super) struct LogLines {
     line: Vec<u8>,
     cut: bool,
-    /// The last transient line: a line end right after it makes it a lasting one.
+    /// The last transient line: a line end right after it makes it permanent.
     transient: Option<String>,
 }
 

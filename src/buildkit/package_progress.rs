@@ -1,7 +1,6 @@
-//! How far a package manager is, read from its output (pure).
+//! The progress of a package manager, read from its output (pure).
 //!
-//! A rough count: each manager words its output differently, and what is not understood is only a
-//! log line.
+//! A rough count: each manager has its own output, and an unknown line is only logged.
 
 /// What has been seen of one installation.
 #[derive(Debug, Default)]
@@ -11,7 +10,7 @@ pub struct PackageCount {
 }
 
 impl PackageCount {
-    /// Reads the next line; the packages installed so far and their number, if it changed them.
+    /// Reads the next line; returns the packages installed so far and their total, if it changed them.
     pub fn read(&mut self, line: &str) -> Option<(u64, u64)> {
         let line = line.trim();
         if let Some(total) = apt_total(line) {
@@ -35,7 +34,7 @@ fn apt_total(line: &str) -> Option<u64> {
     upgraded.checked_add(installed.parse().ok()?)
 }
 
-/// The managers that count themselves: dnf5 `[ 3/41] Installing git-core-0:2.51 100% | …`,
+/// The managers with counters of their own: dnf5 `[ 3/41] Installing git-core-0:2.51 100% | …`,
 /// apk `(3/12) Installing git (2.49.1-r0)`, pacman `(3/12) installing git`, zypper
 /// `(3/12) Installing: git-core-2.51.0 [..done]`, dnf4 and yum `Installing : git-core-2.47 3/41`.
 fn counted(line: &str) -> Option<(u64, u64)> {

@@ -121,7 +121,7 @@ async fn what_fails_for_want_of_the_session_is_not_reported() {
 async fn a_session_that_ends_with_the_build_is_not_lost() {
     let sessions = Sessions::DropAfter(Duration::from_millis(100));
     let acts = vec![Act::Wait(Duration::from_millis(110)), say(IMAGE)];
-    // A machine that is busy with something else makes one late, but not each of three.
+    // On a busy machine one attempt may be late, but not all three.
     for _ in 0..3 {
         let (result, _engine) = played(sessions, acts.clone()).await;
         if result.is_ok() {
@@ -215,7 +215,7 @@ async fn a_warning_about_credentials_is_an_event() {
         .unwrap()
         .into_inner();
     assert_eq!((login.username.as_str(), login.secret.as_str()), ("", ""));
-    // Upon this answer BuildKit asks for credentials.
+    // After this answer BuildKit asks for credentials.
     let status = auth
         .get_token_authority(GetTokenAuthorityRequest::default())
         .await

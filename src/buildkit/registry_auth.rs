@@ -1,7 +1,7 @@
 //! Answers BuildKit's questions for registry credentials when it pulls a base image:
 //! `moby.filesync.v1.Auth`.
 //!
-//! The token methods are left unimplemented, upon which BuildKit asks `Credentials` and fetches the
+//! The token methods are unimplemented; BuildKit then asks `Credentials` and fetches the
 //! tokens itself (BuildKit, `util/resolver/authorizer.go`).
 
 use std::collections::HashMap;
@@ -24,7 +24,7 @@ use crate::env::Env;
 /// How long a credential helper may take.
 const HELPER_LIMIT: Duration = Duration::from_secs(10);
 
-/// The credentials of the user's Docker configuration. Whatever is wrong with them, the registry is
+/// The credentials of the user's Docker configuration. If they cannot be read, the registry is
 /// asked anonymously, and a warning says so.
 #[derive(Clone)]
 pub struct RegistryAuth {
@@ -32,7 +32,7 @@ pub struct RegistryAuth {
     file: Option<PathBuf>,
     warnings: mpsc::UnboundedSender<String>,
     helper_limit: Duration,
-    /// What was found for a host: a helper that hangs, say, is asked once only.
+    /// What was found for a host: a helper that hangs, for example, is asked only once.
     found: Arc<Mutex<HashMap<String, RegistryLogin>>>,
 }
 
@@ -88,7 +88,7 @@ impl RegistryAuth {
     }
 
     fn warn(&self, text: String) {
-        // Nobody listens any more when the build is over.
+        // The receiver is gone when the build is over.
         let _ = self.warnings.send(text);
     }
 }

@@ -25,10 +25,10 @@ use crate::error::{Error, Result};
 
 /// How long a request to cancel may take: an interrupted command must end.
 const CANCELING: Duration = Duration::from_millis(700);
-/// How long the build's own answer may take when the session is gone, which the engine's end of a
-/// build and the engine's death bring with them.
+/// How long to wait for the build's own answer once the session is gone: the engine closes the session
+/// when a build ends, and also when the engine exits.
 const LAST_WORDS: Duration = Duration::from_millis(300);
-/// What is said of a request without an answer.
+/// The error message for a request without an answer.
 const ASKING: &str = "cannot request a build from the Docker Engine";
 /// The request's path, to which the query is added.
 const PATH: &str = "/build?";
@@ -52,9 +52,9 @@ pub struct BuildRequest {
     pub build_args: BTreeMap<String, String>,
     /// The network of `RUN` steps: `host`, `none`, or the engine's default.
     pub network: Option<String>,
-    /// Run every step, whatever the build cache holds.
+    /// Do not use the build cache.
     pub no_cache: bool,
-    /// Store the layers as they are, on an engine that would compress them on one processor and
+    /// Store the layers uncompressed, on an engine that would compress them on one processor and
     /// unpack them again.
     pub uncompressed: bool,
     /// What answers `RUN --mount=type=ssh,id=…`, by id.
@@ -106,11 +106,11 @@ impl BuildRequest {
     }
 }
 
-/// Builds on `engine`, tells `on_event` what happens, and gives up when `cancel` completes.
-/// Registry credentials come from the user with the environment `env`.
+/// Builds on `engine`, reports events to `on_event`, and cancels the build when `cancel` completes.
+/// Registry credentials are those of the user with the environment `env`.
 ///
 /// # Errors
-/// Why there is no image; [`Error::interrupted`] within a second of a cancellation.
+/// The reason why there is no image; [`Error::interrupted`] within a second of a cancellation.
 pub async fn build(
     engine: &Engine,
     env: &Env,
@@ -121,7 +121,7 @@ pub async fn build(
     let mut cancel = pin!(cancel);
     let build_id = random_id();
     let gate = request.gate.clone();
-    // Closed however this ends, also when the future is dropped.
+    // Closed in every case, also when the future is dropped.
     let _closing = CloseOnDrop(gate.as_ref().map(|gate| gate.gate.clone()));
     let following = follow(
         engine,
@@ -136,7 +136,7 @@ pub async fn build(
         () = &mut cancel => Err(Ended::Canceled),
         ended = following => ended,
     };
-    // The build's connections are closed by now, which alone makes an engine that hears of it stop.
+    // The build's connections are closed by now, which already makes an engine that notices stop.
     match ended {
         Ok(image) => Ok(image),
         Err(Ended::Failed(failure)) => Err(failure),
@@ -176,7 +176,7 @@ async fn follow(
 ) -> std::result::Result<ImageId, Ended> {
     let context = request.context.clone().into_bytes()?;
     let (auth, warnings) = RegistryAuth::new(env);
-    // Refused before anything is opened.
+    // Rejected before anything is opened.
     request.target("", build_id)?;
     let session = Session::open(engine, request.mounts.clone(), auth).await?;
     let target = request.target(session.id(), build_id)?;
@@ -214,7 +214,7 @@ async fn follow(
     };
     match (report.end(), read) {
         (BuildResult::Built(image), _) => Ok(image),
-        // What failed is what needed the session.
+        // The failure is that of the step that needed the session.
         (BuildResult::Failed(_), _) if lost => Err(Ended::SessionLost),
         (BuildResult::Failed(failed), _) => {
             Err(BuildFailure::of(failed, session.mounts_asked()).into())
@@ -234,7 +234,7 @@ fn gone() -> Error {
         .hint("start it, then run the command again")
 }
 
-/// Whether the engine took the request to cancel.
+/// Whether the engine accepted the request to cancel.
 async fn cancel_build(engine: &Engine, build_id: &str) -> bool {
     let path = engine.versioned(&format!("/build/cancel?id={build_id}"));
     let request = Request::post(path).body(Full::default());

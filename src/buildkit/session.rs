@@ -1,4 +1,4 @@
-//! A BuildKit session: the engine's way to ask dkr things while it builds.
+//! A BuildKit session: the engine sends requests to dkr over it while it builds.
 //!
 //! dkr opens a connection, and on it the *engine* is the gRPC client. The engine checks the
 //! session's health (Engine 20.10: each second, giving up at the first failure), so nothing may
@@ -47,13 +47,13 @@ const METHODS: [&str; 7] = [
 ];
 /// How long the engine may take to open a session.
 const OPENING: Duration = Duration::from_secs(10);
-/// How long an engine may be silent before it is pinged, and how long it may take to answer: one
-/// elsewhere can vanish without closing the connection.
+/// How long an engine may be silent before it is pinged, and how long it may take to answer: a remote
+/// one can vanish without closing the connection.
 const SILENCE: Duration = Duration::from_secs(3);
 const PONG: Duration = Duration::from_secs(10);
-/// What is said of a session that cannot be opened.
+/// The error message for a session that cannot be opened.
 const REFUSED: &str = "cannot open a build session with the Docker Engine";
-/// Streams at a time: the connections to ssh mounts, and room for the engine's own questions.
+/// Streams at a time: the connections to ssh mounts, and some for the engine's own requests.
 const MAX_STREAMS: u32 = 128;
 
 /// An open session. Dropping it closes it.
@@ -101,7 +101,7 @@ impl Session {
                 .keep_alive_timeout(PONG)
                 .max_concurrent_streams(MAX_STREAMS);
             let serving = server.serve_connection(stream, TowerToHyperService::new(routes));
-            // However it ends, the session is lost.
+            // If it ends for any reason, the session is lost.
             let _ = serving.await;
             drop(ended);
         }));
@@ -174,7 +174,7 @@ fn refused() -> Error {
     Error::failed(REFUSED)
 }
 
-/// Answers the engine's health checks: a session that answers is well.
+/// Answers the engine's health checks: a session that answers is healthy.
 struct Alive;
 
 #[tonic::async_trait]

@@ -1,7 +1,7 @@
 //! What `RUN --mount=type=ssh,id=ID` connects to: BuildKit's `moby.sshforward.v1.SSH` service.
 //!
 //! To the engine such a mount is an opaque byte pipe (BuildKit, `session/sshforward/copy.go`), so an
-//! id may be answered by an SSH agent or by anything else that is a [`MountService`].
+//! id may be served by an SSH agent or by any other [`MountService`].
 
 use std::collections::HashMap;
 use std::pin::Pin;
@@ -31,8 +31,8 @@ const MAX_CONNECTIONS: usize = 64;
 const CHUNK: usize = 64 * 1024;
 /// Bytes held in each direction between a service and the engine.
 const BUFFER: usize = 256 * 1024;
-/// Half of the time after which a connection whose other side is gone, and on which nothing moves,
-/// ends; also how long a service gets to end by itself.
+/// Half of the time after which an idle connection whose other side is gone is closed; also how long
+/// a service may take to end by itself.
 const GRACE: Duration = Duration::from_millis(2500);
 
 /// The task of a service for one connection.
@@ -41,7 +41,7 @@ pub type Serving = Pin<Box<dyn Future<Output = ()> + Send>>;
 /// Answers the connections that a build step makes to one ssh mount.
 pub trait MountService: Send + Sync {
     /// Serves one connection until either side closes it. When the step's side is gone, reading
-    /// gives an end of file and writing fails; a service that goes on all the same is dropped.
+    /// gives an end of file and writing fails; a service that continues regardless is dropped.
     fn serve(&self, stream: Connection) -> Serving;
 }
 
@@ -183,7 +183,7 @@ async fn receive(
         match incoming.message().await {
             Ok(Some(message)) => {
                 if to_service.write_all(&message.data).await.is_err() {
-                    // The service reads no more; what it still sends is delivered.
+                    // The service has stopped reading; what it still sends is delivered.
                     break;
                 }
             }

@@ -164,7 +164,7 @@ async fn only_ids_that_are_served_are_there() {
 
 #[tokio::test]
 async fn both_ends_end_when_one_goes() {
-    // The service goes.
+    // The service closes.
     let served = serve(Service(|stream| {
         Box::pin(async move { drop(stream) }) as Serving
     }))
@@ -173,7 +173,7 @@ async fn both_ends_end_when_one_goes() {
     let ended = tokio::time::timeout(Duration::from_secs(5), rest(stream)).await;
     assert!(ended.unwrap().is_empty());
 
-    // The engine's side goes, in two ways, from a service that does not care.
+    // The engine's side closes, in two ways, and the service does not react.
     let (gone, mut ends) = mpsc::unbounded_channel::<()>();
     let stubborn = Service(move |stream: Connection| {
         let gone = gone.clone();

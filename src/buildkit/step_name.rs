@@ -1,4 +1,4 @@
-//! BuildKit's names of steps made fit for people (pure).
+//! BuildKit's step names, shortened for display (pure).
 
 use crate::text::cut;
 
@@ -11,7 +11,7 @@ pub enum Label {
     Hidden,
 }
 
-/// What a step is called that the caller does not know.
+/// The name of a step that the caller does not know.
 pub fn unknown_label(name: &str) -> Label {
     let hidden = [
         "[internal]",
@@ -40,7 +40,7 @@ fn without_position(name: &str) -> &str {
     }
 }
 
-/// At most so many columns, digests to their usual twelve, on one line.
+/// Shortens a name to one line of limited width, with digests cut to the usual twelve digits.
 pub fn shorten(name: &str) -> String {
     const LONGEST: usize = 60;
     let words: Vec<String> = name.split_whitespace().map(shorten_digest).collect();

@@ -1,8 +1,8 @@
-//! Decodes what `/build` answers: BuildKit's progress, and whether there is an image in the end.
+//! Decodes the answer of `/build`: BuildKit's progress, and the resulting image or error.
 //!
 //! Pure: bytes in, [`Event`]s out. The stream (moby `builder/builder-next` and BuildKit
 //! `api/services/control/control.proto`) is lines of JSON objects; `moby.buildkit.trace` carries a protobuf
-//! `StatusResponse`, in which the same vertex comes many times. What is not understood is ignored.
+//! `StatusResponse`, in which the same vertex occurs many times. Unknown data is ignored.
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
@@ -23,7 +23,7 @@ use crate::text::strip_controls;
 /// How many of a step's last lines are kept for the report of a failure.
 pub(super) const TAIL: usize = 30;
 
-/// The longest line that is kept, in bytes. The engine's are far below.
+/// The longest line that is kept, in bytes. The engine's are far shorter.
 const LONGEST: usize = 32 * 1024 * 1024;
 
 /// The id of an image: `sha256:` and 64 hex digits.
@@ -36,7 +36,7 @@ impl fmt::Display for ImageId {
     }
 }
 
-/// How a build ended, as the engine tells it.
+/// How a build ended, as the engine reports it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum BuildResult {
     Built(ImageId),
@@ -45,16 +45,16 @@ pub(super) enum BuildResult {
     Unknown,
 }
 
-/// A failure as the engine tells it.
+/// A failure as the engine reports it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Failed {
     pub(super) message: String,
     pub(super) step: Option<TracedStep>,
-    /// How many ssh mounts the steps had that ran: as often some session was asked for one.
+    /// How many ssh mounts the steps that ran had: some session was asked for one this many times.
     pub(super) ssh_mounts: usize,
 }
 
-/// What is kept of a step in case it fails.
+/// What is remembered of a step in case it fails.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct TracedStep {
     pub(super) name: String,
@@ -104,7 +104,7 @@ impl Trace {
         }
     }
 
-    /// Takes the objects of a line. What is none hides the rest of its line, but nothing more.
+    /// Handles the objects of a line. Invalid JSON hides the rest of its line, but nothing more.
     fn end_line(&mut self, events: &mut Vec<Event>) {
         let line = std::mem::take(&mut self.line);
         let values = serde_json::Deserializer::from_slice(&line).into_iter::<Value>();
@@ -154,7 +154,7 @@ impl Trace {
     }
 
     fn status(&mut self, mut status: StatusResponse, events: &mut Vec<Event>) {
-        // One message may tell the start, the last lines and the end of one step, and the start of
+        // One message may report the start, the last lines and the end of one step, and the start of
         // the next: in this order.
         let (ended, begun): (Vec<_>, Vec<_>) = status
             .vertexes
@@ -207,7 +207,7 @@ impl Trace {
         };
         let progress = &mut self.steps[id.0];
         let error = Some(strip_controls(vertex.error.trim())).filter(|error| !error.is_empty());
-        // A step may fail when it is taken up again, after it had ended once.
+        // A step may fail when it is resumed after it had ended once.
         if error.is_some() {
             progress.step.error.clone_from(&error);
         }
@@ -227,7 +227,7 @@ impl Trace {
         });
     }
 
-    /// Whether the step has begun, so that its counter could be told.
+    /// Whether the step has begun, so that its counter could be reported.
     fn count(&mut self, status: &VertexStatus, events: &mut Vec<Event>) -> bool {
         let Some((id, progress)) = self.find(&status.vertex) else {
             return false;
@@ -258,7 +258,7 @@ impl Trace {
         true
     }
 
-    /// Whether the step has begun, so that its lines could be told.
+    /// Whether the step has begun, so that its lines could be reported.
     fn log(&mut self, log: &VertexLog, events: &mut Vec<Event>) -> bool {
         let Some((id, progress)) = self.find(&log.vertex) else {
             return false;
@@ -284,7 +284,7 @@ impl Trace {
         }
     }
 
-    /// A step that began. Lines of one that did not would have no place to be shown.
+    /// A step that began. Lines of one that did not begin cannot be shown.
     fn find(&mut self, digest: &str) -> Option<(StepId, &mut Progress)> {
         let id = *self.ids.get(digest)?;
         let progress = &mut self.steps[id.0];

@@ -7,28 +7,28 @@
 
 use super::runtime::ENTRYPOINT;
 
-/// The directory of the build context with what installs packages.
+/// The directory of the build context for installing packages.
 pub const TOOLS: &str = "tools";
-/// The directory of the build context with what fetches the repository.
+/// The directory of the build context for fetching the repository.
 pub const SOURCE: &str = "source";
-/// The directory of the build context with what stays in the image.
+/// The directory of the build context with the files that stay in the image.
 pub const RUNTIME: &str = "runtime";
 /// The id of the ssh mount that only dkr's own steps use.
 pub const SSH_MOUNT: &str = "dkr";
-/// Where the agent that answers the ssh mount is found during such a step.
+/// The socket of the agent that serves the ssh mount during such a step.
 const AGENT: &str = "/run/dkr-agent.sock";
 /// All of the environment of dkr's own steps that use the key: a raw section or the base image
 /// could have set `GIT_SSH_COMMAND`, `LD_PRELOAD` or the like.
 const CLEAN_ENVIRONMENT: &str =
     "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8";
-/// Looks whether the environment that a container starts with leads to what dkr needs, before a script
-/// of dkr's own runs without it.
+/// Checks that dkr's programs are on the PATH that a container starts with, before a script of dkr runs
+/// with a clean environment.
 const CHECK_ENVIRONMENT: &str = ". /run/dkr/environment.sh && ";
-/// Where the repository stands in an image.
+/// Where the repository is in an image.
 pub const WORKSPACE: &str = "/workspace";
-/// What dkr itself needs in every image, under the names that `install-packages.sh` knows.
+/// The packages that dkr itself needs in every image, under the names that `install-packages.sh` knows.
 pub const OWN_PACKAGES: [&str; 4] = ["git", "tmux", "openssh-client", "socat"];
-/// What copying packs needs besides.
+/// What copying packs also needs.
 const COPYING_PACKAGES: [&str; 1] = ["tar"];
 
 /// A raw section of `.dkr.conf`.
@@ -44,14 +44,14 @@ pub struct Section {
     pub arguments: Vec<&'static str>,
 }
 
-/// What an image is made from: everything that decides the Dockerfile.
+/// What an image is built from: everything that determines the Dockerfile.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BuildSpec {
     /// What the image is built on.
     pub from: String,
     /// Whether that is an object image, which has what dkr needs and the repository's objects.
     pub on_objects: bool,
-    /// Packages to install besides dkr's own.
+    /// Packages to install in addition to dkr's own.
     pub packages: Vec<String>,
     /// `[pre_packages]`.
     pub pre_packages: Option<Section>,
@@ -68,20 +68,20 @@ pub enum Phase {
     Tools,
     /// Installs the packages of `.dkr.conf`.
     Packages,
-    /// Brings the repository's packs into an object image.
+    /// Copies the repository's packs into an object image.
     Objects,
-    /// Brings the repository into the image.
+    /// Clones the repository into the image.
     Clone,
-    /// Brings what is left of the repository into an image on its object image.
+    /// Adds the rest of the repository to an image on its object image.
     Checkout,
-    /// Brings newer commits into the image.
+    /// Fetches newer commits into the image.
     Update,
-    /// Looks at what `[post_clone]` left.
+    /// Checks what `[post_clone]` left.
     Baseline,
 }
 
 impl Phase {
-    /// How the phase is called in progress and messages.
+    /// The name of the phase in progress and messages.
     pub fn label(self) -> &'static str {
         match self {
             Phase::Tools => "install git, tmux, SSH client and socat",
@@ -163,7 +163,7 @@ impl Dockerfile {
             true => Phase::Checkout,
             false => Phase::Clone,
         };
-        // Before the work tree is there: some engines look at every file for each layer above.
+        // Before the work tree is there: some engines read every file for each layer above.
         file.directory(WORKSPACE);
         file.fetch(phase, "clone.sh");
         file.post_clone(spec);
@@ -171,8 +171,8 @@ impl Dockerfile {
         file
     }
 
-    /// The Dockerfile of an update layer: `spec.from` is a branch image, `spec.packages` what it
-    /// lacks. User, shell and directory are as `create` left them: setting a directory makes a layer.
+    /// The Dockerfile of an update layer: `spec.from` is a branch image, `spec.packages` are the packages
+    /// that it lacks. User, shell and directory are as `create` left them: setting a directory makes a layer.
     pub fn update(spec: &BuildSpec) -> Self {
         let mut file = Dockerfile::default();
         file.line(&format!("FROM {}", spec.from));
@@ -185,12 +185,12 @@ impl Dockerfile {
         file
     }
 
-    /// How many layers a build adds at most.
+    /// The maximum number of layers that a build adds.
     pub fn layers(&self) -> usize {
         self.steps.len() + self.directories
     }
 
-    /// The text that is built.
+    /// The text of the Dockerfile.
     pub fn text(&self) -> &str {
         &self.text
     }
@@ -229,7 +229,7 @@ impl Dockerfile {
         });
     }
 
-    /// What dkr counts on and a raw section or a base image may have changed.
+    /// What dkr relies on and a raw section or a base image may have changed.
     fn restore(&mut self, directory: &str) {
         self.restore_user();
         self.directory(directory);
@@ -300,7 +300,7 @@ impl Dockerfile {
         }
     }
 
-    /// `[post_clone]`, and a look at what it left.
+    /// `[post_clone]`, and a check of what it left.
     fn post_clone(&mut self, spec: &BuildSpec) {
         let Some(section) = &spec.post_clone else {
             return;
@@ -314,8 +314,8 @@ impl Dockerfile {
         );
     }
 
-    /// What the entrypoint reads of the branch, which a raw section may have set to something else.
-    /// Values come as build arguments: BuildKit expands `"$X"` once, whatever stands in it.
+    /// The branch for the entrypoint, whose variables a raw section may have set.
+    /// Values come as build arguments: BuildKit expands `"$X"` only once.
     fn environment(&mut self) {
         for name in ["DKR_BRANCH", "DKR_REF"] {
             self.line(&format!("ARG {name}"));
@@ -341,7 +341,7 @@ fn branch_mounts() -> String {
     format!("{source} --mount=type=bind,source={RUNTIME},target=/run/dkr-runtime")
 }
 
-/// BuildKit folds white space in its own way; only the rest is compared.
+/// BuildKit folds whitespace in its own way; only the rest is compared.
 fn squeezed(instruction: &str) -> String {
     instruction.chars().filter(|c| !c.is_whitespace()).collect()
 }

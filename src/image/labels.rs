@@ -21,7 +21,7 @@ pub const REF: &str = "dkr.ref";
 pub const COMMIT: &str = "dkr.commit";
 /// When the image was made: RFC 3339, UTC.
 pub const CREATED_AT: &str = "dkr.created_at";
-/// What sort of image it is: see [`ImageType`].
+/// The type of the image: see [`ImageType`].
 pub const TYPE: &str = "dkr.type";
 /// Own tag of the image it was built on.
 pub const PARENT: &str = "dkr.parent";
@@ -32,14 +32,14 @@ pub const VERSION: &str = "dkr.version";
 /// The version of this contract: see [`SCHEMA_VERSION`].
 pub const SCHEMA: &str = "dkr.schema";
 
-/// The baked commit, in the OCI image specification's words (`annotations.md`).
+/// The baked commit, as the OCI image specification names it (`annotations.md`).
 pub const OCI_REVISION: &str = "org.opencontainers.image.revision";
-/// When the image was made, in the same words.
+/// When the image was built, by the same specification.
 pub const OCI_CREATED: &str = "org.opencontainers.image.created";
-/// The URL to get the source from, in the same words.
+/// The URL of the source, by the same specification.
 pub const OCI_SOURCE: &str = "org.opencontainers.image.source";
 
-/// The labels that an image has of dkr's.
+/// The names of dkr's labels.
 pub const OF_IMAGES: [&str; 12] = [
     REPO_PATH,
     REPO_NAME,
@@ -59,7 +59,7 @@ pub const OF_IMAGES: [&str; 12] = [
 /// would be misled; labels may be added without it.
 pub const SCHEMA_VERSION: &str = "1";
 
-/// What sort of image it is.
+/// The type of an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ImageType {
     /// Made by `create-image`.
@@ -100,15 +100,15 @@ pub struct Labels {
     pub repo_path: String,
     /// [`REPO_NAME`]
     pub repo_name: String,
-    /// [`BRANCH`]; empty if it holds control characters, which git does not take
+    /// [`BRANCH`]; empty if it contains control characters, which git rejects
     pub branch: String,
-    /// [`BRANCH_FROM`]; that of the branch if it holds control characters
+    /// [`BRANCH_FROM`]; that of the branch if it contains control characters
     pub branch_from: String,
     /// [`REF`]; empty if it is neither the full name of a ref nor a commit
     pub ref_name: String,
-    /// [`COMMIT`]; empty if it is no full id
+    /// [`COMMIT`]; empty if it is not a full id
     pub commit: String,
-    /// [`CREATED_AT`], to the millisecond; the start of 1970 if it is not known or not believed
+    /// [`CREATED_AT`], to the millisecond; the start of 1970 if it is not known or not plausible
     pub created_at: DateTime<Utc>,
     /// [`TYPE`]
     pub image_type: ImageType,
@@ -123,8 +123,8 @@ pub struct Labels {
 }
 
 impl Labels {
-    /// The labels as the engine takes them. What is not known is empty rather than left out, or an
-    /// image would inherit it from the one that it is built on.
+    /// The labels as the engine expects them. An unknown value is empty rather than left out, or the image
+    /// would inherit it from the one that it is built on.
     pub fn to_map(&self) -> BTreeMap<String, String> {
         let created_at = self.created_at.to_rfc3339_opts(SecondsFormat::Millis, true);
         let optional = |text: &Option<String>| text.clone().unwrap_or_default();
@@ -150,9 +150,9 @@ impl Labels {
         .collect()
     }
 
-    /// Reads labels back, whoever wrote them. `None` without a known type or the absolute path of a
-    /// repository, and for another schema. What else is missing or unreadable is left empty, an
-    /// unreadable time counts as the oldest, and labels that are not known are ignored.
+    /// Reads labels back, trusting nothing. `None` without a known type or the absolute path of a
+    /// repository, and for another schema. Other missing or invalid values are left empty, an
+    /// invalid time counts as the oldest, and unknown labels are ignored.
     pub fn from_map(map: &BTreeMap<String, String>) -> Option<Self> {
         let get = |key: &str| map.get(key).filter(|value| !value.is_empty()).cloned();
         if get(SCHEMA).is_some_and(|schema| schema != SCHEMA_VERSION) {
@@ -182,7 +182,7 @@ impl Labels {
     }
 }
 
-/// Whether git takes `name` as the full name of a ref (git-check-ref-format(1)).
+/// Whether git accepts `name` as the full name of a ref (git-check-ref-format(1)).
 fn is_ref(name: &str) -> bool {
     let odd = |c: char| c.is_ascii_control() || " ~^:?*[\\".contains(c);
     let refused = |part: &str| part.is_empty() || part.starts_with('.') || part.ends_with(".lock");

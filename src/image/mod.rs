@@ -1,4 +1,4 @@
-//! Images as values: their labels, their tags, which one is meant, and how stale it is.
+//! Images as values: their labels, their tags, searching them, and how stale they are.
 //!
 //! Pure: the engine lists them, `commands` brings both together.
 

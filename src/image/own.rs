@@ -1,9 +1,9 @@
-//! Which of the images that have dkr's labels are dkr's own (pure).
+//! Which of the images with dkr's labels are dkr's own (pure).
 //!
-//! Labels prove nothing: `docker commit` and a build on an image hand them on, and anybody can write
-//! them. An image is dkr's own if it has a tag of its own, as dkr gives one to each image that it makes,
-//! and if the engine's own times do not contradict its labels. How it was made does not count. All others
-//! are never started, built on, updated, counted or removed.
+//! Labels prove nothing: `docker commit` and a build on an image copy them, and anybody can write
+//! them. An image is dkr's own if it has an own tag, which dkr gives to each image that it builds, and
+//! if the engine's own times do not contradict its labels. How it was built does not matter. All others,
+//! foreign images, are never started, built on, updated, counted or removed.
 
 use std::cmp::Reverse;
 
@@ -12,15 +12,15 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::labels::ImageType;
 use super::search::{BakedImage, Query};
 
-/// By so much may the clock of a machine that bakes be ahead of the engine's: a wrong time zone.
+/// How far the clock of the machine that bakes may be ahead of the engine's: a wrong time zone.
 const SKEW: TimeDelta = TimeDelta::hours(24);
 /// Hex digits of a shortened id, as docker shows it.
 const SHORT_ID: usize = 12;
 
-/// The images of an engine that have dkr's labels, told apart.
+/// The images of an engine that have dkr's labels, separated.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Images {
-    /// Those that dkr made.
+    /// Those that dkr built.
     pub own: Vec<BakedImage>,
     /// Those that only look like it.
     pub foreign: Vec<Foreign>,
@@ -31,23 +31,23 @@ pub struct Images {
 pub struct Foreign {
     /// The image.
     pub image: BakedImage,
-    /// How that shows.
+    /// What shows that.
     pub sign: Sign,
 }
 
-/// What tells a foreign image from dkr's own.
+/// What distinguishes a foreign image from dkr's own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sign {
-    /// It has no tag of its own: a `docker commit`, a build on an image of dkr's, one that lost it.
+    /// It has no own tag: a `docker commit`, a build on a dkr image, or one that lost the tag.
     NoOwnTag,
-    /// It has the labels of an image that was made before it, to the millisecond.
+    /// It has the labels of an image that was built before it, to the millisecond.
     Copy,
-    /// It says that it was made after the engine last tagged it.
+    /// Its label dates it after the engine last tagged it.
     Future,
 }
 
 impl Images {
-    /// Tells images apart by what a listing shows of them.
+    /// Separates images by what a listing shows of them.
     pub fn tell_apart(mut images: Vec<BakedImage>) -> Self {
         images.sort_by_key(|image| (image.made, image.id.clone()));
         let mut told = Images::default();
@@ -60,7 +60,7 @@ impl Images {
         told
     }
 
-    /// What shows that `image`, which was made after all of these, is foreign.
+    /// What shows that `image`, which was built after all of these, is foreign.
     fn sign(&self, image: &BakedImage) -> Option<Sign> {
         let labels = &image.labels;
         let is_known = labels.created_at != DateTime::UNIX_EPOCH;
@@ -74,8 +74,8 @@ impl Images {
         }
     }
 
-    /// Makes the own image `id`, which says that it was made in the future, as old as `clocks` have it,
-    /// or foreign.
+    /// Corrects the age of the own image `id`, which is dated in the future, by `clocks`, or marks it as
+    /// foreign.
     pub fn settle(&mut self, id: &str, clocks: Clocks) {
         let Some(position) = self.own.iter().position(|image| image.id == id) else {
             return;
@@ -100,8 +100,8 @@ impl Images {
         meant
     }
 
-    /// Those of them that would be the newest of their branch if they were dkr's own. What has no name
-    /// and is all that is left of a branch is in nobody's way.
+    /// Those of them that would be the newest of their branch if they were dkr's own. An untagged image
+    /// that is the only one of a branch does not matter.
     pub fn rivals(&self, query: Query<'_>) -> Vec<&Foreign> {
         let mut rivals = self.look_alikes(query);
         rivals.retain(|other| {
@@ -117,7 +117,7 @@ impl Images {
     }
 }
 
-/// What clocks say about an image that claims to be from the future.
+/// What clocks say about an image that is dated in the future.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Clocks {
     /// When the engine last tagged it.
@@ -127,14 +127,14 @@ pub struct Clocks {
 }
 
 impl Clocks {
-    /// When an image was made whose label says `label`; nothing if that cannot be.
+    /// When an image with the label `label` was built; `None` if that is impossible.
     fn believed(self, label: DateTime<Utc>) -> Option<DateTime<Utc>> {
         let tagged_at = self.tagged_at?;
         if label > tagged_at + SKEW {
             return None;
         }
         if self.engine.is_none_or(|now| tagged_at > now) {
-            // The engine's clock was wrong then. What is made from now on is newer.
+            // The engine's clock was wrong then. Images built from now on are newer.
             return Some(DateTime::UNIX_EPOCH);
         }
         Some(label.min(tagged_at))
@@ -142,7 +142,7 @@ impl Clocks {
 }
 
 impl Foreign {
-    /// What to call it: a tag, or the beginning of its id.
+    /// Its name: a tag, or the beginning of its id.
     pub fn name(&self) -> &str {
         let tag = self.image.shown_tag();
         tag.unwrap_or_else(|| self.short_id())
@@ -155,7 +155,7 @@ impl Foreign {
         id.get(..SHORT_ID).unwrap_or(id)
     }
 
-    /// What it looks like, and how it shows that it is not dkr's.
+    /// What it looks like, and what shows that it is not dkr's.
     pub fn describe(&self) -> String {
         let labels = &self.image.labels;
         let image = format!("image `{}`", self.name());
@@ -231,7 +231,7 @@ mod tests {
         let told = Images::tell_apart(vec![copy, image("own", &[OWN], 5)]);
         assert_eq!(ids(&told.own), ["own"]);
         assert_eq!(told.foreign[0].sign, Sign::Copy);
-        // Where no time is known, nothing is told from the labels.
+        // Where no time is known, labels cannot be checked.
         let unknown = |id: &str, tag: &str| image(id, &[tag], 0);
         let told = Images::tell_apart(vec![
             unknown("a", OWN),

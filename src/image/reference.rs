@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 
 /// The repository (in Docker's sense) of all tags.
 const REPOSITORY: &str = "dkr:";
-/// The longest tag that Docker takes, without the repository (distribution/reference,
+/// The longest tag that Docker accepts, without the repository (distribution/reference,
 /// `[\w][\w.-]{0,127}`).
 const LONGEST: usize = 128;
 /// Hex digits of a hash within a tag.
@@ -16,7 +16,7 @@ const HASH: usize = 8;
 const RANDOM: usize = 6;
 
 /// The moving tag of a branch: `dkr:<repo_name>-<branch>`, characters that a tag cannot hold
-/// replaced by `-`; cut and ended by a hash where it would be too long.
+/// replaced by `-`; truncated and given a hash at its end where it would be too long.
 pub fn moving_tag(repo_name: &str, branch: &str) -> String {
     format!("{REPOSITORY}{}", moving_name(repo_name, branch))
 }
@@ -32,8 +32,8 @@ pub fn moving_tag_disambiguated(
     format!("{REPOSITORY}{name}-{}", hash(&[repo_path, ref_name]))
 }
 
-/// The moving tag of an image about to be made. `held` says which image has a tag now: its
-/// `dkr.repo_path` and `dkr.ref`, empty for an image that is not dkr's.
+/// The moving tag of an image about to be built. `held` returns which image has a tag now: its
+/// `dkr.repo_path` and `dkr.ref`, empty for a foreign image.
 pub fn choose_moving_tag(
     repo_name: &str,
     branch: &str,
@@ -50,7 +50,7 @@ pub fn choose_moving_tag(
     }
 }
 
-/// What the tags of an object image begin with, in the place of a moving tag, which it has not.
+/// What the tags of an object image begin with; it has no moving tag.
 pub fn objects_tag(repo_name: &str) -> String {
     moving_tag(repo_name, "objects")
 }
@@ -89,7 +89,7 @@ fn moving_name(repo_name: &str, branch: &str) -> String {
     }
 }
 
-/// `name` as it is, or cut and ended by its hash.
+/// `name` as it is, or truncated with its hash at the end.
 fn shortened(name: String, longest: usize) -> String {
     if name.len() <= longest {
         return name;
@@ -97,7 +97,7 @@ fn shortened(name: String, longest: usize) -> String {
     cut(&name, longest, &hash(&[&name]))
 }
 
-/// The start of `name` (ASCII) and `-` and `hash`, `longest` bytes in all.
+/// The start of `name` (ASCII) and `-` and `hash`, `longest` bytes in total.
 fn cut(name: &str, longest: usize, hash: &str) -> String {
     format!("{}-{hash}", &name[..longest - 1 - HASH])
 }

@@ -1,4 +1,4 @@
-//! What every branch image holds so that containers start from it.
+//! The files that every branch image has so that containers can start from it.
 
 use super::names::{ADJECTIVES, NOUNS};
 
@@ -9,7 +9,7 @@ pub const ENTRYPOINT: &str = "/usr/local/lib/dkr/entrypoint.sh";
 pub const CHANNEL_MOUNT_POINT: &str = "/run/dkr";
 
 /// The configuration that `/workspace/.git/config` needs for the remote `host`, and no other file:
-/// `ext::` URLs of other repositories, such as a submodule's, stay forbidden.
+/// `ext::` URLs of other repositories, such as a submodule's, remain forbidden.
 ///
 /// - `%S` is the name of the service, which is the name of the socket (git-remote-ext).
 /// - `user` allows `ext::` when a person names the remote, not when `git submodule` does.
@@ -21,7 +21,7 @@ pub const REMOTE_CONFIG: [(&str, &str); 3] = [
     ("push.negotiate", "true"),
 ];
 
-/// The configuration of git for what dkr itself does with it, in a build as in a container.
+/// git's configuration for dkr's own calls, in builds and containers.
 pub const GIT_CONFIG: &str = include_str!("../../assets/gitconfig");
 
 /// A file of an image.
@@ -29,9 +29,9 @@ pub const GIT_CONFIG: &str = include_str!("../../assets/gitconfig");
 pub struct RuntimeFile {
     /// Its name in `/usr/local/lib/dkr`.
     pub name: &'static str,
-    /// What it holds.
+    /// Its contents.
     pub contents: &'static str,
-    /// Whether it is run.
+    /// Whether it is executable.
     pub executable: bool,
 }
 

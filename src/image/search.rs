@@ -1,4 +1,4 @@
-//! Which image of a listing is meant, and how a listing shows it (pure). Only dkr's own are ever meant.
+//! Finds images in a listing, and how a listing shows them (pure). Only dkr's own are ever found.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -19,19 +19,19 @@ pub struct BakedImage {
     pub tags: Vec<String>,
     /// Bytes of all its layers.
     pub size: i64,
-    /// When it was made as the engine says, in seconds since 1970.
+    /// When it was built according to the engine, in seconds since 1970.
     pub made: i64,
     /// Its labels.
     pub labels: Labels,
-    /// Those of its labels that are a container's: `docker commit` copies them.
+    /// Its labels that belong to a container: `docker commit` copies them.
     pub of_containers: BTreeMap<String, String>,
 }
 
-/// The names under which git looks for a short name (`gitrevisions`).
+/// The prefixes under which git looks up a short name (`gitrevisions`).
 const PREFIXES: [&str; 5] = ["", "refs/", "refs/tags/", "refs/heads/", "refs/remotes/"];
 
 impl BakedImage {
-    /// An image from what the engine lists; `None` when its labels are not dkr's.
+    /// An image as the engine lists it; `None` if its labels are not dkr's.
     pub fn new(
         id: impl Into<String>,
         tags: Vec<String>,
@@ -63,7 +63,7 @@ impl BakedImage {
         self.tag(|tag| possible.iter().any(|moving| is_own_tag(tag, moving)))
     }
 
-    /// Whether it has a tag that dkr does not give it: somebody else's name for it.
+    /// Whether it has a tag that dkr did not give it.
     pub fn has_given_name(&self) -> bool {
         let possible = self.possible_moving_tags();
         let of_dkr = |tag: &str| {
@@ -73,7 +73,7 @@ impl BakedImage {
         !self.tags.iter().all(|tag| of_dkr(tag))
     }
 
-    /// The tag to show: the moving tag, else the own tag, else any other.
+    /// The tag to show: the moving tag, otherwise the own tag, otherwise any other.
     pub fn shown_tag(&self) -> Option<&str> {
         let tag = self.moving_tag().or_else(|| self.own_tag());
         tag.or_else(|| self.tag(|_| true))
@@ -115,7 +115,7 @@ impl BakedImage {
 
     fn is_of(&self, reference: &str) -> bool {
         let l = &self.labels;
-        // What was HEAD when the image was made may be something else today.
+        // HEAD may have changed since the image was built.
         let typed = !matches!(l.branch_from.rsplit('/').next(), Some("HEAD"));
         l.branch == reference || typed && l.branch_from == reference || {
             let stripped = PREFIXES
@@ -126,14 +126,14 @@ impl BakedImage {
     }
 }
 
-/// What to look for. Nothing set finds every image of a branch.
+/// What to look for. An empty query finds every branch image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Query<'a> {
     /// The repository's `dkr.repo_path`.
     pub repo_path: Option<&'a str>,
     /// A ref as the user typed it: `main`, `space/main`, `refs/heads/main`, a commit, `HEAD`.
     pub reference: Option<&'a str>,
-    /// The full name of what that is in the repository, where it is known (`dkr.ref`).
+    /// Its full name in the repository, where it is known (`dkr.ref`).
     pub ref_name: Option<&'a str>,
 }
 
@@ -145,7 +145,7 @@ pub fn find<'i>(images: &'i Images, query: Query<'_>) -> Vec<&'i BakedImage> {
     found
 }
 
-/// The image to take for `query`: the newest whose `dkr.ref` is exactly the one that it names, else
+/// The image to use for `query`: the newest whose `dkr.ref` is exactly the one that it names, otherwise
 /// the newest of all that it describes.
 pub fn best<'i>(images: &'i Images, query: Query<'_>) -> Option<&'i BakedImage> {
     let found = find(images, query);
@@ -155,7 +155,7 @@ pub fn best<'i>(images: &'i Images, query: Query<'_>) -> Option<&'i BakedImage> 
     exact.or(found.first()).copied()
 }
 
-/// The newest image of exactly this ref of this repository: what an update may stack on.
+/// The newest image of exactly this ref of this repository: what an update may be built on.
 pub fn newest_of_exact_ref<'i>(
     images: &'i Images,
     repo_path: &str,

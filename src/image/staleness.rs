@@ -1,10 +1,10 @@
-//! How stale an image is, what that asks for, and how it is said (pure).
+//! How stale an image is, what to do about it, and the message for it (pure).
 //!
-//! [`Repository::compare`](crate::git::Repository::compare) tells it; `start-image` asks the question.
+//! [`Repository::compare`](crate::git::Repository::compare) computes it; `start-image` asks what to do.
 
 use crate::text::count;
 
-/// How an image's baked commit stands to the tip of its branch, in the words of `git status`.
+/// How an image's baked commit relates to the tip of its branch, in the words of `git status`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Staleness {
     /// The baked commit is the tip.
@@ -16,7 +16,7 @@ pub enum Staleness {
         /// Whether there are more than that.
         at_least: bool,
     },
-    /// The branch was moved back: it has nothing that the image has not.
+    /// The branch was moved back: the image has everything that it has.
     Ahead {
         /// Commits that only the image has, as far as they were counted.
         commits: usize,
@@ -63,14 +63,14 @@ impl Staleness {
     }
 }
 
-/// What a staleness asks for before a start.
+/// What to do about a staleness before a start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
     /// Start.
     Fine,
     /// The image can be updated.
     OfferUpdate,
-    /// The image should be baked anew; an update is possible all the same.
+    /// The image should be rebuilt from scratch; an update is still possible.
     OfferBake,
 }
 
@@ -85,7 +85,7 @@ impl Verdict {
     }
 }
 
-/// What `staleness` asks for, when `max_behind` commits are no reason to ask.
+/// What to do about `staleness`, if being up to `max_behind` commits behind is acceptable.
 pub fn judge(staleness: &Staleness, max_behind: usize) -> Verdict {
     match staleness {
         Staleness::Current => Verdict::Fine,
@@ -103,8 +103,8 @@ pub fn judge(staleness: &Staleness, max_behind: usize) -> Verdict {
     }
 }
 
-/// The sentence that says it: of the image `tag`, against `branch` as the user calls it, `built`
-/// an age as people say it (`9 days ago`).
+/// The message for it: about the image `tag`, compared with `branch` as the user typed it; `built` is
+/// its age in words (`9 days ago`).
 pub fn sentence(staleness: &Staleness, tag: &str, branch: &str, built: &str) -> String {
     let image = format!("image `{tag}`");
     let said = match staleness {

@@ -10,9 +10,9 @@ use super::*;
 use crate::image::dkr_conf::{Allow, parse};
 use crate::image::dockerfile::Dockerfile;
 
-/// The instructions that BuildKit reads, each on one line, by its own rules told once more
+/// The instructions that BuildKit reads, each on one line, by a second implementation of its rules
 /// (frontend/dockerfile/parser): comments and empty lines are dropped, a line that ends in an odd
-/// `\` goes on in the next.
+/// `\` continues on the next.
 fn instructions(dockerfile: &str) -> Vec<String> {
     let mut joined: Vec<String> = Vec::new();
     let mut continued = false;
@@ -140,7 +140,7 @@ fn a_dockerfile_has_dkrs_own_instructions_and_those_of_the_file_and_no_others() 
             let keywords: Vec<String> = found.iter().map(|line| keyword(line)).collect();
             prop_assert_eq!(keywords, expected(&conf), "{}", file.text());
 
-            // What dkr writes without the sections stands there as it is, in that order.
+            // What dkr writes without the sections is there unchanged, in that order.
             let bare = BuildSpec {
                 pre_packages: None,
                 pre_clone: None,

@@ -1,7 +1,7 @@
 //! What was in force when an image was built, and what has changed since.
 //!
 //! `create-image` writes [`ConfLabel`] into the image as the label `dkr.config`; `update-image`
-//! and `start-image` read it back and compare it with the `.dkr.conf` of today.
+//! and `start-image` read it back and compare it with the current `.dkr.conf`.
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -38,7 +38,7 @@ pub struct ConfLabel {
 }
 
 impl ConfLabel {
-    /// That of an image with nothing but a base image and what dkr brings.
+    /// That of an image with nothing but a base image and dkr's own packages.
     pub fn of_base_image(base_image: &str) -> Self {
         ConfLabel {
             base_image: base_image.to_owned(),
@@ -97,7 +97,7 @@ impl DkrConf {
     }
 }
 
-/// How the `.dkr.conf` of today differs from what an image was built with.
+/// How the current `.dkr.conf` differs from what an image was built with.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Drift {
     /// The base image then and now, if it changed.
@@ -112,7 +112,7 @@ pub struct Drift {
     pub volumes: bool,
 }
 
-/// Compares what an image was built with (`baked`) with the configuration of today (`now`).
+/// Compares what an image was built with (`baked`) with the current configuration (`now`).
 pub fn drift(baked: &ConfLabel, now: &ConfLabel) -> Drift {
     let missing_in = |there: &[String], here: &[String]| -> Vec<String> {
         let missing = here.iter().filter(|package| !there.contains(package));
@@ -141,13 +141,13 @@ impl Drift {
         !self.beyond_a_layer().is_empty()
     }
 
-    /// Each difference as a short statement, those that need a new bake first.
+    /// Each difference as a short statement, those that need a rebuild from scratch first.
     pub fn describe(&self) -> Vec<String> {
         [self.beyond_a_layer(), self.within_a_layer()].concat()
     }
 
     /// Each difference that an update layer cannot carry: the base image, what runs before the
-    /// repository is there, a package that is no longer wanted.
+    /// repository is there, a package that was removed.
     pub fn beyond_a_layer(&self) -> Vec<String> {
         let mut statements = Vec::new();
         if let Some((then, now)) = &self.base_image {

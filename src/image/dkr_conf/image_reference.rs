@@ -1,4 +1,4 @@
-//! The grammar of image references, as `FROM` takes them.
+//! The grammar of image references, as `FROM` accepts them.
 //!
 //! Used for `base_image`, which is untrusted text that ends up in a Dockerfile. The grammar is
 //! that of <https://pkg.go.dev/github.com/distribution/reference>:
@@ -9,7 +9,7 @@ const MAX_NAME: usize = 255;
 /// Longest tag.
 const MAX_TAG: usize = 128;
 
-/// Whether `text` is an image reference and nothing more: no variable, flag or blank.
+/// Whether `text` is an image reference and nothing more: no variable, flag or whitespace.
 pub fn is_image_reference(text: &str) -> bool {
     let (rest, digest) = match text.split_once('@') {
         Some((rest, digest)) => (rest, Some(digest)),
@@ -40,7 +40,7 @@ fn is_name(name: &str) -> bool {
     path.split('/').all(is_path_component)
 }
 
-/// Docker's rule for whether what stands before the first `/` is a registry or part of the path.
+/// Docker's rule for whether the part before the first `/` is a registry or part of the path.
 fn names_a_registry(first: &str) -> bool {
     first == "localhost"
         || first.contains(['.', ':'])

@@ -1,11 +1,11 @@
-//! The lines of `.dkr.conf`: text, `key = value`, and the wording of errors. It knows no key by name.
+//! The lines of `.dkr.conf`: text, `key = value`, and the text of errors. It knows no key by name.
 
 use ini::{Ini, ParseOption};
 
 use crate::error::{Error, Result, suggestion};
 use crate::text::{one_of, shown};
 
-/// A configuration of more bytes than this is not one that a person wrote.
+/// The maximum size of a configuration, in bytes.
 const MAX_BYTES: usize = 1024 * 1024;
 
 /// One `key = value` line.
@@ -17,7 +17,7 @@ pub(super) struct Assignment {
 
 /// The text of a file: no byte order mark, lines that end in LF.
 ///
-/// A carriage return elsewhere than before LF stays, for [`check_characters`] to refuse.
+/// A carriage return that is not before LF stays, for [`check_characters`] to reject.
 pub(super) fn decode(bytes: &[u8]) -> Result<String> {
     if bytes.len() > MAX_BYTES {
         let size = bytes.len();
@@ -36,7 +36,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<String> {
     Ok(text.replace("\r\n", "\n"))
 }
 
-/// The forbidden character in `line`, named, if there is one.
+/// The name of a forbidden character in `line`, if there is one.
 fn forbidden_character(line: &str) -> Option<&'static str> {
     line.chars().find_map(|character| match character {
         '\r' => Some("a carriage return"),
@@ -45,7 +45,7 @@ fn forbidden_character(line: &str) -> Option<&'static str> {
     })
 }
 
-/// Refuses a carriage return or NUL in `line`.
+/// Rejects a carriage return or NUL in `line`.
 pub(super) fn check_characters(line: &str, number: usize) -> Result<()> {
     let Some(character) = forbidden_character(line) else {
         return Ok(());
@@ -57,8 +57,8 @@ pub(super) fn check_characters(line: &str, number: usize) -> Result<()> {
 
 /// The key and value in `line`; `None` for an empty line or a comment (`#`, `;`).
 ///
-/// Escapes are off, so that a backslash stays one, and each line is parsed alone, so that its
-/// number is known and nothing runs on into the next.
+/// Escapes are off, so that a backslash is kept, and each line is parsed alone, so that its number is
+/// known and no value continues on the next line.
 pub(super) fn assignment(line: &str, number: usize) -> Result<Option<Assignment>> {
     if let Some(character) = forbidden_character(line)
         && let Some((key, value)) = line.split_once(['=', ':'])
@@ -98,7 +98,7 @@ pub(super) fn invalid(value: &str, key: &str, line: usize, expected: &str) -> Er
     ))
 }
 
-/// The error for a name that is not one of `known`; `what` is the sort of name.
+/// The error for a name that is not one of `known`; `what` is the kind of name.
 pub(super) fn unknown(what: &str, name: &str, place: &str, known: &[&str]) -> Error {
     let expected = one_of(known);
     let shown = shown(name);
@@ -111,7 +111,7 @@ pub(super) fn unknown(what: &str, name: &str, place: &str, known: &[&str]) -> Er
     }
 }
 
-/// The error for a key or section header that stands in the file a second time.
+/// The error for a duplicate key or section header.
 pub(super) fn repeated(name: &str, line: usize, first: usize) -> Error {
     let what = if name.starts_with('[') {
         "section"

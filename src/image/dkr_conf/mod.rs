@@ -1,7 +1,7 @@
 //! The repository's `.dkr.conf`.
 //!
 //! It comes from a commit that may not be trusted: it decides what is *in* an image and nothing
-//! else, and [`parse`] refuses whatever would reach further. What the user's own `dkr.conf` sets
+//! else, and [`parse`] rejects everything that would reach further. What the user's own `dkr.conf` sets
 //! (keys, hosts, networks, permissions) is read by `cli`.
 //!
 //! Everything here is a function from bytes to values.

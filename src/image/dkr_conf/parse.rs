@@ -1,7 +1,7 @@
 //! The repository's `.dkr.conf`: what is in an image.
 //!
 //! `create-image` and `update-image` read the file from the commit that they build and call
-//! [`parse`]. The text is untrusted: everything that it may not say is refused here, with its
+//! [`parse`]. The text is untrusted: everything that is not allowed is rejected here, with its
 //! line, before anything is built.
 
 use std::collections::BTreeMap;
@@ -119,7 +119,7 @@ impl DkrConf {
 
 impl Allow {
     /// Checks that the user allows what a repository's `volumes` names; `place` says where it
-    /// stands.
+    /// is.
     ///
     /// # Errors
     /// When it is a host path that the user does not allow.
@@ -149,7 +149,7 @@ impl Allow {
 /// Parses `.dkr.conf`.
 ///
 /// # Errors
-/// If the file is not text, holds a key, section, value or instruction that is not allowed, or
+/// If the file is not text, contains a key, section, value or instruction that is not allowed, or
 /// an instruction without its end. The message names the line.
 pub fn parse(bytes: &[u8], allow: &Allow) -> Result<DkrConf> {
     let text = decode(bytes)?;
@@ -180,7 +180,7 @@ pub fn parse(bytes: &[u8], allow: &Allow) -> Result<DkrConf> {
     Ok(conf)
 }
 
-/// The section that `line` begins, if it is a header; `section` is the one that it stands in.
+/// The section that `line` begins, if it is a header; `section` is the one around it.
 fn header(line: &str, number: usize, section: Option<&Draft>) -> Result<Option<SectionName>> {
     let exact = SectionName::of_header(line);
     if let Some(open) = section.and_then(|draft| draft.joiner.open()) {
@@ -249,7 +249,7 @@ impl Draft {
 }
 
 impl DkrConf {
-    /// Checks the instructions of a section that has ended, and keeps it.
+    /// Checks the instructions of a section that has ended, and stores it.
     fn end(&mut self, section: Option<Draft>, allow: &Allow) -> Result<()> {
         let Some(draft) = section else {
             return Ok(());

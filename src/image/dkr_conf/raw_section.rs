@@ -1,9 +1,9 @@
 //! Raw sections of `.dkr.conf`: Dockerfile instructions that are kept verbatim.
 //!
 //! The lines are joined into instructions exactly as BuildKit's parser joins them
-//! (`frontend/dockerfile/parser/parser.go`, versions 0.8 to today): what dkr takes for one
-//! instruction must be one for the engine too, or a check could be walked around. What an
-//! instruction may say is checked in `rules`.
+//! (`frontend/dockerfile/parser/parser.go`, versions since 0.8): what dkr reads as one
+//! instruction must be one for the engine, too, or checks could be bypassed. What an instruction may
+//! contain is checked in `rules`.
 
 use std::fmt;
 
@@ -28,7 +28,7 @@ impl SectionName {
         SectionName::PostClone,
     ];
 
-    /// The name as it stands in `.dkr.conf`, without brackets.
+    /// The name as written in `.dkr.conf`, without brackets.
     pub fn as_str(self) -> &'static str {
         match self {
             SectionName::PrePackages => "pre_packages",
@@ -57,8 +57,8 @@ pub struct Instruction {
     pub keyword: String,
     /// The line of `.dkr.conf` on which it begins, counted from 1.
     pub line: usize,
-    /// All of it on one line, as BuildKit joins it: continuations put together, comments
-    /// between them dropped, no blanks around it.
+    /// All of it on one line, as BuildKit joins it: continuations joined, comments between them removed,
+    /// no whitespace around it.
     pub text: String,
 }
 
@@ -103,7 +103,7 @@ fn reads(text: &str, name: &str) -> bool {
     })
 }
 
-/// Puts lines together to instructions.
+/// Joins lines into instructions.
 #[derive(Debug, Default)]
 pub(super) struct Joiner {
     instructions: Vec<Instruction>,
@@ -174,7 +174,7 @@ impl Joiner {
 
 /// `line` without the `\` that continues it, and whether there was one.
 ///
-/// A `\` before it makes it an ordinary character; blanks after it are ignored.
+/// A `\` before it makes it an ordinary character; whitespace after it is ignored.
 fn split_continuation(line: &str) -> (&str, bool) {
     match line.trim_end_matches([' ', '\t']).strip_suffix('\\') {
         Some(text) if !text.ends_with('\\') => (text, true),

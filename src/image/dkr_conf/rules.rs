@@ -1,7 +1,7 @@
-//! What an instruction in a raw section of `.dkr.conf` may say.
+//! What an instruction in a raw section of `.dkr.conf` may contain.
 //!
-//! Called by the parser for each instruction. A raw section is untrusted: it may run what it
-//! likes inside the image, but it neither ends dkr's build stage, nor reads dkr's build context,
+//! Called by the parser for each instruction. A raw section is untrusted: it may run
+//! anything inside the image, but it neither ends dkr's build stage, nor reads dkr's build context,
 //! nor reaches the user's keys, networks or devices.
 
 use super::raw_section::{Instruction, SectionName};
@@ -35,7 +35,7 @@ const KEYWORDS: &[&str] = &[
 /// The keys of `.dkr.conf`, which are sometimes written below a header.
 const KEYS: &[&str] = &["base_image", "packages", "volumes"];
 
-/// Why an instruction is refused: what is wrong with it, and what to do instead.
+/// Why an instruction is rejected: what is wrong with it, and what to do instead.
 struct Refusal {
     what: String,
     instead: String,
@@ -50,7 +50,7 @@ impl Refusal {
     }
 }
 
-/// Refuses `instruction` if it may not stand in the raw section `section`.
+/// Rejects `instruction` if it is not allowed in the raw section `section`.
 pub(super) fn check(
     section: SectionName,
     instruction: &Instruction,
@@ -122,7 +122,7 @@ fn check_copy(statement: &Statement) -> std::result::Result<(), Refusal> {
 }
 
 fn check_add(statement: &Statement, ssh_mounts: bool) -> std::result::Result<(), Refusal> {
-    // The prefixes are case-sensitive for BuildKit, and a variable could become anything.
+    // The prefixes are case-sensitive for BuildKit, and a variable could expand to anything.
     let remote = |source: &String| {
         let over_ssh = source.starts_with("ssh://") || source.starts_with("git@");
         ["http://", "https://", "git://"]
@@ -150,7 +150,7 @@ fn check_onbuild(statement: &Statement, ssh_mounts: bool) -> std::result::Result
     check_text(&statement.arguments, ssh_mounts)
 }
 
-/// dkr believes what the labels of its images say.
+/// dkr trusts the labels of its images.
 fn check_label(statement: &Statement) -> std::result::Result<(), Refusal> {
     for name in statement.names() {
         let refused = |instead| {

@@ -1,24 +1,24 @@
-//! One Dockerfile instruction taken apart as BuildKit takes it apart.
+//! Splits a Dockerfile instruction as BuildKit does.
 //!
-//! `rules` judges what is found here. The functions follow `splitCommand` and
+//! `rules` checks the result. The functions follow `splitCommand` and
 //! `extractBuilderFlags` of `frontend/dockerfile/parser/split_command.go`, and the word lexer of
-//! `frontend/dockerfile/shell/lex.go`, in the versions 0.8 to today. Where versions differ, more
+//! `frontend/dockerfile/shell/lex.go`, in the versions since 0.8. Where versions differ, more
 //! is reported rather than less.
 
-/// The blanks that end a keyword or separate plain arguments.
+/// The whitespace that ends a keyword or separates plain arguments.
 const BLANKS: [char; 5] = ['\t', '\u{b}', '\u{c}', '\r', ' '];
 
 /// The flags and arguments that follow an instruction's keyword.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Statement {
-    /// The leading words that begin with `--`, with quotes and escapes taken away.
+    /// The leading words that begin with `--`, with quotes and escapes removed.
     pub(super) flags: Vec<String>,
     /// The rest.
     pub(super) arguments: String,
 }
 
 impl Statement {
-    /// Takes `text`, a whole instruction on one line, apart.
+    /// Splits `text`, a whole instruction on one line.
     pub(super) fn of(text: &str) -> Self {
         let text = text.trim();
         let rest = &text[keyword(text).len()..];
@@ -30,7 +30,7 @@ impl Statement {
         }
     }
 
-    /// The names that `LABEL` sets, with quotes and escapes taken away: `NAME=VALUE` words, or one
+    /// The names that `LABEL` sets, with quotes and escapes removed: `NAME=VALUE` words, or one
     /// name and the rest (BuildKit, `parseNameVal` and `parseWords` of
     /// `frontend/dockerfile/parser/line_parsers.go`).
     pub(super) fn names(&self) -> Vec<String> {
@@ -62,8 +62,8 @@ pub(super) fn keyword(text: &str) -> &str {
     text.split(BLANKS).next().unwrap_or(text)
 }
 
-/// BuildKit reads flags byte by byte, each byte as the character of that number: two bytes that
-/// are parts of other characters in UTF-8 count as blanks and end a flag.
+/// BuildKit reads flags byte by byte, each byte as the character with that number: two bytes that
+/// are parts of other characters in UTF-8 count as whitespace and end a flag.
 fn is_blank_byte(byte: u8) -> bool {
     matches!(byte, b'\t'..=b'\r' | b' ' | 0x85 | 0xa0)
 }
@@ -107,7 +107,7 @@ fn flag_word(line: &[u8], mut position: usize) -> (String, usize) {
     (word, position.min(line.len()))
 }
 
-/// The words of `text`, which blanks separate unless they are quoted or escaped.
+/// The words of `text`, separated by whitespace that is not quoted or escaped.
 fn quoted_words(text: &str) -> Vec<String> {
     let mut words = Vec::new();
     let mut word = String::new();
@@ -138,10 +138,10 @@ fn quoted_words(text: &str) -> Vec<String> {
 /// Whether BuildKit, in any version, could find the start of a here-document in `text`.
 ///
 /// It is a word that begins with `<<`, digits before it allowed, outside quotes. In `1<<2` after
-/// a blank it finds one, in `$((1<<2))`, `<<<` and `"<<x"` none.
+/// a space it finds one, in `$((1<<2))`, `<<<` and `"<<x"` none.
 pub(super) fn has_heredoc(text: &str) -> bool {
     let mut quote = None;
-    // Inside `${…}` BuildKit splits words at blanks even if they are quoted.
+    // Inside `${…}` BuildKit splits words at whitespace even if it is quoted.
     let mut quotes_count = true;
     let mut at_word_start = true;
     let mut characters = text.chars().peekable();

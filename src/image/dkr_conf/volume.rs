@@ -1,7 +1,7 @@
 //! A volume or bind mount of a container, in the syntax of `docker run -v`.
 //!
-//! Used for `volumes` in `.dkr.conf` and for the flag `-v`. Whether a host path may stand there
-//! is for the caller to decide.
+//! Used for `volumes` in `.dkr.conf` and for the flag `-v`. The caller decides whether a host
+//! path is allowed.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -27,8 +27,8 @@ const OPTIONS: &[&str] = &[
     "delegated",
 ];
 
-/// What dkr needs in a container, and what stands there: nothing may be mounted on it, in it (but
-/// see [`WORKSPACE`]) or over it. `/var/run` is a link to `/run` in most images.
+/// Paths that dkr needs in a container, and what they are: nothing may be mounted on them, in them (but
+/// see [`WORKSPACE`]) or over them. `/var/run` is a link to `/run` in most images.
 const TAKEN: [(&str, &str); 7] = [
     (
         "/workspace/.git",
@@ -41,7 +41,7 @@ const TAKEN: [(&str, &str); 7] = [
     ("/run/secrets/anthropic_key", "the path of the API key"),
     ("/var/run/secrets/anthropic_key", "the path of the API key"),
 ];
-/// The work tree of the image; a folder in it may be a volume.
+/// The work tree of the image; a directory in it may be a volume.
 const WORKSPACE: &str = "/workspace";
 
 /// What is mounted.
@@ -71,7 +71,7 @@ impl Volume {
     /// Reads `NAME:/target[:options]` or `/host/path:/target[:options]`.
     ///
     /// # Errors
-    /// If `text` is neither; the message quotes it and says what is allowed.
+    /// If `text` is neither; the message quotes it and says what was expected.
     pub fn parse(text: &str) -> Result<Self> {
         Self::read(text).map_err(|expected| {
             let text = shown(text);
@@ -145,7 +145,7 @@ fn read_source(source: &str) -> std::result::Result<VolumeSource, String> {
     Ok(VolumeSource::Named(source.to_owned()))
 }
 
-/// One spelling for each path: the engine tells apart what is one place.
+/// Normalizes a path: the engine treats two spellings of one path as different.
 fn read_target(target: &str) -> std::result::Result<String, String> {
     let mut path = String::new();
     for part in target.split('/').filter(|part| !matches!(*part, "" | ".")) {
@@ -166,7 +166,7 @@ fn read_target(target: &str) -> std::result::Result<String, String> {
     }
 }
 
-/// What dkr needs that a mount at `path` would hide or stand in.
+/// The path that dkr needs and that a mount at `path` would hide or be inside of.
 fn taken(path: &str) -> Option<(&'static str, &'static str)> {
     if path == WORKSPACE {
         return Some((WORKSPACE, "the repository of the image"));

@@ -1,4 +1,4 @@
-//! Tests of the whole text, and of the way back from a step.
+//! Tests of the whole text, and of mapping a step back to its origin.
 
 use super::*;
 

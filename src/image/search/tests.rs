@@ -1,4 +1,4 @@
-//! Tests of which image is found, and of what is shown of it.
+//! Tests of which image is found, and how it is shown.
 
 use super::super::labels::tests::sample;
 use chrono::DateTime;

@@ -238,7 +238,7 @@ fn a_refused_instruction_is_named_with_its_section_and_line() {
     assert!(parse(text, &allow).is_ok());
 }
 
-/// The keywords that BuildKit's parser finds in `text`, by its own rules told once more: lines
+/// The keywords that BuildKit's parser finds in `text`, by a second implementation of its rules: lines
 /// without comments, joined as long as they end in an odd `\`.
 fn keywords(text: &str) -> Vec<String> {
     let mut joined: Vec<String> = Vec::new();
