@@ -1,15 +1,15 @@
-//! The one place where the `git` program is called with a repository of the user.
+//! The only place that calls the `git` program on the user's repository.
 //!
 //! Hooks, fsmonitor and maintenance of that repository never run, and variables that a calling
-//! git has set (`GIT_DIR` in a hook, say) do not lead it to another repository.
+//! git has set (such as `GIT_DIR` in a hook) do not redirect it to another repository.
 
 use std::process::{Command, Stdio};
 
 use super::Repository;
 use crate::error::{Error, Result};
 
-/// What `git rev-parse --local-env-vars` lists (git 2.47), and what else would point git to other
-/// objects, refs or files.
+/// What `git rev-parse --local-env-vars` lists (git 2.47), and other variables that would point git to
+/// other objects, refs or files.
 pub(super) const LOCAL_VARIABLES: [&str; 21] = [
     "GIT_ALTERNATE_OBJECT_DIRECTORIES",
     "GIT_CEILING_DIRECTORIES",
@@ -34,24 +34,24 @@ pub(super) const LOCAL_VARIABLES: [&str; 21] = [
     "GIT_WORK_TREE",
 ];
 
-/// Lists the tips of the repository `$1` for git (`core.alternateRefsCommand`). A ref that leads to
-/// no object is left out: git would end at it.
+/// Lists the tips of the repository `$1` for git (`core.alternateRefsCommand`). A ref whose
+/// object is missing is left out: git would fail on it.
 pub(super) const LIST: &str = "git --git-dir=\"$1\" for-each-ref --format=\"%(objectname)\" 2>/dev/null | \
     git --git-dir=\"$1\" cat-file --batch-check=\"%(objectname)\" | sed \"/ /d\"";
 
 /// Lists the tips of every alternate repository, as git does by itself, in place of a program that
-/// the repository configures. A fetch of the user's own repository needs them, or it gets once more
-/// what the alternate has. Their ids go to the remote that the user fetches from, as with `git
-/// fetch`; to a container they never go: see [`super::serve`].
+/// the repository configures. A fetch of the user's own repository needs them, or it downloads again
+/// what the alternate has. Their ids are sent to the remote that the user fetches from, as with `git
+/// fetch`, but never to a container: see [`super::serve`].
 fn list_tips() -> String {
     format!("tips() {{ {LIST}; }}; tips")
 }
 
-/// Where this is `0`, git leaves out broken refs (git(1)). Since 2.34 it would else serve them under an
-/// id of zeros, and fail wherever it walks all refs, as when it checks what a fetch or a push brought.
+/// Where this is `0`, git ignores broken refs (git(1)). Since 2.34 it would otherwise serve them with an
+/// id of zeros, and fail wherever it walks all refs, as when it checks a fetch or a push.
 pub(super) const REF_PARANOIA: &str = "GIT_REF_PARANOIA";
 
-/// In force for every command: nothing of the repository's own runs, and nothing is tidied up.
+/// Settings for every command: nothing configured in the repository runs, and no maintenance.
 pub(super) const HARMLESS: [(&str, &str); 4] = [
     ("core.hooksPath", "/dev/null"),
     ("core.fsmonitor", "false"),
@@ -139,8 +139,8 @@ fn parse_version(text: &str) -> Option<GitVersion> {
 impl Repository {
     /// A `git` command on this repository, to which a subcommand and its arguments are added.
     ///
-    /// `settings` are configuration for this call; they win over every file. They travel through
-    /// the environment, as `-c` would split a name at its first `=`. The program must be at least
+    /// `settings` are configuration for this call; they override every file. They are passed in
+    /// the environment, because `-c` would split a name at its first `=`. The program must be at least
     /// [`GitVersion::OLDEST`].
     pub fn git_command(&self, settings: &[(&str, &str)]) -> Command {
         let mut command = Command::new("git");
@@ -164,14 +164,14 @@ impl Repository {
             count += 1;
         }
         command.env("GIT_CONFIG_COUNT", count.to_string());
-        // Messages are compared with what git says in English.
+        // Messages are compared with git's English ones.
         command.env("LC_ALL", "C");
         command.env("GIT_OPTIONAL_LOCKS", "0");
         command.env(REF_PARANOIA, "0");
         command
     }
 
-    /// The keys that turn off each hook that is a piece of configuration (`hook.<name>.command`,
+    /// The keys that disable each hook that is configured (`hook.<name>.command`,
     /// which `core.hooksPath` does not cover; git-config(1) from 2.54 on).
     fn configured_hooks(&self) -> Vec<String> {
         let Ok(config) = self.inner.config() else {
@@ -235,7 +235,7 @@ mod tests {
             .filter(|(_, value)| value.is_none())
             .map(|(name, _)| name.to_owned())
             .collect();
-        // Whatever this git calls local is removed, or set anew.
+        // Every variable that this git calls local is removed or set.
         for local in run(opened.git_command(&[]), &["rev-parse", "--local-env-vars"]).lines() {
             assert!(
                 local == "GIT_CONFIG_COUNT" || scrubbed.iter().any(|name| name == local),

@@ -9,7 +9,7 @@ use crate::error::Error;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CommitId(git2::Oid);
 
-/// As many digits as people are shown: unambiguous even in repositories with millions of objects.
+/// How many digits are shown: unambiguous even in repositories with millions of objects.
 const SHORT_DIGITS: usize = 10;
 
 impl CommitId {
@@ -50,7 +50,7 @@ impl FromStr for CommitId {
                 "invalid commit id `{text}`: expected 40 hexadecimal digits"
             ))
         };
-        // libgit2 takes a shorter text too, and fills it up with zeros.
+        // libgit2 also accepts a shorter text, and pads it with zeros.
         if text.len() != 40 {
             return Err(invalid());
         }

@@ -9,12 +9,12 @@ use super::ref_list::ListedRef;
 use super::{CommitId, Repository, Target, TargetKind};
 use crate::error::Result;
 
-/// Where the host's branches, or those of one of its remotes, stand in an image.
+/// Where the host's branches, or those of one of its remotes, are in an image.
 const IN_IMAGE: &str = "refs/remotes/host/";
 const TAGS: &str = "refs/tags/";
 /// The refs that every branch image of a repository may need objects of.
 const SHARED: [&str; 3] = ["refs/heads/", "refs/remotes/", TAGS];
-/// Keeps the commit that an object image was made for, which may be on no branch.
+/// Keeps the commit that an object image was built for, which may not be on any branch.
 const KEPT: &str = "refs/dkr/kept";
 
 /// A ref that an image holds.
@@ -24,7 +24,7 @@ pub struct ExportedRef {
     pub name: String,
     /// The full id of what it points to.
     pub id: String,
-    /// What that leads to, if it is an annotated tag.
+    /// What that points to, if it is an annotated tag.
     pub peeled: Option<String>,
 }
 
@@ -54,7 +54,7 @@ impl Target {
 
 impl Repository {
     /// The refs that an image of `target` holds, sorted by name. Those whose names are not UTF-8
-    /// are left out, as git inside would have them under names that nobody can type.
+    /// are left out: nobody could type them in a container.
     ///
     /// # Errors
     /// If the refs cannot be read.
@@ -87,7 +87,7 @@ impl Repository {
         Ok(refs)
     }
 
-    /// The refs that `inside` gives a name, under that name, sorted.
+    /// The refs that `inside` maps to a name, under that name, sorted.
     fn refs_as(&self, inside: impl Fn(&str) -> Option<String>) -> Result<Vec<ExportedRef>> {
         let listed = self.list_refs(|name| inside(name).is_some())?.refs;
         let export = |listed: ListedRef| {

@@ -1,6 +1,6 @@
-//! Fetching one branch of a remote with the `git` program, and nothing else with it.
+//! Fetches one branch of a remote with the `git` program, and nothing else.
 //!
-//! The `git` program rather than libgit2, since the user's own credentials have to work: agents,
+//! The `git` program rather than libgit2, because the user's own credentials must work: agents,
 //! helpers, prompts, proxies and SSH settings. It writes objects and the one tracking ref.
 
 use std::io::Read;
@@ -17,13 +17,13 @@ use crate::error::{Error, Result, quoted, suggestion};
 /// How a fetch ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FetchOutcome {
-    /// The tracking ref is what the remote's branch is now.
+    /// The tracking ref is up to date.
     Fetched,
-    /// The remote could not be asked, for this reason; the tracking ref is as it was before.
+    /// The remote could not be reached, for this reason; the tracking ref is unchanged.
     Offline(String),
 }
 
-/// In force for the fetch, so that a configuration of the user's does not make it write more.
+/// Settings for the fetch, so that the user's configuration does not make it write more.
 const FETCH_SETTINGS: [(&str, &str); 7] = [
     ("core.logAllRefUpdates", "false"),
     ("fetch.bundleURI", ""),
@@ -34,7 +34,7 @@ const FETCH_SETTINGS: [(&str, &str); 7] = [
     ("transfer.bundleURI", "false"),
 ];
 
-/// Options of git-fetch(1) to the same end: where one exists, it is stronger than a setting.
+/// Options of git-fetch(1) for the same purpose: where one exists, it overrides a setting.
 const FETCH_OPTIONS: [&str; 8] = [
     "--no-tags",
     "--no-prune",
@@ -49,11 +49,11 @@ const FETCH_OPTIONS: [&str; 8] = [
 /// The exit status of git for options that it does not know (`usage` in git's `usage.c`).
 const GIT_USAGE: i32 = 129;
 
-/// So much of git's last words is kept for an error.
+/// How much of git's last output is kept for an error.
 const KEPT_LINES: usize = 4;
 
-/// How long after git's end its last words may take. A background process of it (a shared SSH
-/// connection, say) can hold the pipe open for hours.
+/// How long to wait for git's last output after it has exited. A background process of it (such as a
+/// shared SSH connection) can hold the pipe open for hours.
 const LAST_WORDS: Duration = Duration::from_millis(200);
 
 impl Repository {
@@ -65,7 +65,7 @@ impl Repository {
     ///
     /// # Errors
     /// If there is no `git` program or it is too old; `NotFound` if the remote has no such branch;
-    /// if the remote cannot be asked and there is no tracking ref from before either; `Interrupted`
+    /// if the remote cannot be reached and there is no tracking ref from before; `Interrupted`
     /// if git was ended by Ctrl-C.
     pub fn fetch_remote_branch(
         &self,
@@ -101,8 +101,8 @@ impl Repository {
         if !interactive {
             command.stdin(Stdio::null());
             command.env("GIT_TERMINAL_PROMPT", "0");
-            // SSH asks on the controlling terminal even if stdin is none. With `force` it asks a
-            // program only, and `false` says no.
+            // SSH asks on the controlling terminal even if stdin is none. With `force` it only asks a
+            // program, and `false` answers nothing.
             command.env("SSH_ASKPASS_REQUIRE", "force");
             if env.path("SSH_ASKPASS").is_none() {
                 command.env("SSH_ASKPASS", "false");
@@ -169,7 +169,7 @@ impl Repository {
     }
 }
 
-/// Runs git to its end: its status, and its last lines that tell why it failed.
+/// Runs git to its end; returns its status, and its last lines, which tell why it failed.
 fn run(
     mut command: Command,
     mut progress: Option<&mut dyn FnMut(&str)>,
@@ -211,7 +211,7 @@ fn run(
 #[derive(Default)]
 pub(super) struct Lines {
     open: Vec<u8>,
-    /// The last lines, without what is progress or advice.
+    /// The last lines, without progress and advice.
     pub(super) last: Vec<String>,
 }
 

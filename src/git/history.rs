@@ -7,16 +7,16 @@ use git2::Oid;
 use super::{CommitId, Repository};
 use crate::image::Staleness;
 
-/// A `limit` for [`Repository::compare`] that takes 10 to 80 ms when it is reached (reading a commit
-/// takes 7 to 15 µs in repositories of 80,000 and of 1,000,000 commits alike).
+/// A `limit` for [`Repository::compare`]; reaching it takes 10 to 80 ms (reading a commit
+/// takes 7 to 15 µs in repositories of both 80,000 and 1,000,000 commits).
 pub const COMPARE_LIMIT: usize = 5_000;
 
 impl Repository {
     /// Compares the commit `baked` with the tip of `tip_ref` (a full ref name, or the full id of
-    /// a commit). It reads about `limit` commits at most, however much history lies between them.
+    /// a commit). It reads at most about `limit` commits, however much history is between them.
     ///
-    /// Whether one commit is an ancestor of the other is exact, whatever dates the commits bear.
-    /// Counts could only be off where commits are dated long before their own ancestors.
+    /// Whether one commit is an ancestor of the other is exact, whatever the commits' dates.
+    /// Counts can only be wrong where commits are dated long before their own ancestors.
     pub fn compare(&self, baked: &str, tip_ref: &str, limit: usize) -> Staleness {
         let Ok(baked) = baked.parse::<CommitId>() else {
             return Staleness::unknown(format!("`{baked}` is not the id of a commit"));
@@ -54,8 +54,8 @@ const TIP: u8 = 1;
 const BAKED: u8 = 2;
 const BOTH: u8 = TIP | BAKED;
 
-/// So many commits that both reach are visited after the histories have met, for counts that are
-/// right even if some commits in between are dated wrongly. (git has a like margin.)
+/// How many commits that both reach are visited after the histories have met, so that counts are right
+/// even if some commits in between have wrong dates. (git has a similar margin.)
 const MARGIN: usize = 64;
 
 /// A commit that was read.
@@ -90,8 +90,8 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Walks until everything left is reached by both: then who is whose ancestor is settled, since
-    /// nobody's ancestor can be found below a commit that both reach. False if the limit came first.
+    /// Walks until all remaining commits are reached by both: then it is known which is an ancestor, because
+    /// nothing below a commit that both reach can change that. False if the limit was reached first.
     fn run(&mut self, tip: Oid, baked: Oid) -> Result<bool, git2::Error> {
         self.reach(tip, TIP)?;
         self.reach(baked, BAKED)?;
@@ -120,7 +120,7 @@ impl<'a> Walk<'a> {
         Ok(true)
     }
 
-    /// Notes that `side` reaches the commit, and queues it if that is news.
+    /// Records that `side` reaches the commit, and queues it if that is new.
     fn reach(&mut self, id: Oid, side: u8) -> Result<(), git2::Error> {
         let visit = match self.visits.entry(id) {
             std::collections::hash_map::Entry::Occupied(entry) => entry.into_mut(),
@@ -145,7 +145,7 @@ impl<'a> Walk<'a> {
             return Ok(());
         }
         if before != 0 {
-            // It had been counted for one side; so may its ancestors.
+            // It had been counted for one side; its ancestors may have been, too.
             self.margin = MARGIN;
         }
         visit.is_queued = true;

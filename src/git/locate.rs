@@ -1,8 +1,8 @@
 //! Finding out what a REF argument names, without the network.
 //!
-//! The rules: nothing is the branch that HEAD is on; `remote/branch` is a remote's branch only if
-//! its beginning is the name of a remote (the longest that fits); everything else is a branch, a
-//! tag, or the id of a commit. `refs/heads/…`, `refs/tags/…` and `refs/remotes/…` say which.
+//! The rules: without REF, the branch that HEAD is on; `remote/branch` is a remote's branch only if it
+//! begins with the name of a remote (the longest that matches); everything else is a branch, a tag, or
+//! the id of a commit. `refs/heads/…`, `refs/tags/…` and `refs/remotes/…` are explicit.
 
 use git2::{ErrorCode, ObjectType, Reference};
 
@@ -13,12 +13,12 @@ const HEADS: &str = "refs/heads/";
 const TAGS: &str = "refs/tags/";
 const REMOTES: &str = "refs/remotes/";
 
-/// The shortest abbreviation of an id that git takes (`core.abbrev` in git-config(1)).
+/// The shortest abbreviation of an id that git accepts (`core.abbrev` in git-config(1)).
 const MIN_ABBREVIATION: usize = 4;
 
 impl Repository {
-    /// Says what `spec` names; with none (or `HEAD`), the branch that the opened worktree is on,
-    /// or its commit if it is on none.
+    /// Finds what `spec` names; without it (or with `HEAD`), the branch that the opened worktree is on,
+    /// or its commit if HEAD is detached.
     ///
     /// # Errors
     /// `NotFound` if nothing has that name, with the nearest name as a hint; `Usage` if a branch
@@ -36,7 +36,7 @@ impl Repository {
     }
 
     /// The local branch that `located` hides, if it is a remote's branch and a local one has the
-    /// same name: its full name, which reaches it.
+    /// same name: its full name, which is unambiguous.
     pub fn hidden_branch(&self, located: &Located) -> Option<String> {
         located.remote_branch()?;
         let local = format!("{HEADS}{}", located.branch_from);
@@ -92,7 +92,7 @@ impl Repository {
             return self.locate_remote(remote, branch);
         }
         let (branch, tag) = (format!("{HEADS}{spec}"), format!("{TAGS}{spec}"));
-        // As in git, a full id is an id even if a branch is called that.
+        // As in git, a full id is an id even if a branch has that name.
         if spec.len() == 40
             && let Some(found) = self.locate_commit(spec)?
         {
@@ -139,7 +139,7 @@ impl Repository {
 
         let mut branch = branch.to_owned();
         if branch == "HEAD" {
-            // `origin/HEAD` is no branch of the remote but a local note of its default branch.
+            // `origin/HEAD` is not a branch of the remote but a local record of its default branch.
             let default = self.default_branch_of(remote, &refspecs);
             branch = default.ok_or_else(|| {
                 failed("its default branch is not known").hint(format!(
@@ -206,7 +206,7 @@ impl Repository {
         let object = match found {
             Ok(id) => self.inner.find_object(id, None),
             Err(e) if e.code() == ErrorCode::NotFound => return Ok(None),
-            // Another object may have the same beginning; the commit is meant.
+            // Another object may have the same prefix; the commit is meant.
             Err(e) if e.code() == ErrorCode::Ambiguous => self
                 .inner
                 .find_commit_by_prefix(spec)

@@ -1,5 +1,4 @@
-//! Which objects that stand in files of their own are in use, so that they go along with the
-//! packs, and what nobody reaches stays behind.
+//! Which loose objects are in use: they are copied with the packs, and unreachable ones are not.
 
 use std::collections::{BTreeSet, HashSet};
 use std::fs;
@@ -18,12 +17,12 @@ impl Repository {
     ///
     /// What the largest pack reaches is in it: a clone or a repack wrote it whole. So only commits
     /// that are not in it are walked, with their trees; git's own `--unpacked` would trust every
-    /// pack, and a pack that was fetched leaves out what the repository had at that time, in loose
-    /// objects of branches that may be gone since.
+    /// pack, and a fetched pack leaves out what the repository had at that time, in loose objects of
+    /// branches that may have been deleted since.
     ///
     /// # Errors
-    /// The reason why the packs cannot be copied as they are: an object in use stands in a cruft
-    /// pack, or the objects cannot be walked.
+    /// The reason why the packs cannot be copied unchanged: an object in use is in a cruft pack, or the
+    /// objects cannot be walked.
     pub fn loose_in_use(
         &self,
         packs: &Packs,
@@ -58,7 +57,7 @@ impl Repository {
         Ok(used.into_iter().collect())
     }
 
-    /// The tips that `whole` does not hold, and the commits that it holds and that they lead to.
+    /// The tips that are not in `whole`, and the commits in it that they reach.
     fn outside(
         &self,
         tips: &BTreeSet<String>,
@@ -77,7 +76,7 @@ impl Repository {
             }
             outside.push(id);
             let object = self.inner.find_object(id, None).map_err(lost)?;
-            // A tag of a file or a folder has no commits.
+            // A tag of a blob or a tree has no commits.
             if let Ok(commit) = object.peel_to_commit() {
                 queue.push(commit.id());
             }
@@ -136,7 +135,7 @@ fn holds(index: &PackIndex, id: &Oid) -> Result<bool, Reason> {
     found.map_err(|e| format!("cannot read a pack's index ({e})"))
 }
 
-/// The ids of all loose objects of the object folders.
+/// The ids of all loose objects in the object directories.
 fn loose_ids(packs: &Packs) -> Result<HashSet<Oid>, Reason> {
     let mut ids = HashSet::new();
     for objects in &packs.objects {

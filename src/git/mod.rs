@@ -1,9 +1,9 @@
 //! The user's repository: reading it with libgit2, and fetching into it with the `git` program.
 //!
-//! Commands, `build`, `channel` and `work` use it. It is the only module that names git2. It reads;
-//! what it ever writes is what [`Repository::fetch_remote_branch`] writes, objects and one
-//! remote-tracking ref, and the refs that [`service`] is told of. No hook runs, and neither HEAD nor
-//! index, work tree or configuration is touched.
+//! Commands, `bake` and `container` use it. It is the only module that uses git2. It reads; it writes
+//! only what [`Repository::fetch_remote_branch`] fetches, objects and one remote-tracking ref, and the
+//! refs that [`serve`] accepts. No hook runs, and HEAD, index, work tree and configuration are never
+//! touched.
 
 mod command;
 mod commit_id;

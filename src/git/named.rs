@@ -6,11 +6,11 @@ use super::Repository;
 use crate::error::{Error, Result};
 
 impl Repository {
-    /// Opens the repository whose [`root`](Self::root) is `path`, and none that lies around it: what
-    /// is written there must not go elsewhere because this one is gone.
+    /// Opens the repository whose [`root`](Self::root) is `path`, and not one around it: if this one
+    /// is gone, nothing may be written to another.
     ///
     /// # Errors
-    /// As [`Repository::discover`]; `NotFound` if `path` lies within another repository.
+    /// As [`Repository::discover`]; `NotFound` if `path` is inside another repository.
     pub fn at(path: &str) -> Result<Self> {
         let found = Self::discover(Path::new(path))?;
         let root = Path::new(path).canonicalize();

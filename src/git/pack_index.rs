@@ -24,7 +24,7 @@ impl PackIndex {
     /// Opens an index.
     ///
     /// # Errors
-    /// When it cannot be read, or is no index of version 2.
+    /// When it cannot be read, or is not an index of version 2.
     pub(super) fn open(path: &Path) -> io::Result<Self> {
         let file = File::open(path)?;
         let mut start = [0; IDS as usize];

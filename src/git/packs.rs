@@ -1,5 +1,5 @@
-//! Which pack files make up a repository, so that they can be copied as they are. Reads folders
-//! only, never the packs.
+//! Which pack files make up a repository, so that they can be copied unchanged. Reads only
+//! folders, never the packs.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 
 use super::Repository;
 
-/// How deep alternates may lead to alternates (git's own limit, object-file.c).
+/// How deep alternates may be nested (git's own limit, object-file.c).
 const ALTERNATES_DEPTH: usize = 5;
 
-/// The files that are copied along with a pack; the pack itself stands last, so that nobody sees
-/// a pack whose index has yet to come.
+/// The files that are copied along with a pack; the pack itself is last, so that there is never
+/// a pack without its index.
 const COMPANIONS: [&str; 3] = ["idx", "rev", "pack"];
 
 /// One file to copy.
@@ -28,21 +28,21 @@ pub struct PackFile {
 pub struct PackFolder {
     /// The folder with the packs.
     pub path: PathBuf,
-    /// What is to be copied from it, in order.
+    /// The files to copy from it, in order.
     pub files: Vec<PackFile>,
 }
 
 /// The packs of a repository, its alternates included.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Packs {
-    /// Where they stand; a pack that stands in several folders is listed once.
+    /// Their folders; a pack that is in several folders is listed once.
     pub folders: Vec<PackFolder>,
     /// Index files of cruft packs, which are not copied.
     pub cruft: Vec<PathBuf>,
     /// The object folders: the repository's own, and its alternates.
     pub objects: Vec<PathBuf>,
     /// Those of them that are other repositories' (alternates outside of this one's git directory):
-    /// their packs hold more than is meant for anybody who gets this one.
+    /// their packs hold more than what belongs to this one.
     pub borrowed: Vec<PathBuf>,
 }
 
@@ -50,7 +50,7 @@ impl Repository {
     /// Lists its packs.
     ///
     /// # Errors
-    /// The reason why its packs cannot serve as they are, as the end of a sentence.
+    /// The reason why its packs cannot be copied unchanged, as the end of a sentence.
     pub fn packs(&self) -> std::result::Result<Packs, String> {
         let replaced = self.short_names("refs/replace/");
         if replaced.is_ok_and(|names| !names.is_empty()) {
@@ -80,7 +80,7 @@ impl Packs {
         Ok(packs)
     }
 
-    /// Lists the packs that stand in `folder` alone.
+    /// Lists only the packs in `folder`.
     pub(super) fn in_folder(folder: &Path) -> std::result::Result<Self, String> {
         let mut packs = Packs::default();
         packs.add_packs(folder)?;
@@ -163,7 +163,7 @@ impl Packs {
             let stem = index.strip_suffix(".idx").unwrap_or(index);
             let has = |extension: &str| names.contains(&format!("{stem}.{extension}"));
             if !has("pack") {
-                // A leftover, or a pack that is just being written or removed.
+                // A leftover, or a pack that is being written or removed.
                 continue;
             }
             if !is_plain(stem) {
@@ -187,7 +187,7 @@ impl Packs {
                 let meta = fs::symlink_metadata(path.join(&name))
                     .map_err(|e| format!("`{name}` vanished ({e})"))?;
                 if meta.is_symlink() {
-                    // tar would copy the link, which leads nowhere in an image.
+                    // tar would copy the link, which dangles in an image.
                     return Err("a pack is a symbolic link".to_owned());
                 }
                 let size = meta.len();
@@ -211,7 +211,7 @@ fn unreadable(path: &Path, e: &std::io::Error) -> String {
     format!("cannot read `{}` ({e})", path.display())
 }
 
-/// Whether a name can stand in a list of files that tar reads. Git takes any pack that has an
+/// Whether a name is safe in a list of files that tar reads. git uses any pack that has an
 /// index; its own are called `pack-<hex>`, maintenance's `loose-<hex>`.
 fn is_plain(stem: &str) -> bool {
     stem.starts_with(|c: char| c.is_ascii_alphanumeric())
@@ -307,7 +307,7 @@ mod tests {
         fs::create_dir(&inner).unwrap();
         fs::write(inner.join("alternates"), "../../link\n").unwrap();
         assert_eq!(repo.open().packs().unwrap().borrowed.len(), 1);
-        // Its own objects may lie elsewhere.
+        // Its own objects may be elsewhere.
         let moved = repo.path().with_file_name("moved");
         fs::rename(&objects, &moved).unwrap();
         std::os::unix::fs::symlink(&moved, &objects).unwrap();

@@ -5,13 +5,13 @@ use std::process::{Command, Stdio};
 
 use super::command::LOCAL_VARIABLES;
 
-/// The line for a shell that runs the pager; none if the user wants none.
+/// The shell command that runs the pager; `None` if the user wants none.
 pub fn pager() -> Option<String> {
     let mut command = Command::new("git");
     for variable in LOCAL_VARIABLES {
         command.env_remove(variable);
     }
-    // No repository is found here.
+    // No repository may be found.
     command.env("GIT_CEILING_DIRECTORIES", "/").current_dir("/");
     let output = command
         .args(["var", "GIT_PAGER"])

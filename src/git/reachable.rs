@@ -1,4 +1,4 @@
-//! Which commits the repository's own refs keep.
+//! Which commits the repository's own refs reach.
 
 use std::collections::BTreeSet;
 use std::io::Write;
@@ -8,7 +8,7 @@ use git2::Oid;
 
 use super::Repository;
 
-/// A commit that a ref leads to.
+/// A commit that a ref points to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CommitAt {
     /// The commit.
@@ -22,7 +22,7 @@ pub struct CommitAt {
 }
 
 impl Repository {
-    /// Those of `ids` that are commits on some ref; none of them if that cannot be told.
+    /// Those of `ids` that are commits on some ref; none of them if that is not known.
     pub fn on_some_ref(&self, ids: &[&String]) -> BTreeSet<String> {
         let exists = |id: &&&String| {
             let parsed = id.parse::<Oid>();
@@ -39,11 +39,11 @@ impl Repository {
         kept.cloned().collect()
     }
 
-    /// What `ids` lead to and no ref does.
+    /// What `ids` reach and no ref does.
     fn on_no_ref(&self, ids: &[&String]) -> Option<BTreeSet<String>> {
         let mut git = self
             .git_command(&[])
-            // A HEAD, be it another worktree's, may be at a commit that is gone.
+            // A HEAD, also another worktree's, may be at a commit that is missing.
             .args(["rev-list", "--ignore-missing", "--stdin", "--not", "--all"])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -62,7 +62,7 @@ impl Repository {
         output.status.success().then_some(loose)
     }
 
-    /// The commit that the ref of this full name leads to, if there is one.
+    /// The commit that the ref with this full name points to, if there is one.
     pub fn commit_at(&self, full_name: &str) -> Option<CommitAt> {
         let reference = self.inner.find_reference(full_name).ok()?;
         let commit = reference.peel_to_commit().ok()?;
@@ -74,7 +74,7 @@ impl Repository {
         })
     }
 
-    /// The commits of all refs whose full names begin so.
+    /// The commits of all refs with this prefix.
     pub fn commits_below(&self, prefix: &str) -> BTreeSet<String> {
         let names = self.short_names(prefix).unwrap_or_default().into_iter();
         let commits = names.filter_map(|name| self.commit_at(&format!("{prefix}{name}")));

@@ -1,9 +1,8 @@
-//! One pack of exactly what some tips reach: for a repository whose packs must not be copied as they
-//! are, since they hold more than its refs lead to.
+//! One pack of exactly what some tips reach: for a repository whose packs must not be copied
+//! unchanged, because they hold more than its refs reach.
 //!
-//! git writes the pack with its indexes, so that nobody has to index it where it goes: that takes
-//! five times as long as making it. It stands in a private folder of the user's cache until it was
-//! copied.
+//! git writes the pack with its indexes, so that it need not be indexed in the build: that takes five times
+//! as long as writing it. It is in a private folder of the user's cache until it has been copied.
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -22,10 +21,10 @@ use super::packs::Packs;
 use super::scratch::Scratch;
 use crate::env::Env;
 
-/// What such packs are called; `pack` are those of a repository itself.
+/// The name prefix of such packs; a repository's own begin with `pack`.
 const NAME: &str = "reached";
 
-/// The pack is read once and by nobody else, so it need not outlive the machine.
+/// The pack is read once, by dkr alone, so it need not survive a crash of the machine.
 const SETTINGS: [(&str, &str); 3] = [
     ("core.fsync", "none"),
     ("pack.packSizeLimit", "0"),
@@ -34,7 +33,7 @@ const SETTINGS: [(&str, &str); 3] = [
 
 type Reason = String;
 
-/// A pack of what tips reach. It is gone with this value, and after a kill with the next one.
+/// A pack of what tips reach. Removed with this value, or, after dkr was killed, by the next one.
 #[derive(Debug)]
 pub struct ReachablePack {
     /// The pack, to be copied as others are.
@@ -49,7 +48,7 @@ pub struct Wanted {
     /// The ids of what is reached.
     pub tips: BTreeSet<String>,
     /// The ids of what is there already, with all that it reaches; those that this repository does
-    /// not have are passed over.
+    /// not have are ignored.
     pub known: BTreeSet<String>,
 }
 
@@ -60,7 +59,7 @@ impl ReachablePack {
     }
 }
 
-/// The folder of such packs while they are copied; none if the user has no home.
+/// The folder of such packs while they are copied; `None` if the user has no home directory.
 pub fn folder(env: &Env) -> Option<PathBuf> {
     Some(env.cache_dir()?.join("packs"))
 }
@@ -72,7 +71,7 @@ pub fn clear_leftovers(env: &Env) {
 
 impl Repository {
     /// Packs what is `wanted`, its alternates' objects included. `progress` gets the lines that git
-    /// prints, as they come. Dropping the future ends git and leaves nothing.
+    /// prints, as they come. Dropping the future ends git and removes its files.
     ///
     /// # Errors
     /// The reason why there is no such pack, as the end of a sentence.
@@ -90,7 +89,7 @@ impl Repository {
         let input = self.revisions(&wanted)?;
         let mut command = self.pack_command(scratch.path());
         let failed = |e: io::Error| format!("`git pack-objects` failed ({e})");
-        // If dkr is killed, git goes on. The pack's name, which it prints, is known.
+        // If dkr is killed, git continues. The pack's name, which it prints, is known.
         command.stdout(scratch.lock().map_err(failed)?);
         run(command, input, progress).await.map_err(failed)?;
         Ok(ReachablePack {
@@ -112,7 +111,7 @@ impl Repository {
         Ok(tips.chain(known).collect::<String>().into_bytes())
     }
 
-    /// git makes each new file in the object folder first, and the repository's own stays as it is.
+    /// git creates each new file in the object folder first, so the repository's own is not touched.
     fn pack_command(&self, scratch: &Path) -> Command {
         let mut command = self.git_command(&SETTINGS);
         command.env("GIT_OBJECT_DIRECTORY", scratch);
@@ -125,7 +124,7 @@ impl Repository {
             "--progress",
         ]);
         command.arg(scratch.join("pack").join(NAME));
-        // Ctrl-C is for dkr.
+        // Only dkr handles Ctrl-C.
         command.process_group(0);
         command.into()
     }
@@ -145,7 +144,7 @@ fn quoted(path: &Path) -> OsString {
     OsString::from_vec(word)
 }
 
-/// Runs git to its end; its last words are the error.
+/// Runs git to its end; its last messages are the error.
 async fn run(
     mut command: Command,
     input: Vec<u8>,
@@ -156,7 +155,7 @@ async fn run(
     let mut stdin = git.stdin.take().expect("it is piped");
     let stderr = git.stderr.take().expect("it is piped");
     let feed = async move {
-        // What it does not read, it says why.
+        // If it stops reading, its messages say why.
         let _ = stdin.write_all(&input).await;
     };
     let (words, ()) = tokio::join!(last_words(stderr, progress), feed);
@@ -187,7 +186,7 @@ mod tests {
     use super::*;
     use crate::git::testing::{TestRepo, git_in};
 
-    /// A repository that borrows its objects from `repo`, which goes on without it.
+    /// A repository that borrows its objects from `repo`, which continues without it.
     fn borrowing(repo: &TestRepo) -> Repository {
         repo.commit("a", "1");
         let path = repo.path().with_file_name("a b\"c:\\d\n");
@@ -231,7 +230,7 @@ mod tests {
         let env = Env::from_iter([("XDG_CACHE_HOME", cache.path())]);
         let tip = git_in(shared.root().as_ref(), &["rev-parse", "HEAD"]);
         let before = [repo.snapshot(|_| false), files(&shared)];
-        // What a dkr left that was killed.
+        // What a dkr that was killed left.
         let dead = folder(&env).unwrap().join("dead");
         std::fs::create_dir_all(&dead).unwrap();
         std::fs::write(dead.join("lock"), "").unwrap();

@@ -3,7 +3,7 @@
 /// `text` without the passwords and tokens of the URLs in it.
 ///
 /// The user part of an `ssh` URL stays when no password follows it: it is a login name (`git@`),
-/// and the URL is useless without it. In every other scheme it may be a token, and goes.
+/// and the URL is useless without it. In every other scheme it may be a token, and is removed.
 pub fn without_credentials(text: &str) -> String {
     let mut clean = String::with_capacity(text.len());
     let mut rest = text;
@@ -27,7 +27,7 @@ pub fn without_credentials(text: &str) -> String {
     clean
 }
 
-/// What may be published about where a repository comes from: `url` without credentials, query
+/// What may be published about the origin of a repository: `url` without credentials, query
 /// and fragment; nothing if it names a place on this machine or a remote helper.
 pub(super) fn publishable(url: &str) -> Option<String> {
     if let Some((scheme, _)) = url.split_once("://") {

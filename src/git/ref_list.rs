@@ -1,7 +1,7 @@
-//! Lists refs as git does, and names those that git leaves out.
+//! Lists refs as git does, and names those that git ignores.
 //!
-//! They are read from their files: the list of libgit2 ends at the first one that it cannot open, and
-//! takes ids without looking whether the object is there. Format: gitrepository-layout(5), and
+//! They are read from their files: libgit2's iteration ends at the first one that it cannot open, and
+//! accepts ids without checking that the object exists. Format: gitrepository-layout(5), and
 //! refs/files-backend.c and refs/packed-backend.c in git's sources.
 
 use std::collections::{BTreeMap, HashSet};
@@ -14,21 +14,21 @@ use git2::{ErrorCode, Oid, Reference};
 use super::Repository;
 use crate::error::{Error, Result};
 
-/// So many broken refs are named in a sentence.
+/// How many broken refs are named in a message.
 const NAMED: usize = 5;
 
-/// A ref that leads to an object.
+/// A ref that points to an object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct ListedRef {
     /// Its full name.
     pub name: String,
-    /// What it holds; none if it is symbolic.
+    /// Its object id; `None` if it is symbolic.
     pub id: Option<Oid>,
-    /// What the annotated tag `id` leads to, where that is written beside it.
+    /// What the annotated tag `id` points to, where that is recorded next to it.
     pub peeled: Option<Oid>,
 }
 
-/// A ref that git leaves out of its lists.
+/// A broken ref, which git ignores in its lists.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct BrokenRef {
     /// Its full name.
@@ -40,13 +40,13 @@ pub(super) struct BrokenRef {
 /// What is wrong with a ref.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fault {
-    /// No ref may be called that (git-check-ref-format).
+    /// Its name is not valid (git-check-ref-format).
     Name,
-    /// It holds neither an id nor the name of a ref.
+    /// It contains neither an id nor the name of a ref.
     Content,
     /// The object is not in the repository.
     Object,
-    /// It is symbolic and leads to no ref.
+    /// It is symbolic and points to a ref that does not exist.
     Dangling,
 }
 
@@ -64,24 +64,24 @@ impl fmt::Display for Fault {
 /// Refs, each kind sorted by name.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct RefList {
-    /// Those that lead to an object.
+    /// Those that point to an object.
     pub refs: Vec<ListedRef>,
     /// The others.
     pub broken: Vec<BrokenRef>,
 }
 
 impl Repository {
-    /// Lists the refs whose full names `wanted` picks. Those whose names are not UTF-8 are left
+    /// Lists the refs whose full names `wanted` selects. Those whose names are not UTF-8 are left
     /// out: nobody can type them.
     ///
     /// # Errors
-    /// If the files cannot be read, or `packed-refs` is none.
+    /// If the files cannot be read, or `packed-refs` is invalid.
     pub(super) fn list_refs(&self, wanted: impl Fn(&str) -> bool) -> Result<RefList> {
         let failed = |cause: String| {
             Error::failed(format!("cannot list the refs of `{}`", self.root())).cause(cause)
         };
         let mut found = BTreeMap::new();
-        // Loose ones first, as git does: whoever packs them writes that file before he removes these.
+        // Loose ones first, as git does: git writes `packed-refs` before it removes the loose refs.
         for name in loose_names(self.git_dir()).map_err(|e| failed(e.to_string()))? {
             found.insert(name, None);
         }
@@ -108,7 +108,7 @@ impl Repository {
         Ok(list)
     }
 
-    /// What the loose ref `name` holds; nothing if it has just gone.
+    /// The content of the loose ref `name`; `None` if it was just removed.
     fn read_loose(&self, name: &str) -> std::result::Result<Option<Held>, Fault> {
         let reference = match self.inner.find_reference(name) {
             Ok(reference) => reference,
@@ -129,9 +129,9 @@ impl Repository {
         }))
     }
 
-    /// A sentence that names the refs that git leaves out, if there are any.
+    /// A message that names the broken refs, if there are any.
     pub fn broken_refs(&self) -> Option<String> {
-        // What hinders the list is told by whoever needs it.
+        // An error of the list is reported by the caller that needs the list.
         let broken = self.list_refs(|_| true).ok()?.broken;
         let named = broken.iter().take(NAMED);
         let mut named: Vec<String> = named
@@ -165,23 +165,23 @@ impl RefList {
     }
 }
 
-/// What a ref holds, or the one that it leads to.
+/// The content of a ref, or the name of the ref that it points to.
 struct Held {
     id: Oid,
-    /// What the annotated tag `id` leads to, where that is written beside it.
+    /// What the annotated tag `id` points to, where that is recorded next to it.
     peeled: Option<Oid>,
     is_symbolic: bool,
 }
 
-/// The full names of the refs that are files of their own.
+/// The full names of the loose refs.
 fn loose_names(git_dir: &Path) -> std::io::Result<Vec<String>> {
     let mut names = Vec::new();
-    // Linked folders, which may lead round in circles.
+    // Symbolic links to directories, which may form cycles.
     let mut followed = HashSet::new();
     let mut next = vec![PathBuf::from("refs")];
     while let Some(folder) = next.pop() {
         let entries = match fs::read_dir(git_dir.join(&folder)) {
-            // It went when its last ref did.
+            // It was removed with its last ref.
             Err(e) if e.kind() == ErrorKind::NotFound => continue,
             entries => entries?,
         };
@@ -190,7 +190,7 @@ fn loose_names(git_dir: &Path) -> std::io::Result<Vec<String>> {
             let Ok(file) = entry.file_name().into_string() else {
                 continue;
             };
-            // Names that git passes over (`loose_fill_ref_dir`).
+            // Names that git ignores (`loose_fill_ref_dir`).
             if file.starts_with('.') || file.ends_with(".lock") {
                 continue;
             }
@@ -210,7 +210,7 @@ fn loose_names(git_dir: &Path) -> std::io::Result<Vec<String>> {
     Ok(names)
 }
 
-/// The packed refs, by their full names; the reason if the file is none of git's.
+/// The packed refs, by their full names; the error is the reason if the file is invalid.
 fn packed(path: &Path) -> std::result::Result<Vec<(String, Held)>, String> {
     let bytes = match fs::read(path) {
         Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
@@ -229,7 +229,7 @@ fn packed(path: &Path) -> std::result::Result<Vec<(String, Held)>, String> {
                 let (id, name) = line.split_at_checked(40).ok_or_else(bad)?;
                 let id = oid(id).ok_or_else(bad)?;
                 let name = name.strip_prefix(b" ").ok_or_else(bad)?;
-                // A peeled id may follow whatever its name.
+                // A peeled id may follow any ref.
                 let name = String::from_utf8_lossy(name).into_owned();
                 let held = Held {
                     id,

@@ -1,6 +1,6 @@
-//! What a REF argument turns out to be: the types, and reading the commit that a ref holds.
+//! What a REF argument names: the types, and reading the commit of a ref.
 //!
-//! It takes two steps, so that a command can fetch in between: [`Repository::locate`] says what
+//! It takes two steps, so that a command can fetch in between: [`Repository::locate`] finds what
 //! the argument names without any network, [`Repository::resolve`] reads the commit.
 
 use git2::ErrorCode;
@@ -8,7 +8,7 @@ use git2::ErrorCode;
 use super::{CommitId, Repository};
 use crate::error::{Error, Kind, Result};
 
-/// What sort of thing a REF names.
+/// The kind of thing that a REF names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TargetKind {
     /// A branch of the repository itself.
@@ -17,7 +17,7 @@ pub enum TargetKind {
     RemoteBranch(RemoteBranch),
     /// A tag.
     Tag,
-    /// A commit by its id, or by HEAD being on no branch.
+    /// A commit by its id, or by a detached HEAD.
     Commit,
 }
 
@@ -50,7 +50,7 @@ pub struct Located {
     /// The full name in the repository, such as `refs/remotes/space/main`; the full id of a commit
     /// (the label `dkr.ref`).
     pub ref_name: String,
-    /// What sort of thing it is.
+    /// The kind of thing it is.
     pub kind: TargetKind,
 }
 
@@ -64,7 +64,7 @@ impl Located {
     }
 }
 
-/// A REF with the commit that it stands for.
+/// A REF with its commit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target {
     /// As in [`Located`].
@@ -80,17 +80,17 @@ pub struct Target {
 }
 
 impl Repository {
-    /// Reads the commit that `located` stands for now.
+    /// Reads the current commit of `located`.
     ///
     /// # Errors
     /// `NotFound` if the ref is gone (a remote branch: was never fetched); it fails if the ref
-    /// holds something other than a commit.
+    /// points to something other than a commit.
     pub fn resolve(&self, located: Located) -> Result<Target> {
         let commit = match located.kind {
             TargetKind::Commit => located.ref_name.parse()?,
             _ => self.read_ref(&located.ref_name)?,
         };
-        // libgit2 trusts a ref; an object that is lost shows here.
+        // libgit2 trusts a ref; a missing object is noticed here.
         self.inner.find_commit(commit.oid()).map_err(|e| {
             Error::failed(format!(
                 "cannot read commit `{commit}` of `{}` in `{}`",
@@ -108,7 +108,7 @@ impl Repository {
         })
     }
 
-    /// The short names of all local branches, of broken ones too: no other can be made in their place.
+    /// The short names of all local branches, including broken ones: no other can be created in their place.
     ///
     /// # Errors
     /// If the refs cannot be read.
@@ -120,7 +120,7 @@ impl Repository {
         Ok(names.map(str::to_owned).collect())
     }
 
-    /// What a user may call the refs: branches and tags by their short names, those of remotes as
+    /// The names of refs that a user may type: branches and tags by their short names, those of remotes as
     /// `remote/branch`.
     ///
     /// # Errors
@@ -143,7 +143,7 @@ impl Repository {
         self.inner.find_commit(id.oid()).is_ok()
     }
 
-    /// The commit that the ref with this full name leads to.
+    /// The commit that the ref with this full name points to.
     pub(super) fn read_ref(&self, full_name: &str) -> Result<CommitId> {
         let reading = format!("cannot read `{full_name}` in `{}`", self.root());
         let reference = self.inner.find_reference(full_name).map_err(|e| {
@@ -162,7 +162,7 @@ impl Repository {
         }
     }
 
-    /// Whether there is such a ref, be it a broken one: whoever reads it learns that.
+    /// Whether there is such a ref, including a broken one: reading it then fails.
     pub(super) fn ref_exists(&self, full_name: &str) -> bool {
         // A name that no ref can have is one that does not exist.
         let absent = [ErrorCode::NotFound, ErrorCode::InvalidSpec];
@@ -196,7 +196,7 @@ mod tests {
             source_file: Some(file!()),
             ..Config::default()
         });
-        // What a shell and git's own syntax of revisions make something else of.
+        // Names that a shell and git's revision syntax interpret.
         let name = "[a-z$`'\"|;&(){}<>%!@=#,é+-]{1,8}(/[a-z$`'\"|;&(){}<>%!@=#,é.+-]{0,4}[a-z])?";
         let ran = runner.run(&name, |name| {
             let full = format!("refs/heads/{name}");

@@ -1,4 +1,4 @@
-//! Which remote-tracking ref a remote's branch has, by the remote's fetch refspecs.  (pure)
+//! The remote-tracking ref of a remote's branch, by the remote's fetch refspecs (pure).
 
 /// The local ref that `refspecs` (values of `remote.<name>.fetch`) store the remote's ref `source`
 /// in: the first that covers it, unless a negative one excludes it (git-fetch(1), `<refspec>`).

@@ -1,7 +1,7 @@
-//! Why a repository cannot be opened, by name.
+//! Why a repository cannot be opened.
 //!
-//! libgit2 fails on what it does not know with messages that do not say what to do, so the
-//! repository's own configuration file is read here to name the reason.
+//! libgit2's errors for unsupported features do not say what to do, so the repository's own
+//! configuration file is read here to find the reason.
 
 use std::path::{Path, PathBuf};
 
@@ -24,7 +24,7 @@ pub(super) fn open_error(path: &Path, failure: &git2::Error) -> Error {
         ))
         .cause("git reads a repository of another user only if `safe.directory` names it, since its configuration can run commands")
         .hint(format!("if you trust it, run {}", line(&trusted)));
-        // What serves fetches looks at the git directory alone (git 2.45.1 and later).
+        // `git upload-pack` checks only the git directory (git 2.45.1 and later).
         let served = git_dir.and_then(|git_dir| common_dir(&git_dir).canonicalize().ok());
         return match served.filter(|served| *served != trusted) {
             Some(served) => error.hint(format!("for builds over SSH, also run {}", line(&served))),
@@ -105,8 +105,8 @@ fn has_promisor(config: &git2::Config) -> bool {
     false
 }
 
-/// The error for the repository at `root` if git finds none in `git_dir`, for its HEAD is neither a
-/// branch nor a commit (`validate_headref` in git's setup); libgit2 would take it.
+/// The error for the repository at `root` if git finds none in `git_dir` because its HEAD is neither a
+/// branch nor a commit (`validate_headref` in git's setup); libgit2 would accept it.
 pub(super) fn broken_head(root: &Path, git_dir: &Path) -> Option<Error> {
     let path = git_dir.join("HEAD");
     let is_valid = match std::fs::read_link(&path) {
@@ -143,7 +143,7 @@ fn common_dir(git_dir: &Path) -> PathBuf {
     }
 }
 
-/// The path that `safe.directory` has to name: the work tree, or the bare repository.
+/// The path that `safe.directory` must name: the work tree, or the bare repository.
 fn work_tree_of(git_dir: &Path) -> PathBuf {
     let dot_git = match std::fs::read_to_string(git_dir.join("gitdir")) {
         Ok(link) => PathBuf::from(link.trim_end()),
@@ -233,7 +233,7 @@ mod tests {
 
     #[test]
     fn another_users_repository_is_explained_and_nothing_is_configured() {
-        // Only root can give a repository away.
+        // Only root can change the owner of a repository.
         if !rustix::process::geteuid().is_root() {
             return;
         }

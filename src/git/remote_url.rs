@@ -5,7 +5,7 @@ use super::Repository;
 /// The port of SSH.
 const SSH_PORT: u16 = 22;
 
-/// Where a remote is reached over SSH.
+/// The server of a remote that is reached over SSH.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SshServer {
     /// Its name or address, without brackets.

@@ -1,4 +1,4 @@
-//! Finding and opening the user's repository, and the plain facts about it.
+//! Finds and opens the user's repository, and reads its basic properties.
 
 use std::path::{Path, PathBuf};
 
@@ -21,7 +21,7 @@ impl Repository {
     /// linked worktree, a submodule, a bare repository, or a `.git` directory.
     ///
     /// # Errors
-    /// `NotFound` if there is none. Refused by name: sha256 objects, reftable refs, a partial
+    /// `NotFound` if there is none. Rejected with a reason: sha256 objects, reftable refs, a partial
     /// clone, a repository of another user, a broken HEAD, a path that is not UTF-8.
     pub fn discover(path: &Path) -> Result<Self> {
         let canonical = path.canonicalize().map_err(|e| {
@@ -35,8 +35,7 @@ impl Repository {
                     .unwrap_or_else(|| "name the path of a repository that exists".to_owned()),
             )
         })?;
-        // Not `discover`, which forgets the work tree from which it came to a git directory that
-        // lies elsewhere.
+        // Not `discover`, which loses the work tree from which it found a git directory elsewhere.
         let no_ceiling: [&Path; 0] = [];
         let flags = RepositoryOpenFlags::empty();
         let inner = git2::Repository::open_ext(&canonical, flags, no_ceiling)
@@ -59,7 +58,7 @@ impl Repository {
         Ok(Repository { inner, root, name })
     }
 
-    /// What to type if `path`, which does not exist, is a ref of the current directory's repository.
+    /// The hint if `path`, which does not exist, is a ref of the current directory's repository.
     fn ref_hint(path: &Path) -> Option<String> {
         let name = path.to_str().filter(|name| *name != ".")?;
         let current = Self::discover(Path::new(".")).ok()?;
@@ -81,13 +80,13 @@ impl Repository {
         &self.name
     }
 
-    /// The git directory that all worktrees share: packs, refs and configuration lie here.
+    /// The git directory that all worktrees share: packs, refs and configuration are here.
     pub fn git_dir(&self) -> &Path {
         self.inner.commondir()
     }
 
-    /// The work tree that was opened, be it a linked one; none in a bare repository, or where a git
-    /// directory was opened that does not know its work tree.
+    /// The work tree that was opened, which may be a linked one; `None` in a bare repository, or if the
+    /// git directory that was opened does not know its work tree.
     pub fn work_tree(&self) -> Option<&Path> {
         work_tree_of(&self.inner)
     }
@@ -103,8 +102,8 @@ impl Repository {
         self.inner.is_shallow()
     }
 
-    /// What is under way in the opened worktree and will not be in an image, as sentences for a
-    /// warning. Only cheap questions: uncommitted changes in a huge work tree are not looked for.
+    /// What is in progress in the opened worktree and will not be in an image, as warnings. Only cheap
+    /// checks: uncommitted changes in a huge work tree are not searched for.
     pub fn notices(&self) -> Vec<String> {
         let mut notices = Vec::new();
         let lock = self.inner.path().join("index.lock");
@@ -144,7 +143,7 @@ impl Repository {
         command.args(["config", "-z", "--get-regexp", "^user\\.(name|email)$"]);
         let output = command.output().ok()?;
         let text = String::from_utf8(output.stdout).ok()?;
-        // The last value of a key is in force.
+        // The last value of a key wins.
         let value = |key: &str| {
             let pairs = text.split_terminator('\0').rev();
             let mut values = pairs.filter_map(|pair| pair.split_once('\n'));
@@ -174,15 +173,15 @@ impl Repository {
 fn root_of(opened: &git2::Repository) -> Result<PathBuf> {
     let common = opened.commondir();
     let main = git2::Repository::open(common).map_err(|e| refusal::open_error(common, &e))?;
-    // With `--separate-git-dir` the git directory does not know its work tree; git then takes the
+    // With `--separate-git-dir` the git directory does not know its work tree; git then uses the
     // git directory's own path, too (`git worktree list`).
     let root = work_tree_of(&main).unwrap_or(common);
     root.canonicalize()
         .map_err(|e| Error::failed(format!("cannot read the path `{}`", root.display())).source(e))
 }
 
-/// The work tree, if the repository is found from there: where nothing else is known, libgit2 takes
-/// the folder that the git directory lies in, be it any.
+/// The work tree, if the repository is found from there: where nothing else is known, libgit2 uses
+/// the folder that contains the git directory, whatever it is.
 fn work_tree_of(opened: &git2::Repository) -> Option<&Path> {
     let work_tree = opened.workdir()?;
     let no_ceiling: [&Path; 0] = [];

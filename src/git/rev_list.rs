@@ -1,5 +1,5 @@
-//! Walks of objects by the `git` program, which is much faster at it than libgit2 and keeps its
-//! memory to itself.
+//! Walks objects with the `git` program, which is much faster than libgit2 and whose memory is freed
+//! when it exits.
 
 use std::collections::BTreeSet;
 use std::io::{self, BufRead, BufReader, Write};
@@ -10,8 +10,8 @@ use git2::Oid;
 use super::{CommitId, Repository};
 
 impl Repository {
-    /// The bytes on disk of what `tips` reach and `known` do not; those of `known` that are not
-    /// here any more are left out. `None` if it cannot be told.
+    /// The bytes on disk of what `tips` reach and `known` do not; those of `known` that no
+    /// longer exist are left out. `None` if it cannot be computed.
     pub fn disk_usage(&self, tips: &BTreeSet<&String>, known: &BTreeSet<String>) -> Option<u64> {
         let ids = |ids: &mut dyn Iterator<Item = &String>| {
             let ids = ids.map(|id| id.parse::<Oid>());
@@ -30,13 +30,13 @@ impl Repository {
         bytes
     }
 
-    /// The bytes on disk of all that `tips` reach; 0 if it cannot be told.
+    /// The bytes on disk of all that `tips` reach; 0 if it cannot be computed.
     pub fn reached_bytes(&self, tips: &BTreeSet<String>) -> u64 {
         let bytes = self.disk_usage(&tips.iter().collect(), &BTreeSet::new());
         bytes.unwrap_or(0)
     }
 
-    /// The bytes of all files of `commit`, as they are stored; what cannot be read counts nothing.
+    /// The bytes of all files of `commit`, as they are stored; unreadable ones count as 0.
     pub fn tree_bytes(&self, commit: &CommitId) -> u64 {
         let git = self
             .git_command(&[])
@@ -62,7 +62,7 @@ impl Repository {
     }
 
     /// Calls `each` with every line that `git rev-list --objects` prints for what `tips` reach and
-    /// `boundary` do not, until it says no.
+    /// `boundary` do not, until it returns false.
     pub(super) fn rev_list(
         &self,
         option: &str,

@@ -1,5 +1,5 @@
-//! Private folders for what git makes or leaves behind while dkr uses it: each is gone with the value
-//! that owns it. One whose process was killed is found by the next.
+//! Private folders for what git creates or leaves behind while dkr uses it: each is removed with the
+//! value that owns it. One whose process was killed is found by the next.
 
 use std::fs::{self, DirBuilder, File};
 use std::io::{ErrorKind, Result};
@@ -11,22 +11,22 @@ use std::time::Duration;
 const LOCK: &str = "lock";
 /// The name of a folder that is not locked yet begins with this.
 const NEW: &str = "new-";
-/// A folder that was never locked is from a process that was killed if it is older.
+/// A folder that was never locked and is older than this is from a process that was killed.
 const MAKING: Duration = Duration::from_secs(60 * 60);
 
 /// A private folder.
 #[derive(Debug)]
 pub(super) struct Scratch {
     path: PathBuf,
-    /// Let go of by the kernel when the process ends, and whoever else has it open.
+    /// Released by the kernel when the process, and all others that have it open, have ended.
     lock: File,
 }
 
 impl Scratch {
-    /// A new folder in `parent`, which is made if it is not there.
+    /// A new folder in `parent`, which is created if necessary.
     ///
     /// # Errors
-    /// When it cannot be made or locked.
+    /// When it cannot be created or locked.
     pub fn new(parent: &Path) -> Result<Self> {
         let mut private = DirBuilder::new();
         private.mode(0o700).recursive(true).create(parent)?;
@@ -53,7 +53,7 @@ impl Scratch {
         &self.path
     }
 
-    /// The lock, for a program that writes there: the folder is not abandoned before that has ended, too.
+    /// The lock, for a program that writes there: the folder is in use until that has ended, too.
     ///
     /// # Errors
     /// When there are too many open files.
@@ -61,7 +61,7 @@ impl Scratch {
         self.lock.try_clone()
     }
 
-    /// Those in `parent` whose processes are no more. They belong to the caller now.
+    /// Those in `parent` whose processes have ended. They now belong to the caller.
     pub fn abandoned(parent: &Path) -> Vec<Self> {
         let entries = fs::read_dir(parent).into_iter().flatten().flatten();
         entries
@@ -93,7 +93,7 @@ fn is_new(path: &Path) -> bool {
     name.is_some_and(|name| name.starts_with(NEW))
 }
 
-/// Somebody else may just be making or removing it.
+/// Another process may be creating or removing it.
 fn remove_if_old(path: &Path) {
     let changed = path.metadata().and_then(|found| found.modified()).ok();
     let age = changed.and_then(|changed| changed.elapsed().ok());
@@ -102,7 +102,7 @@ fn remove_if_old(path: &Path) {
     }
 }
 
-/// Removes a folder. What a process that is just being killed still adds to it goes, too.
+/// Removes a folder, including what a process that is being killed still adds to it.
 pub(super) fn remove(path: &Path) {
     const PAUSE: Duration = Duration::from_millis(10);
     for _ in 0..50 {

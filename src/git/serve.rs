@@ -1,13 +1,13 @@
 //! git's own server programs, run so that an untrusted client can do no harm: `upload-pack` and
 //! `receive-pack` of exactly one repository.
 //!
-//! The channel of a running container and the builds call it. It takes nothing from the client
-//! but the pack protocol, runs no hook and no configured program, and must never be given a
-//! repository, option or environment that a client chose.
+//! Called by the channel of a running container and by builds. It accepts nothing from the client but
+//! the pack protocol, runs no hook and no configured program, and must never be given a repository,
+//! option or environment that a client chose.
 //!
 //! `upload-pack` speaks protocol version 2, in which a client may ask for any object whose id it
 //! knows, advertised or not (gitprotocol-v2, `want`). That is how a build gets an exact commit;
-//! hiding a ref hides its name and its id, not what it points at from someone who has the id.
+//! hiding a ref hides its name and its id, not what it points at from a client that has the id.
 
 mod bridge;
 mod commands;
@@ -53,15 +53,14 @@ pub use receive::RefUpdate;
 use ref_files::RefFiles;
 use requests::FetchRequests;
 
-/// The largest pack that `receive-pack` takes, in bytes (2 GiB).
+/// The largest pack that `receive-pack` accepts, in bytes (2 GiB).
 pub const MAX_PUSH_BYTES: u64 = 2 << 30;
 
-/// The most memory that git may ask for at once while it takes a pack: a few kilobytes of pack can
-/// say that they unpack to gigabytes. Larger files are passed through
-/// (`core.bigFileThreshold` below).
+/// The most memory that git may allocate at once while it receives a pack: a few kilobytes of pack can
+/// claim to unpack to gigabytes. Larger files are streamed (`core.bigFileThreshold` below).
 const MAX_ALLOCATION: &str = "513m";
 
-/// Which of git's server programs answers.
+/// Which of git's server programs to run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Program {
     /// `git upload-pack`: serves fetches of branches, tags and the tracking branches of `remotes`.
@@ -69,14 +68,14 @@ pub enum Program {
         /// Remotes of the repository whose `refs/remotes/<remote>/*` are shown.
         remotes: Vec<String>,
     },
-    /// `git receive-pack`: takes pushes to the branches below `prefix` and no others.
+    /// `git receive-pack`: accepts pushes to the branches below `prefix` and no others.
     ReceivePack {
         /// Where pushes may go.
         prefix: PushPrefix,
-        /// The largest pack taken, in bytes; [`MAX_PUSH_BYTES`] unless there is a reason.
+        /// The largest pack to accept, in bytes; usually [`MAX_PUSH_BYTES`].
         max_bytes: u64,
     },
-    /// `git receive-pack`: takes from dkr itself what it fetched from a container.
+    /// `git receive-pack`: receives from dkr itself what it fetched from a container.
     Deliver {
         /// The full names of the refs that are written.
         refs: Vec<String>,
@@ -96,9 +95,8 @@ impl Service {
     /// The service `program` of the repository whose git directory is `git_dir`: the `.git` of
     /// the main worktree, or the bare repository.
     ///
-    /// The caller has opened the repository and so respected its ownership (`safe.directory`):
-    /// this one directory is then trusted here whoever owns it, and the user's own configuration
-    /// is not read at all.
+    /// The caller has opened the repository and so checked its ownership (`safe.directory`): here this
+    /// directory is trusted whoever owns it, and the user's own configuration is not read at all.
     ///
     /// # Errors
     /// When the path is not absolute.
@@ -115,7 +113,7 @@ impl Service {
         })
     }
 
-    /// git's name of the service, as a client of `ext::` asks for it with `%S`.
+    /// git's name of the service, as a client of `ext::` requests it with `%S`.
     pub fn name(&self) -> &'static str {
         match self.program {
             Program::UploadPack { .. } => "git-upload-pack",
@@ -127,7 +125,7 @@ impl Service {
     ///
     /// # Errors
     /// When the repository's configuration cannot be read, or names a hook that cannot be
-    /// switched off; when dkr itself would write through a symbolic ref.
+    /// disabled; when dkr itself would write through a symbolic ref.
     pub async fn command(&self, env: &Env) -> Result<Command> {
         let mut command = hardened_git(env, &self.git_dir);
         for hook in config::configured_hooks(env, &self.git_dir).await? {
@@ -137,7 +135,7 @@ impl Service {
             Program::UploadPack { remotes } => self.upload_pack(&mut command, remotes),
             Program::ReceivePack { prefix, max_bytes } => {
                 receive(&mut command, &[prefix.namespace()], *max_bytes);
-                // They are the user's own; git would write what they lead to.
+                // They are the user's own; git would write to the ref that they point to.
                 let symbolic = RefFiles(&self.git_dir).symbolic(&prefix.blocking_ref());
                 hide(&mut command, "receive.hideRefs", symbolic);
                 command.arg("receive-pack");
@@ -163,7 +161,7 @@ impl Service {
         let mut folders: Vec<String> = folders.into_iter().chain(remotes).collect();
         show(command, "uploadpack.hideRefs", &folders);
         folders.push("HEAD".to_owned());
-        // They would be shown with the name and the id of what they lead to.
+        // They would be shown with the name and the id of the ref that they point to.
         let leading_out = RefFiles(&self.git_dir).leading_out(&folders);
         hide(command, "uploadpack.hideRefs", leading_out);
         UPLOAD_PACK.iter().for_each(|line| set(command, line));
@@ -183,8 +181,7 @@ impl Service {
         }
     }
 
-    /// Answers one client on `stream`, until it or the service ends, or `gone` says that nobody
-    /// wants the answer any more.
+    /// Answers one client on `stream`, until it or the service ends, or `gone` completes.
     ///
     /// # Errors
     /// When git cannot be started. What happens afterwards is in [`Traffic::outcome`].
@@ -228,10 +225,10 @@ fn receive(command: &mut Command, folders: &[String], max_bytes: u64) {
     RECEIVE_PACK.iter().for_each(|line| set(command, line));
 }
 
-/// What a fetch may not ask for, whatever the repository's own configuration says.
+/// What a fetch must not request, regardless of the repository's own configuration.
 const UPLOAD_PACK: [&str; 6] = [
     "uploadpack.advertiseBundleURIs=false",
-    // A filter can name what it is made from, and so tell whether that is there.
+    // A filter can name the object that it is read from, and so reveal whether that exists.
     "uploadpack.allowFilter=false",
     "uploadpack.allowRefInWant=false",
     "transfer.advertiseObjectInfo=false",
@@ -239,8 +236,8 @@ const UPLOAD_PACK: [&str; 6] = [
     "promisor.advertise=false",
 ];
 
-/// What a push may not do or cause, whatever the repository's own configuration says. The prefix
-/// belongs to the container alone, so deleting and forcing inside it are its own affair.
+/// What a push must not do or cause, regardless of the repository's own configuration. The prefix
+/// belongs to the container alone, so deletions and forced updates inside it are permitted.
 const RECEIVE_PACK: [&str; 17] = [
     "receive.denyCurrentBranch=refuse",
     "receive.denyDeleteCurrent=refuse",
@@ -251,7 +248,7 @@ const RECEIVE_PACK: [&str; 17] = [
     "receive.fsckObjects=true",
     "receive.shallowUpdate=false",
     "receive.autogc=false",
-    // `index-pack` holds one object at a time and passes larger files through; `unpack-objects`
+    // `index-pack` holds one object at a time and streams larger files; `unpack-objects`
     // would hold all commits and trees of a push at once.
     "receive.unpackLimit=1",
     "core.bigFileThreshold=512m",
@@ -265,14 +262,14 @@ const RECEIVE_PACK: [&str; 17] = [
 ];
 
 /// `git` on `git_dir` with nothing of the user's environment and configuration but `PATH`, and
-/// with every program that the repository could configure switched off.
+/// with every program that the repository could configure disabled.
 fn hardened_git(env: &Env, git_dir: &Path) -> Command {
     let mut command = Command::new("git");
     command
         .env_clear()
         .env("PATH", absolute_path(env))
         // No `~/.gitconfig` and no `~` in the repository's configuration leads to a file; older
-        // versions of git know only this way to say it.
+        // versions of git have no other way to set it.
         .env("HOME", "/dev/null")
         .env("GIT_CONFIG_GLOBAL", "/dev/null")
         .env("GIT_CONFIG_NOSYSTEM", "1")
@@ -295,7 +292,7 @@ fn hardened_git(env: &Env, git_dir: &Path) -> Command {
     command
 }
 
-/// Lets git know no refs but those below `folders`.
+/// Hides all refs but those below `folders` from git.
 fn show(command: &mut Command, key: &str, folders: &[String]) {
     set(command, &format!("{key}=refs/"));
     for folder in folders {

@@ -49,7 +49,7 @@ impl TestRepo {
         self.git(&["rev-parse", "HEAD"])
     }
 
-    /// Every file below the root with its bytes, except those that `except` picks.
+    /// Every file below the root with its bytes, except those that `except` selects.
     pub(crate) fn snapshot(&self, except: impl Fn(&str) -> bool) -> Vec<(String, Vec<u8>)> {
         Self::snapshot_of(self.path(), except)
     }
@@ -76,7 +76,7 @@ pub(crate) fn git_in(directory: &Path, args: &[&str]) -> String {
     testkit::Repo::at(directory).output(args.iter().copied())
 }
 
-/// Writes a shell script that can be run.
+/// Writes an executable shell script.
 pub(crate) fn write_script(path: &Path, body: &str) {
     testkit::write_program(path, &format!("#!/bin/sh\n{body}\n"));
 }

@@ -43,7 +43,7 @@ impl Repository {
         let commit = self.inner.find_commit(commit.oid()).map_err(failed)?;
         let mut tree = commit.tree().map_err(failed)?;
         let (parents, last) = name.rsplit_once('/').unwrap_or(("", name));
-        // Not `Tree::get_path`: it reports a tree that is lost in the same way as no such entry.
+        // Not `Tree::get_path`: it reports a missing tree in the same way as a missing entry.
         for parent in parents.split('/').filter(|part| !part.is_empty()) {
             let Some(entry) = tree.get_name(parent) else {
                 return Ok(FileAt::Missing);

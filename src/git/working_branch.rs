@@ -6,14 +6,14 @@ use crate::error::{Error, Result};
 /// Where `dkr take` writes the uncommitted state of a container.
 pub const WIP: &str = "refs/dkr/wip/";
 
-/// The most bytes between two `/` of a branch: git makes a file of that name with `.lock`, and file
-/// systems take 255 bytes, of which an engine's storage driver may need some (fuse-overlayfs `.wh.`).
+/// The most bytes between two `/` of a branch: git creates a file of that name with `.lock`, and file
+/// systems allow 255 bytes, of which an engine's storage driver may need some (fuse-overlayfs `.wh.`).
 const LONGEST_PART: usize = 240;
 
 /// Checks that `name` can be a branch of a container whose image is of `image_branch`.
 ///
 /// # Errors
-/// When git does not take the name, or it collides with the image's own branch.
+/// When git rejects the name, or it collides with the image's own branch.
 pub fn check_working_branch(name: &str, image_branch: &str) -> Result<()> {
     let refused = || Error::usage(format!("`{name}` cannot be a working branch"));
     let full = format!("refs/heads/{name}");
@@ -52,7 +52,7 @@ fn collides(a: &str, b: &str) -> bool {
 
 impl Repository {
     /// Checks that `refs/heads/<hostname>/<name>`, where a container's `git push` goes, could
-    /// exist beside the branches that there are.
+    /// exist next to the existing branches.
     ///
     /// # Errors
     /// When it could not, or the branches cannot be listed.
@@ -90,7 +90,7 @@ impl Repository {
     }
 }
 
-/// Checks that `name` can be a working branch beside those of other containers of the repository.
+/// Checks that `name` can be a working branch next to those of other containers of the repository.
 ///
 /// # Errors
 /// When it cannot.
@@ -105,7 +105,7 @@ pub fn check_beside(name: &str, others: &[String]) -> Result<()> {
     }
 }
 
-/// What `name` cannot stand beside.
+/// The existing name that `name` conflicts with.
 fn in_the_way<'a>(names: &'a [String], name: &str) -> Option<&'a String> {
     let mut names = names.iter();
     names.find(|other| *other != name && collides(other, name))

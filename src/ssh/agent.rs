@@ -1,10 +1,10 @@
-//! A private `ssh-agent`, which ends with dkr whatever ends dkr.
+//! A private `ssh-agent`, which ends with dkr in every case.
 //!
 //! The agent is the child of a shell that waits for the end of a pipe, which dkr holds open: when dkr
-//! ends the shell ends the agent and removes its folder. Were the shell killed too, the agent would
-//! notice within 10 s that its parent is gone (ssh-agent(1): it exits when its command does). A signal
-//! at the parent's death (`PR_SET_PDEATHSIG`) would not do: distributions install the agent with a
-//! group of its own, and such a program loses that setting when it starts.
+//! ends, the shell ends the agent and removes its directory. If the shell is killed, too, the agent
+//! notices within 10 s that its parent is gone (ssh-agent(1): it exits when its command does). A signal
+//! at the parent's death (`PR_SET_PDEATHSIG`) does not work: distributions install the agent setgid,
+//! and such a program loses that setting when it starts.
 
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
@@ -22,20 +22,20 @@ use super::program;
 use crate::env::Env;
 use crate::error::{Error, Result};
 
-/// Says that the agent is there, and ends it with the standard input. Its one argument is the folder. A
-/// dkr that was killed before that was said must not end the shell with SIGPIPE.
+/// Reports that the agent is ready, and ends it at the end of the standard input. Its argument is the
+/// directory. If dkr was killed before the report, SIGPIPE must not end the shell.
 const KEEPER: &str =
     r#"trap '' PIPE; echo 2>/dev/null; read -r _; kill "$SSH_AGENT_PID"; rm -rf -- "$1""#;
 /// How long it may take to start.
 const START: Duration = Duration::from_secs(10);
-/// The longest folder for the socket, whose whole path holds 107 bytes.
+/// The longest directory for the socket, whose whole path may have 107 bytes.
 const LONGEST: usize = 80;
 
 /// A running agent.
 #[derive(Debug)]
 pub struct Agent {
     socket: PathBuf,
-    // The pipe goes first: the shell then has something to end.
+    // The pipe is dropped first: the shell then still has something to end.
     _alive: ChildStdin,
     _folder: TempDir,
 }
@@ -44,7 +44,7 @@ impl Agent {
     /// Starts an agent without keys.
     ///
     /// # Errors
-    /// When there is no `ssh-agent`, or no place for its socket.
+    /// When there is no `ssh-agent`, or no directory for its socket.
     pub async fn start(env: &Env) -> Result<Self> {
         let failed = || Error::failed("cannot start an SSH agent");
         let folder = private_folder(env).map_err(|e| failed().source(e))?;
@@ -56,7 +56,7 @@ impl Agent {
             .args(["sh", "-c", KEEPER, "dkr"])
             .arg(folder.path())
             .stdin(Stdio::piped())
-            // It has something left to do.
+            // It still has to clean up.
             .kill_on_drop(false);
         let mut keeper = program::start(&mut command)?;
         let pipe = "it was asked for above";
@@ -86,7 +86,7 @@ impl Agent {
     }
 }
 
-/// A folder that only the user can enter, in memory if the system has such a place for the user.
+/// A directory that only the user can enter, in memory if the system has one for the user.
 fn private_folder(env: &Env) -> std::io::Result<TempDir> {
     let named = ["XDG_RUNTIME_DIR", "TMPDIR"].map(|name| env.path(name));
     let mut failure = None;
@@ -116,7 +116,7 @@ pub struct AgentKey {
     pub comment: String,
     /// The public key or certificate, as SSH encodes it.
     pub blob: Vec<u8>,
-    /// Somebody has to touch it for each signature.
+    /// Whether it must be touched for each signature.
     pub is_token: bool,
 }
 

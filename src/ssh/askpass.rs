@@ -1,8 +1,8 @@
 //! dkr as the program that `ssh-add` asks for a passphrase (`SSH_ASKPASS`).
 //!
-//! The passphrase is in no argument, environment or file: `ssh-add` hands its own standard input on,
-//! and dkr at its other end writes it there. Once it is read, a question for another one gets an empty
-//! answer, at which `ssh-add` gives up.
+//! The passphrase is in no argument, environment or file: `ssh-add` passes its own standard input on,
+//! and the dkr at its other end writes it there. Once it is read, another question gets an empty answer,
+//! and `ssh-add` gives up.
 
 use std::io::{Read, Write};
 
@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 use crate::env::Env;
 use crate::error::{Error, Result};
 
-/// Set where dkr is started to answer the question.
+/// Set when dkr is started to answer the question.
 const MARK: &str = "DKR_ASKPASS";
 /// The longest passphrase, in bytes.
 const LONGEST: u64 = 64 * 1024;
@@ -22,9 +22,9 @@ pub fn is_asked(env: &Env) -> bool {
     env.get(MARK).is_some()
 }
 
-/// Passes the passphrase on; whether that worked.
+/// Passes the passphrase on; returns whether that worked.
 pub fn answer() -> bool {
-    // The whole room at once: a growing buffer would leave copies behind.
+    // Allocated at once: a growing buffer would leave copies behind.
     let mut passphrase = Zeroizing::new(Vec::with_capacity(LONGEST as usize));
     let mut input = std::io::stdin().lock().take(LONGEST);
     let read = input.read_to_end(&mut passphrase);
@@ -36,14 +36,14 @@ pub fn answer() -> bool {
 /// Makes `command`, a call of `ssh-add`, ask this program.
 ///
 /// # Errors
-/// When nothing says where this program is.
+/// When the path of this program is not known.
 pub(super) fn ask_dkr(command: &mut Command) -> Result<()> {
     let program =
         std::env::current_exe().map_err(|e| Error::failed("cannot find dkr").source(e))?;
     command
         .env("SSH_ASKPASS", program)
         .env("SSH_ASKPASS_REQUIRE", "force")
-        // Before OpenSSH 8.4 a program was asked only where there might be a window.
+        // Before OpenSSH 8.4 a program was only used if `DISPLAY` was set.
         .env("DISPLAY", ":")
         .env(MARK, "1");
     Ok(())

@@ -1,7 +1,7 @@
 //! What the user's `~/.ssh/config` sets for a host, as `ssh -G` resolves it.
 //!
-//! Only what the file sets counts: where it says nothing dkr has defaults of its own, which differ
-//! from those of `ssh`. Without the file nothing runs.
+//! Only what the file sets counts: for the rest dkr has its own defaults, which differ from those of
+//! `ssh`. Without the file nothing runs.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -31,7 +31,7 @@ impl HostConfig {
     /// Reads what the user's file sets for `host`.
     ///
     /// # Errors
-    /// When `ssh` refuses the file.
+    /// When `ssh` rejects the file.
     pub async fn read(host: &str, env: &Env) -> Result<Self> {
         let file = env.home().map(|home| home.join(".ssh/config"));
         let Some(file) = file.filter(|file| file.is_file()) else {
@@ -86,8 +86,7 @@ async fn resolve(host: &str, file: &Path) -> Result<HashMap<String, Vec<String>>
     Ok(settings)
 }
 
-/// Puts in place what `ssh` leaves as it stands in the file: `~` and `%d`, the home directory, and `%h`,
-/// the host.
+/// Expands what `ssh` leaves unexpanded: `~` and `%d`, the home directory, and `%h`, the host.
 fn expand(word: &str, host: &str, env: &Env) -> PathBuf {
     let home = env.home().unwrap_or_default();
     let word = match word.strip_prefix("~/") {

@@ -1,4 +1,4 @@
-//! Why an SSH server cannot be cloned from: read from what `ssh -v` wrote, and told to the user.
+//! Why an SSH server cannot be cloned from, read from the output of `ssh -v`; and the error message.
 
 use std::path::PathBuf;
 
@@ -6,15 +6,15 @@ use super::known_hosts::name_of;
 use super::login::Account;
 use crate::error::{Error, quoted};
 
-/// What every line of `ssh -v` begins with that is not meant for people.
+/// The prefix of the debug lines of `ssh -v`.
 const DEBUG: &str = "debug1: ";
 
 /// Why a server cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ServerFault {
-    /// Nothing that speaks SSH answers there.
+    /// No SSH server answers.
     NoAnswer {
-        /// The reason as the system gives it.
+        /// The system's reason.
         reason: String,
     },
     /// The server's key is not known.
@@ -26,11 +26,11 @@ pub enum ServerFault {
         /// The file to add the line to.
         file: Option<PathBuf>,
     },
-    /// `known_hosts` holds another key of this server.
+    /// `known_hosts` lists another key for this server.
     HostKeyChanged {
-        /// File and line that hold it.
+        /// File and line of that key.
         place: String,
-        /// The fingerprint of the key that the server shows.
+        /// The fingerprint of the key that the server presents.
         fingerprint: String,
     },
     /// `known_hosts` marks the server's key as revoked.
@@ -38,19 +38,19 @@ pub enum ServerFault {
         /// File and line that say so.
         place: String,
     },
-    /// The server does not take the key for this user.
+    /// The server does not accept the key for this user.
     KeyRefused {
-        /// The ways to log in that it offers.
+        /// The authentication methods that it offers.
         methods: Vec<String>,
-        /// It took the key but wants more.
+        /// It accepted the key but requires more.
         partial: bool,
     },
-    /// The connection broke, or one side did not understand the other.
+    /// The connection was lost, or the protocol failed.
     Broken {
         /// What went wrong.
         reason: String,
     },
-    /// What has to be there on this machine is not.
+    /// Something is missing on this machine.
     Local(Error),
 }
 
@@ -60,7 +60,7 @@ impl From<Error> for ServerFault {
     }
 }
 
-/// How a call of `ssh` ended that did not get in.
+/// How a call of `ssh` that could not log in ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Ending {
     Unknown,
@@ -82,14 +82,14 @@ impl Transcript {
         self.0.iter().any(|line| line.contains(text))
     }
 
-    /// The server let the user in.
+    /// Whether the server accepted the user.
     pub(super) fn is_logged_in(&self) -> bool {
         self.0
             .iter()
             .any(|line| line.starts_with("Authenticated to "))
     }
 
-    /// The fingerprints of what the server showed: its key, or its certificate with the authority.
+    /// The fingerprints of what the server presented: its key, or its certificate with the authority.
     pub(super) fn shown(&self) -> Vec<&str> {
         let lines = self.0.iter().filter_map(|line| {
             let line = line.strip_prefix(DEBUG)?.strip_prefix("Server host ")?;
@@ -98,7 +98,7 @@ impl Transcript {
         fingerprints(lines.flatten()).collect()
     }
 
-    /// The type of the key that the server showed.
+    /// The type of the key that the server presented.
     pub(super) fn shown_kind(&self) -> Option<&str> {
         let prefix = format!("{DEBUG}Server host key: ");
         let mut lines = self.0.iter();
@@ -106,7 +106,7 @@ impl Transcript {
         shown.split(' ').next()
     }
 
-    /// The fingerprint of the key that the server took.
+    /// The fingerprint of the key that the server accepted.
     pub(super) fn accepted(&self) -> Option<&str> {
         let line = self.0.iter().rev().find_map(|line| {
             line.strip_prefix(DEBUG)?
@@ -115,7 +115,7 @@ impl Transcript {
         fingerprints(line.split_whitespace()).next()
     }
 
-    /// Why `ssh` ended.
+    /// Why `ssh` failed.
     pub(super) fn ending(&self) -> Ending {
         if self.has("REMOTE HOST IDENTIFICATION HAS CHANGED") {
             return Ending::Changed;
@@ -142,7 +142,7 @@ impl Transcript {
     /// The connection ended for this reason.
     pub(super) fn broken(&self, reason: &str) -> ServerFault {
         if self.shown().is_empty() {
-            // What stands before is the address, which the message has already.
+            // Without the address, which the message already has.
             let reason = reason.strip_prefix("ssh: ").unwrap_or(reason);
             let place = reason.starts_with("connect to host ");
             let short = reason.split_once(": ").filter(|_| place);
@@ -232,7 +232,7 @@ mod tests {
         transcript
     }
 
-    /// After the server has shown its key.
+    /// After the server has presented its key.
     fn shown(text: &str) -> Transcript {
         transcript(&format!(
             "debug1: Connection established.\r\n\

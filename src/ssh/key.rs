@@ -1,4 +1,4 @@
-//! The user's key as a build can use it: in an agent, be it dkr's own or the user's.
+//! The user's key as a build can use it: in an agent, dkr's own or the user's.
 
 use std::fmt;
 use std::fs::{File, Permissions};
@@ -18,7 +18,7 @@ use super::{askpass, program};
 use crate::env::Env;
 use crate::error::{Error, Result, quoted};
 
-/// The largest file that is taken for a key, in bytes.
+/// The largest file that is accepted as a key, in bytes.
 const MAX_FILE: u64 = 1024 * 1024;
 const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
@@ -27,9 +27,9 @@ const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 pub enum Unlock<'a> {
     /// From nowhere: an encrypted key stays locked.
     Never,
-    /// It is this one.
+    /// From this value.
     With(&'a str),
-    /// `ssh-add` asks on dkr's own terminal.
+    /// `ssh-add` asks for it on dkr's own terminal.
     OnTerminal,
 }
 
@@ -38,13 +38,13 @@ pub enum Unlock<'a> {
 pub struct Identity {
     socket: PathBuf,
     keys: Vec<AgentKey>,
-    /// The file that tells `ssh` which of the agent's keys is meant.
+    /// The file that selects one of the agent's keys for `ssh`.
     file: Option<PathBuf>,
     name: String,
     _agent: Option<Agent>,
 }
 
-/// As messages name it.
+/// The name in messages.
 impl fmt::Display for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.name)
@@ -52,17 +52,17 @@ impl fmt::Display for Identity {
 }
 
 impl Identity {
-    /// The key in the file `path`, with the certificate beside it if there is one, in an agent of dkr's
-    /// own. None if it is encrypted and `unlock` does not open it.
+    /// The key in the file `path`, and its certificate if there is one next to it, in an agent of dkr's
+    /// own. `None` if it is encrypted and `unlock` does not decrypt it.
     ///
     /// # Errors
-    /// When the file cannot be read or holds no private key that OpenSSH can use.
+    /// When the file cannot be read or is not a private key that OpenSSH can use.
     pub async fn load(path: &Path, unlock: Unlock<'_>, env: &Env) -> Result<Option<Self>> {
-        // No name is one of the options that `ssh-add` has.
+        // An absolute path cannot be mistaken for an option of `ssh-add`.
         let path = &std::path::absolute(path).map_err(|e| unusable(path).source(e))?;
         let copy = usable_copy(path)?;
         let agent = Agent::start(env).await?;
-        // Of a copy `ssh-add` sees the descriptor that is open here.
+        // `ssh-add` opens a copy through the descriptor of this process.
         let shown = match &copy {
             Some(copy) => format!("/proc/{}/fd/{}", std::process::id(), copy.as_raw_fd()).into(),
             None => path.to_owned(),
@@ -79,8 +79,8 @@ impl Identity {
         }))
     }
 
-    /// The key of the file `path`, which may hold the public half only, if the user's agent has it;
-    /// without a file whichever of the agent's keys the server will take.
+    /// The key of the file `path`, which may be only the public half, if the user's agent has it;
+    /// without a file, any of the agent's keys that the server will accept.
     pub async fn in_users_agent(path: Option<&Path>, env: &Env) -> Option<Self> {
         let socket = env.path("SSH_AUTH_SOCK")?;
         let mut keys = agent::keys(&socket).await.ok()?;
@@ -98,7 +98,7 @@ impl Identity {
         })
     }
 
-    /// Of the agent's keys only the one with this fingerprint is meant from now on.
+    /// From now on, of the agent's keys use only the one with this fingerprint.
     pub(super) fn narrow(&mut self, fingerprint: &str) {
         self.keys.retain(|key| key.fingerprint == fingerprint);
         if let (Some(key), None) = (self.keys.first(), &self._agent) {
@@ -116,7 +116,7 @@ impl Identity {
         self.keys.iter().map(|key| key.blob.clone()).collect()
     }
 
-    /// Somebody has to touch the key for each signature.
+    /// Whether the key must be touched for each signature.
     pub fn is_token(&self) -> bool {
         self.keys.iter().all(|key| key.is_token)
     }
@@ -140,7 +140,7 @@ pub fn unusable(path: &Path) -> Error {
     Error::failed(format!("cannot use the SSH key `{}`", path.display()))
 }
 
-/// Whether the file holds a public key. What can be read only once is not looked at.
+/// Whether the file holds a public key. A file that can be read only once is not opened.
 pub fn is_public(path: &Path) -> bool {
     let mut start = Vec::new();
     if !path.is_file() {
@@ -165,7 +165,7 @@ fn looks_public(text: &[u8]) -> bool {
         .any(|start| text.starts_with(start.as_bytes()))
 }
 
-/// The error for a public key whose private half is in no agent.
+/// The error for a public key whose private half is not in an agent.
 pub fn public_only(path: &Path) -> Error {
     let error = unusable(path).cause("it is a public key, not a private one");
     match path.extension() {
@@ -180,13 +180,13 @@ pub fn public_only(path: &Path) -> Error {
     }
 }
 
-/// A copy in memory that `ssh-add` takes, if it would not take the file as it is: others may read it,
-/// it can be read only once, or another system's editor wrote it.
+/// A copy in memory that `ssh-add` accepts, if it would reject the file itself: others may read it, it
+/// can be read only once, or it has a byte order mark or CR LF line ends.
 fn usable_copy(path: &Path) -> Result<Option<File>> {
     let failed = |e: std::io::Error| unusable(path).source(e);
     let file = File::open(path).map_err(failed)?;
     let meta = file.metadata().map_err(failed)?;
-    // The whole room at once: a growing buffer would leave copies behind.
+    // Allocated at once: a growing buffer would leave copies behind.
     let mut text = Zeroizing::new(Vec::with_capacity(MAX_FILE as usize + 1));
     file.take(MAX_FILE + 1)
         .read_to_end(&mut text)
@@ -214,7 +214,7 @@ fn usable_copy(path: &Path) -> Result<Option<File>> {
     Ok(Some(copy))
 }
 
-/// Adds the key in the file `shown`, which the user knows as `path`, to an agent. False if its
+/// Adds the key in the file `shown`, which the user knows as `path`, to an agent. Returns false if its
 /// passphrase is missing or wrong.
 async fn add(path: &Path, shown: &Path, unlock: Unlock<'_>, socket: &Path) -> Result<bool> {
     let mut command = program::command("ssh-add");
@@ -237,7 +237,7 @@ async fn add(path: &Path, shown: &Path, unlock: Unlock<'_>, socket: &Path) -> Re
         return Err(Error::interrupted());
     }
     match program::last_line(&output.stderr) {
-        // Without the name of the file, which may be another one.
+        // Without the name of the file, which may be that of the copy.
         Some(why) => Err(unusable(path)
             .cause(why.rsplit("\": ").next().unwrap_or(&why))
             .hint(format!(
@@ -254,7 +254,7 @@ async fn ask_on_terminal(mut command: Command) -> Result<Output> {
         .env("SSH_ASKPASS_REQUIRE", "never")
         .stdin(Stdio::inherit())
         .stderr(Stdio::inherit())
-        // Only who is in the foreground may read what is typed; and Ctrl-C is for both.
+        // Only the foreground process group may read from the terminal; and Ctrl-C is for both.
         .process_group(getpgrp().as_raw_nonzero().get())
         .kill_on_drop(false);
     let mut asking = Asking(program::start(&mut command)?);
@@ -267,7 +267,7 @@ async fn ask_on_terminal(mut command: Command) -> Result<Output> {
     })
 }
 
-/// A program that has changed the terminal: it is asked to end, as it then puts that in order.
+/// A program that has changed the terminal: it is terminated with a signal, so that it restores it.
 struct Asking(Child);
 
 impl Drop for Asking {
@@ -279,7 +279,7 @@ impl Drop for Asking {
     }
 }
 
-/// The file itself, or the public half beside it where the private one is gone.
+/// The file itself, or the public half next to it if the private one does not exist.
 fn existing_half(path: &Path) -> PathBuf {
     let mut public = path.as_os_str().to_owned();
     public.push(".pub");

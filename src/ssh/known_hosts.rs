@@ -1,8 +1,8 @@
 //! The host keys that the user knows: looked up with `ssh-keygen -F`, and the lines that pin them
 //! elsewhere.
 //!
-//! Whether a key that a server shows is right `ssh` itself decides. This finds where a key stands, and
-//! writes the lines with which a build or a container accepts the same keys under a plain name.
+//! `ssh` itself decides whether the key of a server is right. This module finds where a key is listed,
+//! and writes the lines with which a build or a container accepts the same keys under a plain name.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -16,12 +16,12 @@ use super::program;
 use crate::env::Env;
 use crate::error::{Error, Result};
 
-/// The port that `known_hosts` does not write down.
+/// The default port, which `known_hosts` omits.
 pub(super) const SSH_PORT: u16 = 22;
 const REVOKED: &str = "@revoked";
 const AUTHORITY: &str = "@cert-authority";
 
-/// The line that makes OpenSSH accept `key` (`TYPE BASE64`, a comment may follow) of this server.
+/// The line that makes OpenSSH accept `key` (`TYPE BASE64`, a comment may follow) for this server.
 pub fn known_hosts_line(host: &str, port: u16, key: &str) -> String {
     let key: Vec<&str> = key.split_whitespace().take(2).collect();
     format!("{} {}", name_of(host, port), key.join(" "))
@@ -37,7 +37,7 @@ pub(super) fn name_of(host: &str, port: u16) -> String {
     }
 }
 
-/// The lines of the user's `known_hosts` for this server, each under its plain name: what pins its
+/// The lines of the user's `known_hosts` for this server, each under its plain name, to pin its
 /// keys and authorities elsewhere. Revoked keys are left out.
 ///
 /// # Errors
@@ -52,14 +52,14 @@ pub async fn lines_of(host: &str, port: u16, env: &Env) -> Result<Vec<String>> {
     Ok(kept.map(|key| key.line(host, port)).collect())
 }
 
-/// What a line says of its key.
+/// What a line says about its key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Marker {
     /// It is the server's.
     Plain,
     /// It signs the keys of servers.
     Authority,
-    /// It is to be refused.
+    /// It must be rejected.
     Revoked,
 }
 
@@ -90,7 +90,7 @@ impl HostKey {
         Some(HostKey { marker, key, place })
     }
 
-    /// The line that makes OpenSSH accept it of this server.
+    /// The line that makes OpenSSH accept it for this server.
     pub fn line(&self, host: &str, port: u16) -> String {
         let line = known_hosts_line(host, port, &self.key);
         match self.marker {
@@ -118,7 +118,7 @@ impl HostKey {
 pub struct KnownHosts {
     /// The files; some may not exist.
     pub(super) files: Vec<PathBuf>,
-    /// The name under which the server's key stands in them, if that is not its own.
+    /// The name under which they list the server's key, if it is not its own.
     pub(super) alias: Option<String>,
 }
 
@@ -136,8 +136,7 @@ impl KnownHosts {
         }
     }
 
-    /// The same system, but the user's own files are these, and the server's key stands in them as
-    /// that of `alias`.
+    /// The same system files, with these user files, which list the server's key under `alias`.
     #[must_use]
     pub fn configured(mut self, own: Vec<PathBuf>, alias: Option<String>) -> Self {
         if !own.is_empty() {
@@ -148,10 +147,10 @@ impl KnownHosts {
         self
     }
 
-    /// Fails if one of the files is there and cannot be read: `ssh` would pass it over.
+    /// Fails if one of the files exists and cannot be read: `ssh` would ignore it.
     ///
     /// # Errors
-    /// Names the file.
+    /// When a file cannot be read; names it.
     pub(super) fn check(&self) -> Result<()> {
         for file in &self.files {
             match std::fs::read(file) {
@@ -166,7 +165,7 @@ impl KnownHosts {
     }
 
     /// All lines for the server at `host` and `port`. As with `ssh`, those under the name without the
-    /// port count too, and an alias has no port.
+    /// port are included, and an alias has no port.
     ///
     /// # Errors
     /// When a file cannot be read.
@@ -181,13 +180,13 @@ impl KnownHosts {
         Ok(keys)
     }
 
-    /// The lines under this name: hashed, listed, by a pattern.
+    /// The lines that match this name: hashed, listed, or by a pattern.
     async fn find(&self, name: &str) -> Result<Vec<HostKey>> {
         self.check()?;
         let mut keys = Vec::new();
         for file in self.files.iter().filter(|file| file.exists()) {
             let mut command = program::command("ssh-keygen");
-            // It ends with 1 where there is none.
+            // Its exit status is 1 if there is none.
             command.arg("-F").arg(name).arg("-f").arg(file);
             let output = program::output(command, b"").await?;
             let text = String::from_utf8_lossy(&output.stdout);
@@ -196,7 +195,7 @@ impl KnownHosts {
         Ok(keys)
     }
 
-    /// The files as the value of an option of `ssh`, which reads patterns in it.
+    /// The files as the value of an option of `ssh`, which expands patterns in it.
     pub(super) fn option(&self) -> OsString {
         let mut option = OsString::new();
         for file in &self.files {
@@ -209,7 +208,7 @@ impl KnownHosts {
     }
 }
 
-/// A path in an option of `ssh`, which would put other things in place of what begins with `%`.
+/// A path in an option of `ssh`, which would expand `%` sequences in it.
 pub(super) fn escaped(path: &OsStr) -> OsString {
     let bytes = path.as_bytes().iter();
     let escaped = bytes.flat_map(|byte| std::iter::repeat_n(*byte, 1 + usize::from(*byte == b'%')));

@@ -1,8 +1,8 @@
-//! The check before a build: does the SSH server answer, is it the right one, does it take the key?
+//! The check before a build: does the SSH server answer, is it the right one, does it accept the key?
 //!
-//! A build that fails at its clone step says little and late; this says in seconds what is wrong. It
-//! calls `ssh` with exactly what a build will have: an agent, an address, host keys, and nothing of
-//! `~/.ssh/config`, of which [`super::config`] has read what counts.
+//! A build that fails at its clone step reports late and little; this check takes seconds. It calls
+//! `ssh` with exactly what a build will have: an agent, an address, host keys, and nothing of
+//! `~/.ssh/config`, whose relevant settings [`super::config`] has read.
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
@@ -22,12 +22,12 @@ use crate::error::{Error, Result};
 
 /// How long logging in may take, and how long git may take to answer.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// How long logging in may take with a key that somebody has to touch.
+/// How long logging in may take with a key that must be touched.
 const TOUCH_PATIENCE: Duration = Duration::from_secs(60);
 /// How much of the probe's output is kept, in bytes.
 const OUTPUT: usize = 1024;
 
-/// What meets an SSH server, and may meet a fault of it.
+/// The result of contacting an SSH server.
 type Attempt<T> = std::result::Result<T, ServerFault>;
 
 /// An account on an SSH server.
@@ -55,9 +55,9 @@ impl fmt::Display for Account {
 /// Which host keys are right.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum HostKeyPolicy {
-    /// The one that the server shows, for a server on this machine that is reached over loopback.
+    /// The one that the server presents, for a server on this machine that is reached over loopback.
     AcceptSeen,
-    /// One that these files hold.
+    /// One that these files list.
     KnownHosts(KnownHosts),
 }
 
@@ -70,11 +70,11 @@ pub struct Login {
 }
 
 impl Login {
-    /// Logs in to `account` with `identity`, within 5 s; with a key that has to be touched within 60 s.
-    /// Of an agent with several keys only the one that the server took is left in `identity`.
+    /// Logs in to `account` with `identity`, within 5 s; with a key that must be touched, within 60 s.
+    /// Of an agent with several keys, only the one that the server accepted is kept in `identity`.
     ///
     /// # Errors
-    /// The fault that a build would meet.
+    /// The fault that a build would have.
     pub async fn new(
         account: &Account,
         identity: &mut Identity,
@@ -96,8 +96,7 @@ impl Login {
         })
     }
 
-    /// Why the account probably cannot run git, if it looks so: what `git --version` answered
-    /// within 5 s.
+    /// Why the account probably cannot run git, if so: what `git --version` answered within 5 s.
     pub async fn try_git(&self, identity: &Identity) -> Option<String> {
         let answer = async {
             self.git_version(identity)
@@ -153,8 +152,8 @@ pub async fn host_keys(account: &Account, policy: &HostKeyPolicy) -> Attempt<Vec
     Ok(host_keys)
 }
 
-/// Connects until the server has let the user in, or, without an identity, has refused. Gives what the
-/// server showed that is right.
+/// Connects until the server has accepted the user, or, without an identity, has refused. Returns what the
+/// server presented that is right.
 async fn connect(
     account: &Account,
     identity: Option<&Identity>,
@@ -182,7 +181,7 @@ async fn connect(
     let transcript = listen(&mut ssh, patience).await?;
     if !transcript.is_logged_in() {
         match transcript.ending() {
-            // Whoever comes without a key is refused once the host key is right.
+            // A client without a key is refused once the host key is accepted.
             Ending::Other(ServerFault::KeyRefused { .. }) if identity.is_none() => {}
             ending => return Err(fault_of(ending, &transcript, account, policy).await?),
         }
@@ -197,7 +196,7 @@ async fn connect(
     Ok((transcript, host_keys))
 }
 
-/// A call of `ssh` with `identity` that reads no configuration and asks nothing.
+/// A call of `ssh` with `identity` that reads no configuration and asks no questions.
 fn ssh(account: &Account, identity: Option<&Identity>) -> Command {
     let mut ssh = program::command("ssh");
     ssh.args([
@@ -232,7 +231,7 @@ fn ssh(account: &Account, identity: Option<&Identity>) -> Command {
     ssh
 }
 
-/// Reads what `ssh -v` writes until it has logged in or ended. It is ended then.
+/// Reads what `ssh -v` writes until it has logged in or exited, then kills it.
 async fn listen(ssh: &mut Command, patience: Duration) -> Attempt<Transcript> {
     let mut child = program::start(ssh)?;
     let complaints = child.stderr.take().expect("it is piped");
@@ -255,7 +254,7 @@ async fn listen(ssh: &mut Command, patience: Duration) -> Attempt<Transcript> {
     }
 }
 
-/// Those lines for the server whose key, or authority, it showed.
+/// The lines for the server whose key, or authority, it presented.
 async fn shown_keys(
     known: &KnownHosts,
     account: &Account,
@@ -270,7 +269,7 @@ async fn shown_keys(
     Ok(keys)
 }
 
-/// What is wrong; with a host key also where the user's files say so.
+/// What is wrong; for a host key also where the user's files list it.
 async fn fault_of(
     ending: Ending,
     transcript: &Transcript,
@@ -304,15 +303,15 @@ async fn fault_of(
     })
 }
 
-/// The fault of a host key that is not known, with the line that would make it known. For that the key
-/// is shown once more; it is only printed.
+/// The fault of an unknown host key, with the line that would make it known. The key is requested once
+/// more for that, and only printed.
 async fn unknown(account: &Account, known: &KnownHosts, fingerprint: &str) -> ServerFault {
     let seen = Box::pin(connect(account, None, &HostKeyPolicy::AcceptSeen, PATIENCE));
     let key = match seen.await {
         Ok((_, keys)) => keys.into_iter().next(),
         Err(fault) => return fault,
     };
-    // An alias stands without a port, as with the port that is not written down.
+    // An alias has no port, as with the default port.
     let (name, port) = match &known.alias {
         Some(alias) => (alias.as_str(), SSH_PORT),
         None => (account.host.as_str(), account.port),
@@ -331,7 +330,7 @@ fn option(files: impl AsRef<OsStr>) -> OsString {
     option
 }
 
-/// A file of known hosts that has no name, so that nothing of it is left.
+/// A file of known hosts without a name, so that nothing of it remains.
 struct Scratch(File);
 
 impl Scratch {

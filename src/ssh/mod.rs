@@ -1,12 +1,12 @@
 //! SSH as the user's own OpenSSH does it: `ssh-agent` holds the key, `ssh-add` reads it, `ssh` logs in,
-//! `ssh-keygen` knows the host keys.
+//! `ssh-keygen` looks up the host keys.
 //!
 //! [`config`] reads `~/.ssh/config`, [`key`] makes an [`Identity`] of a key file or of a key in the
-//! user's agent, [`login`] shows that a server takes it, [`known_hosts`] pins the server's key, and
-//! [`fault`] words what went wrong. `bake` puts them together; a build reaches the agent through
-//! `build::agent` alone. Nothing here prints, and only `ssh-add` asks, where the caller allows it.
+//! user's agent, [`login`] checks that a server accepts it, [`known_hosts`] pins the server's key, and
+//! [`fault`] makes the error messages. `bake` combines them; a build reaches the agent only through
+//! `buildkit::agent`. Nothing here prints, and only `ssh-add` asks, where the caller allows it.
 //!
-//! What OpenSSH writes for people is read in [`fault`] alone, and `-v` is what makes it complete.
+//! Only [`fault`] reads what OpenSSH writes for people; `-v` makes it complete.
 
 pub mod agent;
 pub mod askpass;

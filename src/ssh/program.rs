@@ -1,4 +1,4 @@
-//! Runs the programs of OpenSSH: in English, without a terminal to ask on, ended with their caller.
+//! Runs the programs of OpenSSH: in English, without a terminal to ask on, killed with their caller.
 
 use std::process::{Output, Stdio};
 use std::time::Duration;
@@ -11,13 +11,13 @@ use crate::error::{Error, Result};
 
 /// The programs that dkr runs.
 const PROGRAMS: [&str; 4] = ["ssh", "ssh-add", "ssh-agent", "ssh-keygen"];
-/// How long a program may take that connects to no server. An agent of the user may hang.
+/// How long a program that does not connect to a server may take. The user's agent may hang.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Whether all programs are on PATH.
 ///
 /// # Errors
-/// Names the first that is missing.
+/// When one is missing; names the first.
 pub fn check(env: &Env) -> Result<()> {
     let path = env.path("PATH").unwrap_or_default();
     let is_there =
@@ -35,8 +35,8 @@ fn missing(program: &str) -> Error {
     )
 }
 
-/// A call of `program`. It is killed when its process is dropped, and is no part of the process group
-/// that Ctrl-C goes to: dkr ends it then.
+/// A call of `program`. It is killed when its process is dropped, and is not in the process group that
+/// gets Ctrl-C: dkr then ends it.
 pub(super) fn command(program: &str) -> Command {
     let mut command = Command::new(program);
     command
@@ -63,12 +63,12 @@ pub(super) fn start(command: &mut Command) -> Result<Child> {
 /// Runs it with `input` as its standard input.
 ///
 /// # Errors
-/// When it cannot be run, or does not end in time.
+/// When it cannot be run, or does not finish in time.
 pub(super) async fn output(mut command: Command, input: &[u8]) -> Result<Output> {
     let mut child = start(command.stdin(Stdio::piped()))?;
     let mut stdin = child.stdin.take().expect("the standard input is piped");
     let ended = async {
-        // A program that wants no input may have closed it.
+        // A program that reads no input may have closed it.
         let _ = stdin.write_all(input).await;
         drop(stdin);
         child.wait_with_output().await

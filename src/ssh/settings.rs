@@ -1,5 +1,5 @@
 //! How a build reaches the host's repository over SSH: which key, user, host and port, and whether
-//! the server is there and lets that key in, before anything is built.
+//! the server answers and accepts that key, before anything is built.
 
 mod defaults;
 
@@ -39,7 +39,7 @@ impl SshFlags {
     /// Checks what can be checked before it is known whether SSH is used at all.
     ///
     /// # Errors
-    /// When the host is none.
+    /// When the host is invalid.
     pub fn check(&self) -> Result<()> {
         self.host.as_deref().map_or(Ok(()), check_host)
     }
@@ -48,11 +48,11 @@ impl SshFlags {
 /// The SSH connection as the user wants it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SshSettings {
-    /// None: whatever the user's agent has.
+    /// `None`: any key of the user's agent.
     key: Option<PathBuf>,
     passphrase_file: Option<PathBuf>,
     user: String,
-    /// How a build calls the host, if other than dkr does.
+    /// The name of the host in a build, if dkr uses another.
     inside: Option<String>,
     /// What dkr tries, in order.
     outside: Vec<String>,
@@ -60,9 +60,9 @@ pub struct SshSettings {
     known_hosts: KnownHosts,
 }
 
-/// A server that is there and takes the key.
+/// A server that answers and accepts the key.
 pub struct SshAccess {
-    /// The key that it takes, in an agent that lives as long as this.
+    /// The key that it accepts, in an agent that lives as long as this value.
     pub identity: Identity,
     /// The user on the host.
     pub user: String,
@@ -85,7 +85,7 @@ impl SshAccess {
         }
     }
 
-    /// Why the account runs no git, if it looks so. Costs as much as a login.
+    /// Why the account probably cannot run git, if so. Takes as long as a login.
     pub async fn unusable(&self) -> Option<String> {
         self.login.try_git(&self.identity).await
     }
@@ -131,7 +131,7 @@ impl SshSettings {
     /// Decides between what the user set, `~/.ssh/config` and defaults, for an engine that is `location`.
     ///
     /// # Errors
-    /// When the host is none, or the engine needs to be told an address of this machine.
+    /// When the host is invalid, or the engine needs an address of this machine.
     pub async fn new(flags: &SshFlags, env: &Env, location: &Location) -> Result<Self> {
         flags.check()?;
         let flags = flags.clone();
@@ -163,10 +163,10 @@ impl SshSettings {
         })
     }
 
-    /// Finds the key, lets its passphrase be asked for if need be and `ask` allows, and logs in once.
+    /// Finds the key, asks for its passphrase if necessary and allowed by `ask`, and logs in once.
     ///
     /// # Errors
-    /// When the key cannot be used, or the server does not answer or does not take it.
+    /// When the key cannot be used, or the server does not answer or does not accept it.
     pub async fn access(&self, cx: &Context, ask: bool) -> Result<SshAccess> {
         program::check(&cx.env)?;
         let mut identity = self.identity(cx, ask).await?;
@@ -207,10 +207,10 @@ impl SshSettings {
     }
 
     /// What a container needs to reach the repository with the user's key, without asking for its
-    /// passphrase. If the server does not answer, its host key stays unknown, and why is said.
+    /// passphrase. If the server does not answer, its host key is unknown, and the reason is printed.
     ///
     /// # Errors
-    /// When there is no key in a file, or the server is another than the one that is known.
+    /// When there is no key in a file, or the server's host key is not the known one.
     pub async fn mounted(&self, env: &Env) -> Result<(Mounted, Option<Error>)> {
         let key = match &self.key {
             Some(key) => key.clone(),
@@ -227,10 +227,10 @@ impl SshSettings {
         Ok((mounted, unanswered))
     }
 
-    /// The server, without logging in. If it does not answer, why is said.
+    /// The server, without logging in. If it does not answer, the reason is printed.
     ///
     /// # Errors
-    /// When the server is another than the one that is known.
+    /// When the server's host key is not the known one.
     pub async fn server(&self, env: &Env) -> Result<(Server, Option<Error>)> {
         program::check(env)?;
         let mut unanswered = None;
@@ -279,11 +279,11 @@ impl SshSettings {
         lines.join("\n")
     }
 
-    /// The key in an agent. One in a file is used from there, but for one whose private half is only
-    /// in the user's agent, and one that is encrypted and that the user has unlocked there already.
+    /// The key in an agent. A key in a file is loaded from there, except if its private half is only in the
+    /// user's agent, or if it is encrypted and already unlocked there.
     ///
     /// # Errors
-    /// When there is none that can be used.
+    /// When there is no usable key.
     async fn identity(&self, cx: &Context, ask: bool) -> Result<Identity> {
         let env = &cx.env;
         let Some(path) = &self.key else {

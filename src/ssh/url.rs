@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 
 /// `ssh://USER@HOST:PORT/PATH`, escaped as git decodes it.
 ///
-/// git decodes the whole URL once and then takes a path that begins with `/~` as somebody's home
-/// directory (connect.c), even when the `~` was escaped; `/./~` is the same path and is not.
+/// git decodes the whole URL once and then treats a path that begins with `/~` as a home directory
+/// (connect.c), even when the `~` was escaped; `/./~` is the same path and is not treated so.
 pub fn ssh_url(user: &str, host: &str, port: u16, path: &str) -> String {
     let user = escaped(user).replace('/', "%2F");
     let host = if host.contains(':') {

@@ -372,7 +372,7 @@ fn reading_leaves_the_repository_bit_identical() {
     let (repo, _) = with_remote("space", "main");
     let baked = repo.head();
     repo.commit("a", "3");
-    // What must not be tidied up: a racy index, a change, a lock, and configuration that runs.
+    // What must not be changed: a racy index, a change, a lock, and configuration that runs.
     repo.write("a", "changed");
     std::fs::write(repo.path().join(".git/index.lock"), "").unwrap();
     let canary = repo.path().with_file_name("canary");

@@ -5,7 +5,7 @@ use crate::git::testing::TestRepo;
 
 const GONE: &str = "1111111111111111111111111111111111111111";
 
-/// A repository with refs of each kind that is broken, beside good ones before and behind them.
+/// A repository with broken refs of each kind, between good ones.
 fn broken() -> TestRepo {
     let test = TestRepo::new();
     let first = test.commit("a", "1");

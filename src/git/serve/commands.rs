@@ -1,5 +1,5 @@
-//! Reads along while a client tells `receive-pack` which refs to update, and stops it at the
-//! first one outside its prefix.
+//! Inspects the refs that a client asks `receive-pack` to update, and stops it at the first one
+//! outside its prefix.
 //!
 //! git's `receive.hideRefs` alone is not enough: its patterns cannot show `refs/heads/box/*`
 //! without showing the branch `refs/heads/box`. Format: gitprotocol-pack, "Reference Update
@@ -8,7 +8,7 @@
 use super::PushPrefix;
 use super::packets::{Packet, Packets, Refusal, Then, is_object_id, shown};
 
-/// More lines than this in one push are refused: updates, and roots of a shallow clone.
+/// The maximum number of lines in one push: updates, and roots of a shallow clone.
 const MAX_COMMANDS: usize = 10_000;
 
 /// A push whose list of updates is being read.
@@ -21,7 +21,7 @@ pub struct PushCommands<'a> {
 }
 
 impl<'a> PushCommands<'a> {
-    /// Nothing read yet; updates may go to `prefix`.
+    /// Nothing read yet; `prefix` may be updated.
     pub(super) fn new(prefix: &'a PushPrefix) -> Self {
         PushCommands {
             prefix,
@@ -31,11 +31,11 @@ impl<'a> PushCommands<'a> {
         }
     }
 
-    /// Takes the client's next bytes and gives back those that may be passed on: whole, permitted
-    /// packets, and after the end of the list everything.
+    /// Takes the client's next bytes and returns those that may be passed on: whole, permitted packets,
+    /// and after the end of the list everything.
     ///
     /// # Errors
-    /// When an update lies outside the prefix, or the bytes are not such a list.
+    /// When an update is outside the prefix, or the bytes are not such a list.
     pub(super) fn read(&mut self, bytes: &[u8]) -> Result<Vec<u8>, Refusal> {
         let mut packets = std::mem::take(&mut self.packets);
         let passed = packets.read(bytes, |packet| match packet {
@@ -47,7 +47,7 @@ impl<'a> PushCommands<'a> {
         passed
     }
 
-    /// Checks one line as `receive-pack` reads it: it ends at the first NUL, behind which the
+    /// Checks one line as `receive-pack` reads it: it ends at the first NUL, after which the
     /// client's capabilities follow.
     fn check(&mut self, line: &[u8]) -> Result<(), Refusal> {
         let mut parts = line.splitn(2, |byte| *byte == 0);
@@ -108,7 +108,7 @@ impl<'a> PushCommands<'a> {
     }
 }
 
-/// Whether a branch's name can stand in a command that is shown.
+/// Whether a branch's name can be part of a suggested command.
 fn is_plain(branch: &str) -> bool {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./".contains(c);
     (1..200).contains(&branch.len()) && branch.chars().all(plain)

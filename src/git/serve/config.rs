@@ -1,4 +1,4 @@
-//! What of a repository's configuration matters before it is served. Reading it runs no program.
+//! The configuration of a repository that is checked before it is served. Reading it runs no program.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -11,7 +11,7 @@ use crate::env::Env;
 use crate::error::{Error, Result};
 
 /// The names of the hooks that the repository defines in its configuration (`hook.<name>.command`,
-/// git 2.54 and later): `core.hooksPath` does not reach them, each has a switch of its own.
+/// git 2.54 and later): `core.hooksPath` does not affect them; each has its own switch.
 pub(super) async fn configured_hooks(env: &Env, git_dir: &Path) -> Result<BTreeSet<String>> {
     let list = ["config", "-z", "--list", "--name-only"];
     let output = run(hardened_git(env, git_dir), git_dir, &list).await?;
@@ -30,7 +30,7 @@ pub(super) async fn configured_hooks(env: &Env, git_dir: &Path) -> Result<BTreeS
     })
 }
 
-/// The hook that the variable `name` belongs to, if any; inside, `None` if it cannot be named in
+/// The hook that the variable `name` belongs to, if any; the inner value is `None` if it cannot be named in
 /// `git -c`, which ends a name at the first `=`.
 fn hook_name(name: &[u8]) -> Option<Option<String>> {
     let rest = name.strip_prefix(b"hook.")?;
@@ -39,8 +39,8 @@ fn hook_name(name: &[u8]) -> Option<Option<String>> {
     Some(hook.filter(|hook| !hook.contains('=')).map(String::from))
 }
 
-/// Why nothing could be pushed to `prefix` in the repository at `git_dir`, if that is so: said
-/// before a container is started, because its user could not do anything about it.
+/// Why nothing could be pushed to `prefix` in the repository at `git_dir`, if so: reported before a
+/// container is started, because it cannot be fixed from inside.
 ///
 /// # Errors
 /// When git cannot be run on the repository.

@@ -42,7 +42,7 @@ impl Flow {
         self.received.load(Ordering::Relaxed)
     }
 
-    /// Bytes that the client took so far.
+    /// Bytes that the client received so far.
     pub fn sent(&self) -> u64 {
         self.sent.load(Ordering::Relaxed)
     }
@@ -65,7 +65,7 @@ impl Flow {
     }
 
     /// Passes the client's bytes to the service until the client closes its side, which closes
-    /// the service's. What comes after a refusal or after the service's end is read and dropped.
+    /// the service's. Input after a refusal or after the service's end is read and dropped.
     pub async fn feed(
         &self,
         mut client: impl AsyncRead + Unpin,
@@ -99,9 +99,8 @@ impl Flow {
         }
     }
 
-    /// Passes what the service says to the client until the service closes its side, and gives
-    /// back the way to the client. A client that has closed its own side must take each buffer
-    /// within `stall`.
+    /// Passes the service's output to the client until the service closes its side, and returns the
+    /// client's writer. A client that has closed its own side must read each buffer within `stall`.
     pub async fn drain<W: AsyncWrite>(
         &self,
         mut service: impl AsyncRead + Unpin,

@@ -1,4 +1,4 @@
-//! The process of one service: git, the helpers it starts, and what they would leave behind.
+//! The process of one service: git, the helpers that it starts, and the files that they would leave behind.
 
 use std::process::{ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -10,7 +10,7 @@ use tokio::time::timeout;
 use super::quarantine::Quarantine;
 use crate::error::{Error, Result};
 
-/// How long a process may take to see that its input has ended: git then tidies up by itself.
+/// How long a process may take to exit after the end of its input: git then cleans up by itself.
 const CLOSED: Duration = Duration::from_millis(100);
 
 /// The standard streams of a process.
@@ -18,10 +18,10 @@ pub(super) type Streams = (ChildStdin, ChildStdout, ChildStderr);
 
 /// A process that leads a group of its own, none of which outlives this value.
 ///
-/// It is always asked to end before it is killed: git removes its lock files then.
+/// It always gets SIGTERM before SIGKILL, so that git removes its lock files.
 pub(super) struct Process {
     leader: Child,
-    /// The group; none once the leader was waited for, as its number could belong to someone else.
+    /// The group; `None` once the leader was waited for, because its number may be reused.
     group: Option<Pid>,
     grace: Duration,
     /// Removed after all of them have ended.
@@ -29,7 +29,7 @@ pub(super) struct Process {
 }
 
 impl Process {
-    /// Starts `command`, whose steps to its end may take `grace` each.
+    /// Starts `command`; each step of ending it may take `grace`.
     ///
     /// # Errors
     /// When it cannot be started.
@@ -63,7 +63,7 @@ impl Process {
     }
 
     /// Waits for the leader's end, and ends its helpers: git waits for those that matter, and one
-    /// that outlives it hangs. Nothing is lost if the wait is given up.
+    /// that outlives it hangs. The wait can be canceled safely.
     pub async fn wait(&mut self) -> Option<ExitStatus> {
         let status = self.leader.wait().await;
         self.signal(Signal::KILL);
@@ -71,7 +71,7 @@ impl Process {
         status.ok()
     }
 
-    /// Ends it: if it does not end by itself it is asked to, and then killed.
+    /// Ends it: if it does not exit by itself, by SIGTERM and then SIGKILL.
     pub async fn end(mut self) -> Option<ExitStatus> {
         let grace = self.grace;
         for signal in [Signal::TERM, Signal::KILL] {
@@ -85,15 +85,14 @@ impl Process {
 
     fn signal(&self, signal: Signal) {
         if let Some(group) = self.group {
-            // It fails when the group has ended, which is what is wanted.
+            // It fails if the group has ended, which is fine.
             let _ = kill_process_group(group, signal);
         }
     }
 }
 
 impl Drop for Process {
-    /// Whoever wanted the answer is gone without a word, and its input is closed. There may be no
-    /// later for this program, so it waits.
+    /// The client is gone, and the input is closed. This program may be about to exit, so it waits.
     fn drop(&mut self) {
         for (patience, signal) in [(CLOSED, Signal::TERM), (self.grace, Signal::KILL)] {
             let began = Instant::now();

@@ -1,5 +1,5 @@
-//! Reads along while a client speaks git's protocol, packet by packet, and stops it at the first
-//! one that it may not send. What it may is in [`PushCommands`] and [`FetchRequests`].
+//! Inspects what a client of git's protocol sends, packet by packet, and stops it at the first packet
+//! that is not permitted. [`PushCommands`] and [`FetchRequests`] define what is.
 //!
 //! Format: gitprotocol-common, "pkt-line Format". No more than one packet is held.
 
@@ -10,10 +10,10 @@ use crate::text::excerpt;
 /// The largest packet, its four length digits included (gitprotocol-common).
 pub(super) const MAX_PACKET: usize = 65_520;
 
-/// How much of a name that a client chose is shown.
+/// The length to which a name that a client chose is cut in messages.
 const SHOWN: usize = 200;
 
-/// What a client says, and what is done about it.
+/// The kind of client, and its rules.
 #[derive(Debug)]
 pub enum Client<'a> {
     /// It fetches, in protocol version 2.
@@ -23,10 +23,10 @@ pub enum Client<'a> {
 }
 
 impl Client<'_> {
-    /// Takes the client's next bytes and gives back those that may be passed on.
+    /// Takes the client's next bytes and returns those that may be passed on.
     ///
     /// # Errors
-    /// When it said what it may not.
+    /// When it sent what is not permitted.
     pub(super) fn read(&mut self, bytes: &[u8]) -> Result<Vec<u8>, Refusal> {
         match self {
             Client::Fetch(requests) => requests.read(bytes),
@@ -38,9 +38,9 @@ impl Client<'_> {
 /// Why a client was stopped.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Refusal {
-    /// What to tell the person who runs it.
+    /// The message for the user.
     pub message: String,
-    /// Whether the client takes errors on a band of their own.
+    /// Whether the client accepts errors on a side band.
     pub sideband: bool,
 }
 
@@ -67,11 +67,11 @@ pub(super) enum Packet<'a> {
     Malformed,
 }
 
-/// Whether more packets are to be read.
+/// Whether more packets are inspected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Then {
     Read,
-    /// What follows is something else, and may pass.
+    /// What follows is not inspected.
     PassOn,
 }
 
@@ -83,10 +83,10 @@ pub(super) struct Packets {
 }
 
 impl Packets {
-    /// Takes the client's next bytes and gives back those of whole packets that `check` permits.
+    /// Takes the client's next bytes and returns those of whole packets that `check` permits.
     ///
     /// # Errors
-    /// As `check`, which has to refuse what is malformed.
+    /// As `check`, which must reject malformed packets.
     pub fn read<R>(
         &mut self,
         bytes: &[u8],

@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::error::{Error, Result};
 
-/// A single path component of a branch name, made from a host's name: a container pushes to
+/// A single path component of a branch name, made from a hostname: a container pushes to
 /// `refs/heads/<prefix>/*`.
 ///
 /// It holds only `A-Z a-z 0-9 . _ -`, so that it means the same in a refspec, a `hideRefs`
@@ -13,10 +13,10 @@ use crate::error::{Error, Result};
 pub struct PushPrefix(String);
 
 impl PushPrefix {
-    /// The prefix for `hostname`. A name that git allows as a branch component stays as it is;
+    /// The prefix for `hostname`. A name that git allows as a branch component is unchanged;
     /// otherwise every other character becomes `-`, `.` and `-` at the start and `.` at the end
-    /// are dropped, `..` becomes `.`, a final `.lock` becomes `-lock`, and nothing at all becomes
-    /// `host`. The container must use this same value, not its own idea of its name.
+    /// are dropped, `..` becomes `.`, a final `.lock` becomes `-lock`, and an empty name becomes
+    /// `host`. The container must use this same value, not its own hostname.
     pub fn of_hostname(hostname: &str) -> Self {
         let known = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
         let mut name = hostname.replace(|c| !known(c), "-");
@@ -35,7 +35,7 @@ impl PushPrefix {
         PushPrefix(if name.is_empty() { "host" } else { name }.to_string())
     }
 
-    /// Takes a prefix that was made before.
+    /// Checks a prefix that was made before.
     ///
     /// # Errors
     /// When [`PushPrefix::of_hostname`] cannot have made it.
@@ -58,7 +58,7 @@ impl PushPrefix {
         format!("refs/heads/{}/", self.0)
     }
 
-    /// The branch that, if it exists, leaves no room for any ref below the prefix.
+    /// The branch that, if it exists, makes any ref below the prefix impossible.
     pub fn blocking_ref(&self) -> String {
         format!("refs/heads/{}", self.0)
     }

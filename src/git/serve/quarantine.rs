@@ -1,11 +1,11 @@
 //! What a push leaves in the host's repository when it is cut off, and its removal.
 //!
 //! git receives into a folder among the objects (git-receive-pack(1), "Quarantine Environment"), and
-//! since 2.39 leaves it there when a signal ends it. Which of these folders is whose, nothing in the
-//! repository says: somebody else may be pushing. So git itself writes down the path of each push
-//! that dkr serves, before it receives anything, in a folder of the user's state. What stands there
-//! is removed when the service has ended; what the processes of a dkr that was killed left, when
-//! the next channel, push or take begins.
+//! since 2.39 leaves it there when a signal ends it. Nothing in the repository tells which process such
+//! a folder belongs to, and another push may be running. So git itself records the path of each push
+//! that dkr serves, before it receives anything, in the user's state directory. The recorded folders
+//! are removed when the service has ended; those of a dkr that was killed are removed when the next
+//! channel, push or take begins.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -26,15 +26,15 @@ const TRACE: &str = "GIT_TRACE2_EVENT";
 const TRACED: &str = "GIT_TRACE2_ENV_VARS";
 /// Set for the programs that receive a pack: the absolute path of the folder.
 const QUARANTINE: &str = "GIT_QUARANTINE_PATH";
-/// What the folders are called, by git since 2.36 and before.
+/// The names of the folders, since git 2.36 and before.
 const NAMES: [&str; 2] = ["tmp_objdir-incoming-", "incoming-"];
 /// The trace's name in the folder of a service.
 const FILE: &str = "trace";
-/// How long processes of a dkr that was killed may take to end.
+/// How long processes of a dkr that was killed may take to exit.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// What one service has in quarantine, and the mark on a pack that has just left it. It is removed with this value, when no process of the service
-/// is left.
+/// What one service has in quarantine, and the mark on a pack that has just left it. Removed with this
+/// value, when no process of the service is left.
 #[derive(Debug)]
 pub(super) struct Quarantine(Scratch);
 
@@ -49,8 +49,8 @@ struct Event {
 }
 
 impl Quarantine {
-    /// Has `command`, which is about to be started, say what it has in quarantine. `None` where the
-    /// user's state cannot be written: then nothing is known of it.
+    /// Makes `command`, which is about to be started, record what it has in quarantine. `None` if the
+    /// user's state directory is not writable: then nothing is recorded.
     pub fn watch(command: &mut Command, env: &Env) -> Option<Self> {
         let scratch = Scratch::new(&folder(env)?).ok()?;
         command.env(TRACE, scratch.path().join(FILE));
@@ -82,9 +82,9 @@ impl Drop for Quarantine {
     }
 }
 
-/// Removes the mark that git sets on a pack until its refs are written, if it is of these `events`:
-/// it says whose it is. It is not younger than their trace, or another process of that number has
-/// made it.
+/// Removes the mark that git sets on a pack until its refs are written, if it belongs to these
+/// `events`, which its text tells. A mark that is younger than their trace is from
+/// another process with that number.
 fn remove_keeps(packs: &Path, events: &[Event], trace: &Path) {
     let modified = |path: &Path| path.metadata().and_then(|found| found.modified()).ok();
     let arguments = events.iter().flat_map(|event| &event.argv);
@@ -106,8 +106,8 @@ fn remove_keeps(packs: &Path, events: &[Event], trace: &Path) {
     }
 }
 
-/// Ends what the processes of a dkr that was killed still do for nobody, and removes what they
-/// left. Those of a dkr that lives are not touched.
+/// Ends the remaining processes of a dkr that was killed, and removes what they left. Those of a
+/// running dkr are not touched.
 pub async fn clear_leftovers(env: &Env) {
     let Some(folder) = folder(env) else {
         return;
@@ -118,7 +118,7 @@ pub async fn clear_leftovers(env: &Env) {
             end_processes(&left.trace());
         }
     };
-    // It has nothing to say, and may be cut short.
+    // It has no output of interest, and may be cut short.
     let _ = tokio::task::spawn_blocking(clear).await;
 }
 
@@ -132,7 +132,7 @@ fn is_quarantine(path: &Path) -> bool {
     path.is_absolute() && is_named
 }
 
-/// Ends the processes that write this trace: asked to first, so that git removes its lock files.
+/// Ends the processes that write this trace, first by SIGTERM, so that git removes its lock files.
 fn end_processes(trace: &Path) {
     let mut signal = Signal::TERM;
     let began = Instant::now();
@@ -142,7 +142,7 @@ fn end_processes(trace: &Path) {
             return;
         }
         for process in processes {
-            // It fails when the process has ended, which is what is wanted.
+            // It fails if the process has ended, which is fine.
             let _ = kill_process(process, signal);
         }
         std::thread::sleep(Duration::from_millis(20));

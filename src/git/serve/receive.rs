@@ -1,5 +1,5 @@
-//! Bringing commits into a repository by `receive-pack`, hardened as for a container's push: dkr
-//! itself is the client and says which refs to write, and only the pack comes from elsewhere.
+//! Writes commits to a repository with `receive-pack`, hardened as for a container's push: dkr itself is
+//! the client and chooses the refs, and only the pack comes from elsewhere.
 //!
 //! Format: gitprotocol-pack, "Reference Update Request and Packfile Transfer" and "Report Status".
 
@@ -13,7 +13,7 @@ use crate::env::Env;
 use crate::error::{Error, Reason, Result};
 use crate::git::CommitId;
 
-/// No such ref, as the protocol says it.
+/// The protocol's id for a ref that does not exist.
 const NOTHING: &str = "0000000000000000000000000000000000000000";
 
 /// A ref to write.
@@ -21,7 +21,7 @@ const NOTHING: &str = "0000000000000000000000000000000000000000";
 pub struct RefUpdate {
     /// Its full name.
     pub name: String,
-    /// The commit that it gets.
+    /// The commit to write.
     pub commit: String,
 }
 
@@ -31,7 +31,7 @@ impl Service {
     ///
     /// # Errors
     /// When git cannot be run, the pack is broken or incomplete, or a ref cannot be written: the
-    /// causes are git's own words.
+    /// causes are git's own messages.
     pub async fn deliver(
         &self,
         updates: &[RefUpdate],
@@ -46,7 +46,7 @@ impl Service {
         let mut words = String::new();
         let talk = async {
             let talked = talk(updates, pack, input, &mut output).await;
-            // What it says last must not hold it up.
+            // Its last output must not block it.
             tokio::io::copy(&mut output, &mut tokio::io::sink()).await?;
             talked
         };
@@ -65,7 +65,7 @@ impl Service {
             }
             Ok(refusals) => error.causes.extend(refusals),
             Err(e) if error.causes.is_empty() => error = error.source(e),
-            // It has ended, and has said why.
+            // It has ended and reported why.
             Err(_) => {}
         }
         let reason = reason(&error.causes);
@@ -94,8 +94,7 @@ impl Service {
     }
 }
 
-/// Why git wrote nothing, read off its words: what it says of a ref goes before what it says of an
-/// object.
+/// Why git wrote nothing, from its messages: one about a ref takes precedence over one about an object.
 fn reason(words: &[String]) -> Option<Reason> {
     let says = |sign: &str| words.iter().any(|line| line.contains(sign));
     if says("non-fast-forward") {
@@ -110,7 +109,7 @@ fn reason(words: &[String]) -> Option<Reason> {
     }
 }
 
-/// The whole conversation; what git refuses.
+/// The whole conversation; returns what git refuses.
 async fn talk(
     updates: &[RefUpdate],
     mut pack: impl AsyncRead + Unpin,
@@ -151,7 +150,7 @@ async fn talk(
     Ok(refusals)
 }
 
-/// The next packet; none at the end of a list.
+/// The next packet; `None` at the end of a list.
 async fn packet(source: &mut (impl AsyncRead + Unpin)) -> std::io::Result<Option<String>> {
     let mut length = [0; 4];
     source.read_exact(&mut length).await?;

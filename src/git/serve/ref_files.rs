@@ -1,14 +1,14 @@
-//! The symbolic refs of a repository as they stand in its files: git's own listings leave out one
-//! that leads nowhere, and a push to it would make the branch that it names.
+//! The symbolic refs of a repository, read from its files: git's own listings leave out dangling ones,
+//! and a push to one would create the branch that it names.
 
 use std::fs::{self, File};
 use std::io::{ErrorKind, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-/// How many symbolic refs may lead to each other (`SYMREF_MAXDEPTH`, refs/refs-internal.h).
+/// How many symbolic refs may point to each other (`SYMREF_MAXDEPTH`, refs/refs-internal.h).
 const DEPTH: usize = 5;
-/// No file of a ref is longer (bytes): a path, and what is around it.
+/// The maximum size of a ref's file, in bytes: a path, and what is around it.
 const CONTENT: u64 = 8 * 1024;
 
 /// The refs of the repository with this git directory. A symbolic one is always a file of its own:
@@ -17,15 +17,15 @@ pub(super) struct RefFiles<'a>(pub &'a Path);
 
 impl RefFiles<'_> {
     /// The full names of the refs at `name` and below that are symbolic, dangling ones included, and
-    /// of the files and folders there that are symbolic links.
+    /// of the files and directories there that are symbolic links.
     pub fn symbolic(&self, name: &str) -> Vec<PathBuf> {
         let mut found = self.files(name.as_ref());
         found.retain(|name| self.0.join(name).is_symlink() || self.target(name).is_some());
         found
     }
 
-    /// The full names of the refs in `folders`, such as `refs/heads/`, that lead to a ref which is in
-    /// none of them.
+    /// The full names of the refs in `folders`, such as `refs/heads/`, that point to a ref outside of
+    /// them.
     pub fn leading_out(&self, folders: &[String]) -> Vec<PathBuf> {
         let files = folders
             .iter()
@@ -64,7 +64,7 @@ impl RefFiles<'_> {
         found
     }
 
-    /// What a symbolic ref leads to, as git reads it (`files_read_raw_ref`, refs/files-backend.c); what
+    /// What a symbolic ref points to, as git reads it (`files_read_raw_ref`, refs/files-backend.c); what
     /// cannot be read might be one.
     fn target(&self, name: &Path) -> Option<PathBuf> {
         let path = self.0.join(name);
@@ -85,7 +85,7 @@ impl RefFiles<'_> {
     }
 }
 
-/// Whether the ref is in one of the folders; `HEAD` is one by itself.
+/// Whether the ref is in one of the folders; `HEAD` counts as one.
 fn is_in(folders: &[String], name: &Path) -> bool {
     folders.iter().any(|folder| name.starts_with(folder))
 }

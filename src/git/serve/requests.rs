@@ -1,19 +1,19 @@
-//! Reads along while a client fetches, and lets through only requests and arguments that are known
-//! to tell nothing but what is shown and what is asked for by its id.
+//! Inspects the requests of a client that fetches, and permits only requests and arguments that are
+//! known to reveal nothing but what is shown and what is requested by its id.
 //!
-//! Others do: `deepen-not` and a filter such as `sparse:oid=` say whether a ref is there that is
-//! hidden. Some depend on the repository's own configuration, and each git has new ones. Format:
+//! Others reveal more: `deepen-not` and a filter such as `sparse:oid=` tell whether a hidden ref
+//! exists. Some depend on the repository's own configuration, and each git has new ones. Format:
 //! gitprotocol-v2, "Command Request".
 
 use super::packets::{Packet, Packets, Refusal, Then, is_object_id, shown};
 
-/// No request is longer (bytes): git holds most of what it says.
+/// The maximum size of a request, in bytes: git holds most of it in memory.
 const MAX_REQUEST: usize = 64 << 20;
 
-/// Beside the command: what the client is, and how it speaks.
+/// Capabilities of the client, in addition to the command.
 const CAPABILITIES: [&str; 4] = ["agent", "object-format", "session-id", "server-option"];
 
-/// What the value of an argument has to be.
+/// The kind of an argument's value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Value {
     None,
@@ -68,11 +68,10 @@ pub struct FetchRequests {
 }
 
 impl FetchRequests {
-    /// Takes the client's next bytes and gives back those that may be passed on: whole, permitted
-    /// packets.
+    /// Takes the client's next bytes and returns those that may be passed on: whole, permitted packets.
     ///
     /// # Errors
-    /// When a request is none of those that are known.
+    /// When a request is not a known one.
     pub(super) fn read(&mut self, bytes: &[u8]) -> Result<Vec<u8>, Refusal> {
         let mut packets = std::mem::take(&mut self.packets);
         let passed = packets.read(bytes, |packet| self.check(packet).map_err(refusal));
@@ -144,7 +143,7 @@ fn unknown(name: &[u8]) -> String {
     format!("the host does not offer `{}`", shown(name))
 }
 
-/// What stands before the first `at`, and what after it.
+/// The parts before and after the first `at`.
 fn split(line: &[u8], at: u8) -> (&[u8], Option<&[u8]>) {
     let mut parts = line.splitn(2, |byte| *byte == at);
     (parts.next().unwrap_or_default(), parts.next())

@@ -1,11 +1,11 @@
-//! Which refs a service shows. git knows each pattern from its command line, which has a limit.
+//! Which refs a service shows. Each pattern is an argument of git's command line, which has a limit.
 
 use std::collections::BTreeSet;
 
 /// The most folders that are shown by one command.
 const MOST_FOLDERS: usize = 64;
 
-/// The folders that `refs` lie in, as `refs/heads/box/`; those above them where there are too many.
+/// The folders of `refs`, such as `refs/heads/box/`; their parents if there are too many.
 pub(super) fn folders_of(refs: &[String]) -> Vec<String> {
     let mut folders: BTreeSet<&str> = refs.iter().map(|name| folder_of(name)).collect();
     while folders.len() > MOST_FOLDERS {

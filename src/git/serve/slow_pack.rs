@@ -1,4 +1,4 @@
-//! A push that the host takes long over: a small pack whose deltas make large objects.
+//! A push that takes the host a long time: a small pack whose deltas produce large objects.
 
 use std::sync::LazyLock;
 
@@ -12,7 +12,7 @@ const DELTAS: usize = 3000;
 const BLOCK: usize = 65_535;
 
 /// What a client sends to update `name`, and the pack with it (gitpack-protocol, gitformat-pack). The
-/// objects are of no use, which the host would find out at the end.
+/// objects are invalid, which the host would detect at the end.
 pub(crate) fn slow_push(name: &str) -> Vec<u8> {
     let (old, new) = ("0".repeat(40), "1".repeat(40));
     let line = format!("{old} {new} {name}\0 report-status");

@@ -73,7 +73,7 @@ async fn a_commit_that_no_ref_shows_can_be_fetched_by_its_id() {
 #[tokio::test(flavor = "multi_thread")]
 async fn its_own_branches_are_the_containers_to_make_force_and_delete() {
     let t = served(3);
-    // The user's own settings for pushes are for pushes of people.
+    // The user's own settings for pushes apply to the user's pushes.
     t.host(&["config", "receive.denyDeletes", "true"]);
     t.host(&["config", "receive.denyNonFastForwards", "true"]);
     t.host(&["config", "receive.hideRefs", "refs/heads/box"]);
@@ -139,7 +139,7 @@ async fn every_other_ref_is_refused_and_nothing_of_the_host_changes() {
         for force in [&["-f"][..], &[]] {
             let error = t.fails(&[&["push"], force, &["host"], push].concat());
             let told = error.contains("push refused: only `refs/heads/box/*` may be pushed");
-            // git itself knows that `..` stands in no ref.
+            // git itself rejects `..` in a ref.
             assert!(
                 told || error.contains("invalid refspec"),
                 "{push:?}: {error}"
@@ -250,7 +250,7 @@ async fn a_small_pack_that_asks_for_much_memory_is_refused() {
     )
     .into_bytes();
     push.splice(0..0, format!("{:04x}", push.len() + 4).into_bytes());
-    // One commit (type 1) that says to have 1 GiB: four bits of its size, then seven at a time.
+    // One commit (type 1) that claims to have 1 GiB: four bits of its size, then seven at a time.
     push.extend(b"0000PACK\0\0\0\x02\0\0\0\x01\x90\x80\x80\x80\x20");
     far.write_all(&push).await.unwrap();
     far.shutdown().await.unwrap();
@@ -339,8 +339,8 @@ async fn a_push_to_a_locked_ref_says_so_and_succeeds_once_it_is_free() {
     t.host(&["fsck", "--no-dangling"]);
 }
 
-/// Pushes. What is looked at just while git moves it elsewhere (a ref that is packed, a pack that is
-/// replaced) makes git refuse the push, and a later one succeeds.
+/// Pushes. git refuses a push that reads a ref or a pack just while it is being packed or replaced; a
+/// later one succeeds.
 fn push_within(attempts: usize, t: &Sandbox) {
     let arguments = ["push", "-q", "host", "HEAD:refs/heads/box/a"];
     for _ in 1..attempts {
@@ -358,7 +358,7 @@ async fn pushes_while_the_host_collects_garbage_lose_nothing() {
     std::thread::scope(|scope| {
         let collector = scope.spawn(move || {
             let mut rounds = 0;
-            // Also ends when a push fails, as that drops the other end.
+            // Also ends when a push fails, because that drops the other end.
             while collecting.try_recv() == Err(TryRecvError::Empty) {
                 t.host(&["repack", "-adq"]);
                 t.host(&["pack-refs", "--all"]);

@@ -1,8 +1,8 @@
-//! Of which repositories git lists the tips while it serves one (`core.alternateRefsCommand`).
+//! The repositories whose tips git lists while it serves one (`core.alternateRefsCommand`).
 //!
-//! git asks for those of each repository that it borrows objects from: `receive-pack` tells the
-//! client their ids as soon as it connects (`.have`), and whoever has an id can fetch what it names.
-//! It asks again for the check that a push is complete, which runs on the quarantined objects: they
+//! git lists those of each repository that it borrows objects from: `receive-pack` sends their ids to
+//! the client as soon as it connects (`.have`), and a client that knows an id can fetch the object.
+//! It lists them again for the check that a push is complete, which runs on the quarantined objects: they
 //! borrow from the served repository itself, whose hidden refs git leaves out of that check. Without
 //! any tips it would walk the whole history.
 
@@ -13,11 +13,11 @@ use tokio::process::Command;
 
 use crate::git::command::LIST;
 
-/// The canonical path of the served repository, as git says it of one that objects are borrowed
+/// The canonical path of the served repository, as git passes that of one that objects are borrowed
 /// from (`refs_from_alternate_cb`, transport.c).
 const SERVED: &str = "DKR_SERVED";
 
-/// `$1` is the repository whose tips are asked for; `GIT_QUARANTINE_PATH` is there only for the
+/// `$1` is the repository whose tips are listed; `GIT_QUARANTINE_PATH` is there only for the
 /// check of a push.
 fn list_own() -> String {
     format!(
@@ -25,8 +25,8 @@ fn list_own() -> String {
     )
 }
 
-/// Has `command`, which serves the repository at `git_dir`, list its tips for the check of a push
-/// and nothing else.
+/// Makes `command`, which serves the repository at `git_dir`, list its tips only for the check of a
+/// push.
 pub(super) fn list_only_own(command: &mut Command, git_dir: &Path) {
     command.env(SERVED, served(git_dir).unwrap_or_default());
     super::set(

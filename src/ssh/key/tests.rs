@@ -1,4 +1,4 @@
-//! What becomes of a key's file, with keys that ssh-keygen makes.
+//! Loading key files, with keys that ssh-keygen creates.
 
 use super::*;
 

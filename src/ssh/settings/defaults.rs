@@ -1,4 +1,4 @@
-//! What of an SSH connection is used where nothing is named: the key, the user, the host.
+//! The defaults of an SSH connection: the key, the user, the host.
 
 use std::fs;
 use std::net::IpAddr;
@@ -12,14 +12,14 @@ use crate::error::{Error, Kind, Result};
 
 /// Keys that are tried when none is named, in this order.
 const DEFAULT_KEYS: [&str; 3] = ["id_rsa", "id_ed25519", "id_ecdsa"];
-/// The port of a server where nothing names one.
+/// The default port of a server.
 pub const DEFAULT_PORT: u16 = 22;
-/// The machine that dkr runs on; its part of `~/.ssh/config` counts where no host is named.
+/// The machine that dkr runs on; its part of `~/.ssh/config` applies where no host is named.
 pub(super) const LOCALHOST: &str = "localhost";
-/// How Docker Desktop's virtual machine calls the machine that it runs on.
+/// Docker Desktop's name for the machine that its virtual machine runs on.
 const DESKTOP_HOST: &str = "host.docker.internal";
 
-/// How a build calls the host, if other than dkr does; and what dkr tries, in order.
+/// The name of the host in a build, if dkr uses another; and the names that dkr tries, in order.
 pub(super) fn hosts(
     named: Option<String>,
     resolved: Option<String>,
@@ -32,7 +32,7 @@ pub(super) fn hosts(
             check_host(&host)?;
             Ok((None, vec![host]))
         }
-        // Its key is taken as it is seen, so that nothing else may be asked under that name.
+        // Its key is accepted as it is seen, so no other server may be contacted under that name.
         Some(localhost) => Ok((Some(localhost), loopback())),
         None if *location == Location::DockerDesktop => {
             Ok((Some(DESKTOP_HOST.to_owned()), loopback()))
@@ -82,10 +82,7 @@ pub(super) fn no_key(env: &Env) -> Error {
         .hint("create one with `ssh-keygen` and add it to `~/.ssh/authorized_keys`, or name one with `--ssh-key`")
 }
 
-/// The user that dkr runs as; the environment may lie or be empty.
-///
-/// # Errors
-/// When nothing says who that is.
+/// The user that dkr runs as; the environment may be wrong or empty.
 ///
 /// # Errors
 /// When the system does not know the user.
@@ -129,7 +126,7 @@ mod tests {
     fn only_loopback_is_this_machine() {
         assert!(is_this_machine("::1") && is_this_machine("127.0.0.2"));
         assert!(!is_this_machine("10.0.0.1") && !is_this_machine("example.com"));
-        // Whatever the system takes that name for.
+        // The system's own resolution of that name.
         let named = hosts(Some("localhost".into()), None, &Location::ThisMachine).unwrap();
         assert_eq!(named.0.as_deref(), Some("localhost"));
         assert!(named.1.iter().all(|host| is_this_machine(host)));

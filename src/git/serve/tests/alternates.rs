@@ -1,4 +1,4 @@
-//! A repository that keeps its objects in another one: nothing of that one is told.
+//! A repository that keeps its objects in another one: nothing of that one is revealed.
 
 use super::*;
 
@@ -58,7 +58,7 @@ async fn a_push_to_a_repository_with_alternates_moves_kilobytes() {
     }
 }
 
-/// What a service says before it is asked anything.
+/// What a service sends before any request.
 pub(super) async fn hello(service: Service, t: &Sandbox) -> String {
     let (near, mut far) = tokio::io::duplex(1 << 20);
     far.write_all(b"0000").await.unwrap();

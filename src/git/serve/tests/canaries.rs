@@ -1,4 +1,4 @@
-//! Programs and settings of the host that must not run or count when a container is served.
+//! Programs and settings of the host that must not run or apply when a container is served.
 
 use std::fs;
 use std::process::Command as StdCommand;
@@ -124,7 +124,7 @@ async fn a_missing_object_is_not_fetched_from_a_promisor() {
     }
     let missing = "1234567890123456789012345678901234567890";
     t.fails(&["fetch", "-q", "host", missing]);
-    // A push of a tree whose file nobody has.
+    // A push of a tree whose file is missing everywhere.
     let tree = format!("100644 blob {missing}\tx\n");
     fs::write(t.path("clone/tree"), tree).unwrap();
     let mut make = StdCommand::new("git");

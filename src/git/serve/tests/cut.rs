@@ -1,4 +1,4 @@
-//! Pushes that are cut off while the host computes: nothing of them stays, and nothing else goes.
+//! Pushes that are cut off while the host computes: nothing of them remains, and nothing else is removed.
 
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -13,7 +13,7 @@ use super::alternates::hello;
 use super::*;
 use crate::git::serve::slow_pack::{SLOW_PACK, slow_push};
 
-/// What stands among the host's objects that is not an object: quarantine, and packs that are being
+/// What is in the host's object directory and is not an object: quarantine, and packs that are being
 /// written.
 fn leftovers(t: &Sandbox) -> Vec<String> {
     let objects = t.git_dir().join("objects");
@@ -48,7 +48,7 @@ async fn until_computing(t: &Sandbox, count: usize) {
     }
 }
 
-/// A push that is under way, until nobody wants its answer any more.
+/// A push in progress, until it is canceled.
 async fn pushing(t: &Sandbox, push: &[u8]) -> (JoinHandle<Traffic>, Cut) {
     let (near, mut far) = tokio::io::duplex(1 << 20);
     let (service, env) = (receive_pack(t, MAX_PUSH_BYTES), t.env());
@@ -65,7 +65,7 @@ async fn pushing(t: &Sandbox, push: &[u8]) -> (JoinHandle<Traffic>, Cut) {
 /// Cuts a push off when it is dropped.
 type Cut = (oneshot::Sender<()>, DuplexStream);
 
-/// Somebody else's push to the host, by the user's own git.
+/// Another push to the host, by the user's own git.
 fn foreign_push(t: &Sandbox, push: &[u8]) -> Child {
     let mut git = StdCommand::new("git");
     git.arg("receive-pack").arg(t.git_dir()).process_group(0);
@@ -83,7 +83,7 @@ async fn a_push_that_is_cut_off_while_the_host_computes_leaves_nothing() {
     let t = Sandbox::new(3);
     let push = slow_push("refs/heads/box/a");
     let before = t.host_files();
-    // One after the other, and several at once; cut off, or given up by the channel itself.
+    // One after the other, and several at once; cut off, or canceled by the channel itself.
     for (round, pushes) in [1, 1, 1, 1, 3, 3].into_iter().enumerate() {
         let mut running = Vec::new();
         for _ in 0..pushes {

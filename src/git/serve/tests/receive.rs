@@ -1,4 +1,4 @@
-//! What dkr itself brings into the host's repository.
+//! What dkr itself writes to the host's repository.
 
 use std::fmt::Write as _;
 

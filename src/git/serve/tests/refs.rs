@@ -1,4 +1,4 @@
-//! Refs that lead nowhere, or to what is hidden.
+//! Dangling refs, and refs that point to hidden ones.
 
 use std::os::unix::fs::symlink;
 
@@ -88,7 +88,7 @@ async fn a_symbolic_ref_tells_nothing_of_what_is_hidden() {
             .replace("ref: refs/heads/main\tHEAD\n", ""),
         before
     );
-    // One that leads to what is shown anyway stays, and so does a detached HEAD.
+    // One that points to a ref that is shown remains, and so does a detached HEAD.
     t.host(&[
         "symbolic-ref",
         "refs/remotes/space/HEAD",

@@ -1,8 +1,8 @@
-//! What a client may ask `upload-pack` for, and what it is never told.
+//! What a client may request from `upload-pack`, and what is never revealed.
 
 use super::*;
 
-/// What the host answers to a request of a client that says nothing else.
+/// The host's answer to a single request.
 async fn answer(t: &Sandbox, command: &str, arguments: &[String]) -> (ServiceEnd, String) {
     let line = |text: &str| format!("{:04x}{text}\n", text.len() + 5);
     let arguments: String = arguments.iter().map(|text| line(text)).collect();
@@ -19,7 +19,7 @@ async fn answer(t: &Sandbox, command: &str, arguments: &[String]) -> (ServiceEnd
     (traffic.unwrap().outcome, said)
 }
 
-/// Everything that a repository can allow its clients.
+/// Every setting by which a repository can allow its clients more.
 fn allow_all(t: &Sandbox) {
     for (key, value) in [
         ("uploadpack.allowFilter", "true"),
