@@ -1,6 +1,6 @@
 #!/bin/sh
 # Run by dkr as `attach.sh ID` with a terminal in a running container: attaches it to tmux. Its exit
-# status says what happened: 10, detached, the session goes on; 0, the session has ended.
+# status says what happened: 10, detached, the session is still running; 0, the session has ended.
 # `attach.sh --hang-up ID` ends the client that runs under that ID, as a closed terminal would:
 # the engine leaves it running when dkr is gone.
 set -u
@@ -22,7 +22,7 @@ printf '%s\n' "$$" >"$pid_file"
 trap 'rm -f "$pid_file"' EXIT
 trap 'exit 129' HUP
 
-# tmux attaches nobody who says that he is in it already.
+# tmux refuses to attach from inside itself.
 unset TMUX
 # The entrypoint may still be fetching.
 until tmux has-session 2>/dev/null; do sleep 0.05; done

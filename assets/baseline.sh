@@ -1,5 +1,5 @@
 #!/bin/sh
-# Checks what [post_clone] left in the image, so that a container can start from it, and mends what it
+# Checks what [post_clone] left in the image, so that a container can start from it, and repairs what it
 # can. Runs in a step of the build.
 set -eu
 
@@ -23,7 +23,7 @@ fi
 trust_workspace
 remove_stale_locks
 drop_broken_refs
-# git would look for another one in the folders above.
+# Without --git-dir git would search the parent directories.
 command git --git-dir=.git rev-parse ||
     fail "[post_clone] left no git repository in $workspace"
 [ "$(git rev-parse --show-toplevel)" = "$workspace" ] ||
@@ -34,7 +34,7 @@ git rev-list --objects --quiet --no-walk HEAD ||
     fail "[post_clone] left $workspace without objects of its commit"
 git ls-files --stage >/dev/null || fail "[post_clone] left a broken index in $workspace"
 
-# Whatever tidied up refs, an update needs to know this one.
+# If this ref was removed, restore it: an update needs it.
 git rev-parse --verify --quiet refs/dkr/baked >/dev/null ||
     git update-ref refs/dkr/baked "$(cat "$input/commit")" ||
     fail "[post_clone] left $workspace without the commit that was baked"

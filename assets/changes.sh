@@ -1,8 +1,8 @@
 # shellcheck shell=sh
 # Sourced by work.sh: which files of a worktree differ from the commit of its HEAD, and from what the
-# image held. Lists have a path a line, sorted, as git quotes it; all are in $lists:
+# image held. Lists have one path per line, sorted, quoted as by git; all are in $lists:
 #
-#   changed, gone, new   files that differ, that are gone, and that no commit has
+#   changed, gone, new   files that differ, are missing, or are not in the commit
 #   staged               what only the index holds: the mode, the id and the path
 #   index                the index as a file, without marks that hide changes
 #   stages               the entries of an index that holds conflicts
@@ -10,10 +10,10 @@
 
 : "${workspace:?is set by the script that reads this}"
 baseline=$workspace/.git/dkr-baseline
-many=1000 # files that are read again without a look at their times
+many=1000 # up to so many files are compared again without checking their times
 
 # Writes the folders of the other worktrees to $scratch/worktrees, and the git directories of those that are
-# gone, or something else by now, to $scratch/lost-worktrees.
+# gone or replaced to $scratch/lost-worktrees.
 list_worktrees() {
     : >"$scratch/worktrees"
     : >"$scratch/lost-worktrees"
@@ -37,12 +37,12 @@ read_folder() {
     case $folder in /*) ;; *) folder=$workspace/$1/$folder ;; esac
 }
 
-# list_changes FOLDER: the lists of the worktree here, without what was recorded of FOLDER.
+# list_changes FOLDER: the lists of the worktree here, without what was recorded for FOLDER.
 list_changes() {
     compare_files && subtract_baseline "$1" || exit
 }
 
-# What differs, whatever the image held.
+# What differs from the commit, including what the image held.
 compare_files() {
     GIT_INDEX_FILE=$lists/index
     export GIT_INDEX_FILE
@@ -63,7 +63,7 @@ make_lists() {
     [ ! -s "$lists/indexed" ] || {
         take_index_back && compare_with_index || return
     }
-    # Files are compared with the commit now; what only the index has is new as long as it is there.
+    # Files are now compared with the commit; what only the index has is new while the file exists.
     {
         paths_of '[MTA]' differing
         comm -23 "$lists/added" "$lists/absent"
@@ -78,18 +78,18 @@ make_lists() {
     list_staged
 }
 
-# paths_of STATUS LIST: of raw lines of git's.
+# paths_of STATUS LIST: the paths in git's raw lines.
 paths_of() {
     sed -n "s/^:[0-7]* [0-7]* [0-9a-f]* [0-9a-f]* $1	//p" "$lists/$2"
 }
 
-# Copies the index here without what hides files and without conflicts. An index that cannot be read
-# counts as that of the commit. Whenever git writes an index, it compares files that are as young.
+# Copies the index here without flags that hide files and without conflicts. An unreadable index is
+# replaced by that of the commit. When git writes an index, it compares files that are as new as it.
 copy_index() {
     rm -f "$lists/index"
     : >"$lists/stages"
     own=$(git_dir .)/index
-    # Its time counts.
+    # Its time matters.
     if [ ! -e "$own" ] || ! cp -p "$own" "$lists/index" || ! git ls-files -v >"$lists/flags" 2>/dev/null; then
         rm -f "$lists/index"
         without_filters read-tree "$head"
@@ -107,11 +107,11 @@ copy_index() {
 }
 
 # Writes raw lines of the files that differ from the copied index to $lists/differing. An index that
-# came through an archive, as in an image that was pulled, knows none of the files by their inode; those
-# that nobody has changed since the start are not read again then.
+# came through an archive, as in an image that was pulled, does not know the files' inodes; files that
+# have not changed since the start are not read again then.
 compare_with_index() {
     check=default
-    [ -s "$started" ] || check=minimal # nobody has hidden anything in a build
+    [ -s "$started" ] || check=minimal # nothing is hidden in a build
     without_filters -c core.checkStat="$check" -c core.trustctime=true diff-files --raw --no-abbrev --no-renames \
         --ignore-submodules=dirty >"$lists/touched" || return
     : >"$lists/differing"
@@ -120,14 +120,14 @@ compare_with_index() {
     if [ "$(lines "$lists/touched")" -gt "$many" ] && find_newer; then
         suspects=newer-touched
     fi
-    # An entry without a time is compared by what the file holds.
+    # An entry without a time is compared by content.
     sed -n 's/^:\([0-7]*\) [0-7]* \([0-9a-f]*\) [0-9a-f]* [MT]	/\1 \2	/p' "$lists/$suspects" |
         without_filters update-index --index-info || return
     refresh && "$compare" diff-files --raw --no-abbrev --no-renames --ignore-submodules=dirty >"$lists/differing"
 }
 
-# Chooses of the touched files those that may have been changed since the start. A file that was just gone
-# has the time of its folder.
+# Selects the touched files that may have been changed since the start. A file that was removed for a
+# moment has the time of its folder.
 find_newer() {
     [ -s "$started" ] && [ "$(date +%s)" -ge "$(stat -c %Y "$started")" ] || return
     find . -name .git -prune -o -cnewer "$started" -print >"$lists/newer" 2>/dev/null || return
@@ -139,8 +139,8 @@ find_newer() {
     return 0
 }
 
-# Compares the files whose times the index does not know. A filter that fails ends git: then all that files
-# hold is compared, by $compare.
+# Compares the files whose times the index does not know. If a filter fails, git exits: then the
+# files are compared without filters, by $compare.
 refresh() {
     for compare in limited without_filters; do
         "$compare" update-index -q --refresh >/dev/null 2>&1
@@ -150,14 +150,14 @@ refresh() {
     fail "git cannot compare the files in $(pwd) with its index"
 }
 
-# Has the copied index hold what the commit does, and what is only in it.
+# Resets the copied index to the commit, but keeps the entries that only it has.
 take_index_back() {
     sed -n 's/^:\([0-7]*\) [0-7]* \([0-9a-f]*\) [0-9a-f]* [MTD]	/\1 \2	/p' "$lists/indexed" |
         without_filters update-index --replace --index-info
 }
 
-# What a sparse checkout leaves out is not gone. git tells it only where it may change a work tree: that is
-# an empty folder here.
+# What a sparse checkout leaves out is not missing. git only computes that where it may change a work
+# tree: here that is an empty folder.
 leave_sparse_out() {
     [ -s "$lists/gone" ] && [ "$(git config --type=bool core.sparseCheckout)" = true ] || return 0
     mkdir -p "$scratch/empty" && cp -p "$lists/index" "$lists/sparse" || return
@@ -170,8 +170,8 @@ leave_sparse_out() {
     subtract gone "$lists/excluded" && subtract missing "$lists/excluded"
 }
 
-# Of what the index holds unlike the commit: that which the file does not, and removed files that are
-# there. Conflicts count if no operation says where they come from.
+# The index entries that differ from the commit and from the file, and those removed from the index whose
+# file exists. Conflicts count unless an operation in progress explains them.
 list_staged() {
     paths_of '[MTA]' indexed | sort >"$lists/set"
     sed 's/^[^	]*	//' "$lists/stages" | sort -u >"$lists/unmerged"
@@ -186,8 +186,8 @@ list_staged() {
     return 0
 }
 
-# What the index holds unlike the commit, as lines `<tab>PATH<tab>MODE ID [STAGE]`; MODE is 000000 for
-# what is removed.
+# The index entries that differ from the commit, as lines `<tab>PATH<tab>MODE ID [STAGE]`; MODE is 000000 for
+# removed entries.
 list_entries() {
     {
         sed 's/^:[0-7]* \([0-7]*\) [0-9a-f]* \([0-9a-f]*\) .	\(.*\)/	\3	\1 \2/' "$lists/indexed"
@@ -195,13 +195,13 @@ list_entries() {
     } | sort >"$lists/entries"
 }
 
-# recorded FOLDER: where what the image held of that repository stands, in $record; empty: nowhere.
+# recorded FOLDER: the record of that repository in the image, in $record; empty: none.
 recorded() {
     record=$(grep -n -xF -e "$1" "$baseline/places" 2>/dev/null | head -n 1)
     record=${record:+$baseline/${record%%:*}}
 }
 
-# Takes what the image held from the lists.
+# Removes from the lists what the image held.
 subtract_baseline() {
     recorded "$1"
     [ -n "$record" ] || return 0
@@ -214,7 +214,7 @@ subtract_baseline() {
     subtract new "$lists/unaltered"
 }
 
-# subtract LIST FROM: takes sorted lines from a list.
+# subtract LIST FROM: removes sorted lines from a list.
 subtract() {
     [ -s "$2" ] || return 0
     comm -23 "$lists/$1" "$2" >"$lists/rest" && mv "$lists/rest" "$lists/$1"
@@ -224,7 +224,7 @@ strictly() {
     without_filters -c core.checkStat=default -c core.trustctime=true "$@"
 }
 
-# Takes what cannot be added and is as it was.
+# Removes what git cannot add and has not changed.
 subtract_odd() {
     [ -s "$record/odd" ] || return 0
     cut -f1 "$record/odd" >"$lists/odd-paths"
@@ -234,7 +234,7 @@ subtract_odd() {
     subtract new "$lists/odd"
 }
 
-# A line `PATH<tab>SUM` of each such file; of what is no file, as a pipe, without a sum.
+# A line `PATH<tab>SUM` of each such file; for other things than files, such as a pipe, without a sum.
 describe_odd() {
     while IFS= read -r path; do
         sum=
@@ -243,7 +243,7 @@ describe_odd() {
     done
 }
 
-# The files that are as in the record, whose times are brought up to date: they are not read again then.
+# The files that are unchanged since the record, whose times are updated so that they are not read again.
 list_unaltered() {
     cp -p "$record/files" "$lists/recorded" || return
     with_index "$lists/recorded" strictly update-index -q --refresh >/dev/null 2>&1
@@ -261,14 +261,14 @@ without_recorded() {
     if [ -s "$baseline/$1" ]; then
         grep -vxF -f "$baseline/$1" "$2"
     else
-        # To some greps no pattern is one that everything matches.
+        # For some greps an empty pattern list matches everything.
         cat "$2"
     fi
 }
 
 # --- the record ----------------------------------------------------------------------------------
 
-# Writes down what is there.
+# Records the present state.
 record() {
     new=$baseline.new
     rm -rf "$new" && mkdir "$new" && : >"$new/places" || exit
@@ -294,14 +294,14 @@ record_worktree() {
     done <"$lists/repositories"
 }
 
-# write_record FOLDER: writes down the lists, as those of the repository there; $place is where.
+# write_record FOLDER: records the lists, as those of the repository there, in $place.
 write_record() {
     new_place "$1"
     cp "$lists/gone" "$place" && sort -u "$lists/entries" >"$place/staged" &&
         sort -m "$lists/changed" "$lists/new" >"$lists/present" || return
     [ -s "$lists/present" ] || return 0
     : >"$lists/failed"
-    # To compare a link git needs what it holds, too.
+    # To compare a symbolic link git also needs its content.
     list_links <"$lists/present" | sort >"$lists/links"
     comm -23 "$lists/present" "$lists/links" >"$lists/files"
     with_index "$place/files" add_some add_record "$lists/files"
@@ -319,7 +319,7 @@ add_record() {
     without_filters update-index --add --replace --info-only --stdin <"$1"
 }
 
-# new_place NAME: a folder for what is recorded of it, in $place.
+# new_place NAME: a folder for its record, in $place.
 new_place() {
     printf '%s\n' "$1" >>"$new/places"
     place=$new/$(lines "$new/places")

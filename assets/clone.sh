@@ -1,7 +1,7 @@
 #!/bin/sh
-# Puts the host's repository into /workspace at one exact commit: what an object image below holds
-# is used where it stands, the rest is fetched. Runs in a step of the build; everything that varies
-# stands in files beside this script. It ends with status 76 when the object image lacks objects.
+# Puts the host's repository into /workspace at one exact commit: objects of an object image
+# below are used from there, the rest is fetched. Runs in a step of the build; everything that varies
+# is in files next to this script. It ends with status 76 when the object image lacks objects.
 set -eu
 
 # shellcheck source=SCRIPTDIR/step.sh
@@ -20,8 +20,8 @@ ids_of() {
     sed -n 's/^\([0-9a-f]*\) .*/\1/p' "$1"
 }
 
-# Takes the refs as the host listed them, if all that they lead to is in the object image. That
-# holds for what its own refs lead to; other objects may be there without what they need.
+# Uses the refs as the host listed them, if all that they reach is in the object image. That is so for
+# what its own refs reach; other objects may be there without the objects that they need.
 take_refs() {
     [ -e "$store/packed-refs" ] || return 1
     lists=$(mktemp -d)
@@ -41,7 +41,7 @@ take_refs() {
     cp "$input/refs" .git/packed-refs
 }
 
-# What a container needs when it starts comes in the same layer.
+# The files that a container needs to start are in the same layer.
 install_runtime >/dev/null
 cp /run/dkr-runtime/home/.bazelrc /root/
 trust_workspace
@@ -49,8 +49,8 @@ trust_workspace
 git init --quiet --template= "$workspace"
 cd "$workspace"
 
-# Git in an image lives in layers: nothing may ever rewrite the packs below, and an index entry
-# must stay clean when a layer went through tar.
+# The repository is in layers: nothing may ever rewrite the packs below, and index entries must still
+# match after a layer went through tar.
 git config gc.auto 0
 git config maintenance.auto false
 git config core.checkStat minimal
@@ -81,7 +81,7 @@ else
     git update-ref --no-deref HEAD "$commit"
 fi
 if ! git checkout --progress --force; then
-    # Was it for want of an object that the object image should have?
+    # Was an object missing that the object image should have?
     if [ -d "$store/objects" ] &&
         ! git rev-list --objects --quiet --no-walk "$commit" 2>/dev/null; then
         echo "dkr: the object image lacks objects of the commit" >&2
@@ -90,8 +90,8 @@ if ! git checkout --progress --force; then
     exit 1
 fi
 
-# An entry that is as young as the index itself would be read again by every `git status`. So the
-# index is one second younger, and nobody may change a file before that second has begun.
+# `git status` would read again every file that is as new as the index. So the index is made one second
+# newer, and no file may be changed before that second begins.
 written=$(date +%s)
 touch -d "@$((written + 1))" .git/index
 [ -s "$input/followed" ] || "$lib/work.sh" record || fail "cannot record the state of $workspace"

@@ -1,6 +1,5 @@
 # shellcheck shell=sh
-# Sourced by work.sh: the commits that are no state of files: on refs, in the stash, and in operations that
-# are in progress.
+# Sourced by work.sh: the commits on refs, in the stash, and in operations in progress.
 # shellcheck disable=SC2030,SC2031,SC2154 # variables of work.sh
 
 : "${workspace:?is set by the script that reads this}"
@@ -13,7 +12,7 @@ list_git_dirs() {
     done
 }
 
-# operation FOLDER: what is in progress in the worktree of that git directory.
+# operation FOLDER: the operation in progress in the worktree of that git directory.
 operation() {
     if [ -e "$1/rebase-apply/applying" ]; then
         echo am
@@ -30,7 +29,7 @@ operation() {
     fi
 }
 
-# A line of each operation.
+# A line for each operation.
 list_operations() {
     while IFS= read -r folder; do
         name=$(operation "$folder")
@@ -42,7 +41,7 @@ list_operations() {
     done <"$lists/dirs"
 }
 
-# A line `ID FILE` for each id that a file among these of a git directory holds.
+# A line `ID FILE` for each id in one of these files of a git directory.
 noted() {
     while IFS= read -r folder; do
         for file in "$@"; do
@@ -59,12 +58,12 @@ list_stash() {
     [ -n "$(git rev-parse --verify --quiet refs/stash)" ] || return 0
     {
         git rev-parse --verify refs/stash
-        # Without a log there is only that one.
+        # Without a reflog there is only this one.
         git rev-list --walk-reflogs refs/stash 2>/dev/null
     } | uniq
 }
 
-# What was put aside since the start.
+# Stash entries since the start.
 stashed() {
     noted rebase-merge/autostash rebase-apply/autostash MERGE_AUTOSTASH | sed 's/^\([^ ]*\).*/stash \1/'
     list_stash >"$lists/stash" || return
@@ -76,8 +75,7 @@ noted_commits() {
     noted rebase-merge/orig-head rebase-apply/orig-head MERGE_HEAD CHERRY_PICK_HEAD BISECT_START
 }
 
-# The refs that work may be on, as lines `ID REF`, those of other worktrees by the names that git has for
-# them.
+# The refs that may hold work, as lines `ID REF`, those of other worktrees by git's names for them.
 list_refs() {
     {
         git for-each-ref --format='%(objectname) %(refname)' || fail "git cannot list the refs of $workspace"
@@ -93,7 +91,7 @@ list_refs() {
     grep -v -e ' refs/remotes/' -e ' refs/dkr/' -e ' refs/stash$' "$scratch/all-refs" | sort
 }
 
-# The refs that were made or moved since the start.
+# The refs that were created or moved since the start.
 new_refs() {
     list_refs >"$lists/all-refs" || return
     if [ -s "$baseline/refs" ]; then
@@ -105,7 +103,7 @@ new_refs() {
 }
 
 # A line `ID REF` of each HEAD that is detached, of each commit that only an operation in progress
-# may name, and of each such ref that leads to a commit.
+# may name, and of each such ref that points to a commit.
 tips() {
     [ -n "$branch" ] || echo "$head HEAD"
     new_refs >"$lists/new-refs" || return
@@ -119,9 +117,9 @@ tips() {
     done <"$lists/ids" 3<"$lists/refs"
 }
 
-# list_commits OPTION...: what these tips lead to and the host did not have when it was asked last.
-# What was pushed counts, too, as it may be gone there by now. Where the commit that was baked was rewritten,
-# so may be what the host had.
+# list_commits OPTION...: what these tips reach and the host did not have at the last fetch.
+# Pushed commits are included, because the host may have lost them since. If the baked commit was
+# rewritten, the host's other commits may have been, too.
 list_commits() {
     {
         echo "$head"
@@ -137,13 +135,13 @@ list_commits() {
     git rev-list --ignore-missing --stdin "$@" <"$lists/revisions"
 }
 
-# What git-lfs keeps for those commits, and for the stash, is in no object of theirs.
+# git-lfs files of those commits and of the stash are not git objects.
 name_large_files() {
     [ -d .git/lfs/objects ] || return 0
     cp "$lists/stash" "$lists/others-too"
     list_commits ${start:+"^$start"} --objects --no-object-names >"$lists/objects" || return
     rm "$lists/others-too"
-    # Nothing else is as small as a pointer.
+    # Only pointers are that small.
     git cat-file --batch-check='%(objectname) %(objecttype) %(objectsize)' <"$lists/objects" |
         sed -n 's/ blob [0-9]\{1,3\}$//p' | git cat-file --batch |
         sed -n 's/^oid sha256:\(\([0-9a-f]\{2\}\)\([0-9a-f]\{2\}\)[0-9a-f]\{60\}\)$/\2\/\3\/\1/p' | sort -u |
@@ -152,14 +150,14 @@ name_large_files() {
         done
 }
 
-# Where a pack for the host may begin.
+# The boundary of a pack for the host.
 edges() {
     list_commits --boundary >"$lists/boundary" || return
     sed -n 's/^-/have /p' "$lists/boundary"
 }
 
-# What the indexes of worktrees hold whose folders are gone. What is in a folder that is no worktree any more,
-# nobody can tell.
+# The contents of indexes of worktrees whose folders are gone. The contents of a folder that is no
+# longer a worktree are not known.
 report_lost_worktrees() {
     while IFS= read -r dir; do
         read_folder "$dir"

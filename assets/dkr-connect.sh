@@ -14,7 +14,7 @@ if ! command -v socat >/dev/null; then
     exit 1
 fi
 # After a push git closes its side and waits for the answer, which may take the host minutes:
-# by default socat would wait for half a second. And when the host's side ends, git has to see it:
+# by default socat would wait for half a second. And git must notice the end of the host's side:
 # socat closes the output, which nothing else here may hold open.
 exec 3<&0
 socat -t 86400 -,shut-close "UNIX-CONNECT:$folder/$1" <&3 3<&- 2>/dev/null &

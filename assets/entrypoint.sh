@@ -2,35 +2,35 @@
 # The entrypoint of every dkr image, called as `entrypoint.sh [COMMAND [ARGUMENT...]]`: puts the
 # work tree on a working branch at the branch's newest commit, then runs the command, or a tmux
 # server without one, until it ends. Prints on stderr only and never waits for an answer. A stopped
-# container that is started again goes on where it was.
+# container that is started again resumes where it was.
 #
 # DKR_BRANCH       the image's branch as the remote `host` has it: refs/remotes/host/$DKR_BRANCH
 # DKR_REF          its full name in the host repository; empty: a commit that is on no branch
-# DKR_WORK_BRANCH  the working branch to make; empty: a random name
+# DKR_WORK_BRANCH  the working branch to create; empty: a random name
 # DKR_TIP          the commit that is the branch's tip, if known: nothing is fetched if it is here
 # DKR_HOST_URL     the URL of `host` from now on
 # DKR_USER_NAME, DKR_USER_EMAIL   git's identity if none is configured
 # DKR_FETCH_TIMEOUT               seconds a fetch may take (120)
-# DKR_BROKEN_REFS  set if the host has broken refs, which its git serves over SSH unless it is told otherwise
+# DKR_BROKEN_REFS  set if the host has broken refs, which its git serves over SSH by default
 # DKR_SSH_KEY      the name of a mounted key in ~/.ssh; with DKR_SSH_HOST, DKR_SSH_USER, DKR_SSH_PORT
-#                  where it leads, and DKR_KNOWN_HOSTS the line that pins that server's host key
+#                  the server, and DKR_KNOWN_HOSTS the line that pins that server's host key
 # DKR_ORIGIN_KNOWN_HOSTS  lines for ~/.ssh/known_hosts, with a forwarded agent: the server of the host
 #                  repository's own `origin`
-# DKR_KEEP         set by dkr: unless it is `never`, what work there is when the command or the session
-#                  has ended is written to .git/dkr-report; and if nobody told it to end, .git/dkr-ended
-#                  is there then
-# DKR_ATTACH       set by dkr, which attaches to tmux itself: a NUL byte on stderr then says that
+# DKR_KEEP         set by dkr: unless it is `never`, the work at the end of the command or session is
+#                  written to .git/dkr-report; and unless the container was stopped, .git/dkr-ended is
+#                  created
+# DKR_ATTACH       set by dkr, which attaches to tmux itself: a NUL byte on stderr then means that
 #                  the session is ready and that no message follows
 #
-# All of these are data: they are never evaluated and never stand where git expects an option.
-# refs/dkr/baked, made with the image, is the commit it was built at. In .git/dkr-next dkr says what
-# the next start is for, once: `rest`, so that it can look into a stopped container, or `session`, a
-# tmux server whatever the command was.
+# All of these are data: they are never evaluated and never passed where git expects an option.
+# refs/dkr/baked, created with the image, is the commit it was built at. In .git/dkr-next dkr sets what
+# the next start does, once: `rest`, so that dkr can inspect a stopped container, or `session`, a tmux
+# server instead of the command.
 set -u
 
 lib=/usr/local/lib/dkr
 workspace=/workspace
-started=$workspace/.git/dkr-started # holds the working branch once it is made, and its first commit
+started=$workspace/.git/dkr-started # has the working branch once it is created, and its first commit
 next=$workspace/.git/dkr-next
 report=$workspace/.git/dkr-report
 config=$workspace/.git/config
@@ -41,7 +41,7 @@ HOME=${HOME:-/root}
 LANG=${LANG:-C.UTF-8}
 export HOME LANG
 
-# The command gets stdin whole; nothing that runs before it may read from it.
+# The command gets all of stdin; nothing that runs before it may read from it.
 exec 3<&0 </dev/null
 
 say() { printf '%s\n' "$*" >&2; }
@@ -51,14 +51,14 @@ fail() {
     exit 1
 }
 
-# Variables that would lead git elsewhere, hide what it is told for the workspace, or have it say more.
+# Variables that would redirect git, override the settings for the workspace, or make it verbose.
 # The command keeps them.
 foreign='GIT_DIR GIT_WORK_TREE GIT_COMMON_DIR GIT_INDEX_FILE GIT_OBJECT_DIRECTORY
 GIT_ALTERNATE_OBJECT_DIRECTORIES GIT_NAMESPACE GIT_SHALLOW_FILE GIT_GRAFT_FILE GIT_CONFIG GIT_PREFIX
 GIT_REPLACE_REF_BASE GIT_LITERAL_PATHSPECS GIT_GLOB_PATHSPECS GIT_NOGLOB_PATHSPECS GIT_ICASE_PATHSPECS
 GIT_CONFIG_SYSTEM GIT_CONFIG_NOSYSTEM GIT_TRACE GIT_TRACE2 GIT_TRACE_SETUP GIT_TRACE_PERFORMANCE'
 
-# git in the workspace, whatever else is configured; its words are in English.
+# git in the workspace, regardless of other configuration; with English messages.
 # shellcheck disable=SC2086 # a word each
 repo() (
     unset $foreign
@@ -68,8 +68,8 @@ repo() (
 
 # --- Claude Code ---------------------------------------------------------------------------------
 
-# add_members FILE MEMBERS: puts JSON members first into the object in FILE, made if need be. There
-# may be no JSON tool in the image: a file that does not begin with `{` is left alone.
+# add_members FILE MEMBERS: inserts JSON members at the start of the object in FILE, which is created
+# if necessary. The image may have no JSON tool: a file that does not begin with `{` is left alone.
 add_members() {
     content=
     [ ! -f "$1" ] || content=$(cat "$1")
@@ -107,7 +107,7 @@ use_anthropic_key() {
 
 # --- SSH -----------------------------------------------------------------------------------------
 
-# The mounted key is for the host, and nothing else is. An agent's or user's own settings stay.
+# The mounted key is only for the host. Existing settings of an agent or user are kept.
 use_ssh_key() {
     folder=$HOME/.ssh
     mark="# dkr: the host"
@@ -130,7 +130,7 @@ EOF
     chmod 600 "$folder/config"
 }
 
-# Whom a forwarded agent may be used for. What is known already stays.
+# The servers that a forwarded agent may be used with. Known hosts are kept.
 know_origin() {
     file=$HOME/.ssh/known_hosts
     mkdir -p "${file%/*}" && chmod 700 "${file%/*}" || return
@@ -168,8 +168,8 @@ $(repo config --get-regexp "$settings")
 EOF
 }
 
-# add_config FILE SECTION [SUBSECTION] -- NAME VALUE...: adds variables to a file of git's. A
-# process of git for each would be most of the time that a start takes.
+# add_config FILE SECTION [SUBSECTION] -- NAME VALUE...: adds variables to a git configuration file.
+# One git process for each would dominate the time of a start.
 add_config() {
     file=$1 section=$2
     shift 2
@@ -188,7 +188,7 @@ add_config() {
     done
 }
 
-# quote TEXT: as git's configuration writes it, in $quoted; line ends, which it cannot, are dropped.
+# quote TEXT: quoted for git's configuration, in $quoted; newlines are removed.
 quote() {
     quoted='' rest=$1
     while :; do
@@ -221,11 +221,11 @@ set_url() {
         return
     fi
     repo config -- remote.host.url "$DKR_HOST_URL"
-    # What the image puts in place of URLs may cover this one, too: the longest match counts.
+    # URL rewriting in the image may match this one, too: the longest match wins.
     [ -z "$rewrites" ] || add_config "$config" url "$DKR_HOST_URL" -- \
         insteadOf "$DKR_HOST_URL" pushInsteadOf "$DKR_HOST_URL"
-    # Through a channel all branches of the host are hidden from a push, which then asks what is
-    # there; over SSH it sees them.
+    # Through a channel the host's branches are hidden from a push, which therefore negotiates; over SSH
+    # it sees them.
     case $DKR_HOST_URL in
     ext::*)
         repo config protocol.ext.allow user
@@ -294,8 +294,8 @@ read_commit() {
     read -r object kind && [ "$kind" != commit ] || commit=$object
 }
 
-# Makes $branch at HEAD and switches to it: same commit, so index and files need no look, however
-# many they are.
+# Makes $branch at HEAD and switches to it: same commit, so index and files need not be read,
+# however many there are.
 make_branch() {
     read -r at <"$workspace/.git/HEAD"
     if [ "$at" != "ref: refs/heads/$branch" ]; then
@@ -306,8 +306,8 @@ make_branch() {
     fi
 }
 
-# Fetches the image's branch into $tip. In the background, as a shell that waits for a program in
-# the foreground does not hear signals.
+# Fetches the image's branch into $tip. In the background, because a shell that waits for a program in
+# the foreground does not handle signals.
 fetch_tip() {
     log=$workspace/.git/dkr-fetch.log
     seconds=${DKR_FETCH_TIMEOUT:-120}
@@ -335,12 +335,12 @@ fetch_tip() {
     return 1
 }
 
-# The first of git's words that are read, in $reason, which stays if there are none. Names that follow
-# belong to it.
+# The first error in git's output, in $reason, which is unchanged if there is none. File names that
+# follow belong to it.
 read_reason() {
     words='' separator='' line_start=$(printf '\r')
     while IFS= read -r text; do
-        text=${text##*"$line_start"} # behind what shows progress
+        text=${text##*"$line_start"} # after progress output
         case $text in
         "$tab"*)
             [ -z "$separator" ] || words=$words$separator${text#"$tab"}
@@ -368,7 +368,7 @@ as_committer() {
 # Configured once: the file is this container's.
 set_upstream() {
     read -r hostname </proc/sys/kernel/hostname
-    # What a channel does not take would have it refuse the branch, too.
+    # If the channel rejected one of them, it would reject the branch, too.
     [ -z "$push_settings" ] || add_config "$config" push -- \
         followTags false gpgSign false pushOption '' recurseSubmodules no
     [ -z "${DKR_BROKEN_REFS:-}" ] || add_config "$config" remote host -- \
@@ -399,7 +399,7 @@ update_branch() {
         warn "cannot restore the work tree to the state in the image: see \`git status\` and \`git stash list\`"
 }
 
-# [post_clone] may have given the work tree to a user of the image. What the start wrote is his, too.
+# [post_clone] may have given the work tree to a user of the image. Files written by the start belong to that user, too.
 keep_owner() {
     owner=$(stat -c %u:%g "$workspace/.git")
     if [ "$owner" != 0:0 ]; then
@@ -422,7 +422,7 @@ prepare_workspace() {
     candidates=
     [ -n "$branch" ] || propose_names
     read_objects
-    until [ -n "$branch" ]; do # all five are taken
+    until [ -n "$branch" ]; do # if all five are taken
         propose_names
         read_objects
     done
@@ -438,7 +438,7 @@ prepare_workspace() {
     [ -z "$tracking" ] || update_branch
     keep_owner
     read_start
-    # What is older than this file is not the user's: see work.sh.
+    # Files older than this one are not the user's work: see work.sh.
     printf '%s\n' "$branch" "$start" >"$started"
     say "Working copy updated to $short on branch $branch$tracking"
 }
@@ -460,7 +460,7 @@ undo_ignore='env --default-signal=INT,QUIT'
 $undo_ignore true 2>/dev/null || undo_ignore=
 
 # run PROGRAM [ARGUMENT...]: as a child, its exit status in $status. It runs in the background,
-# where the shell hears signals and passes them on; keys of a terminal reach it all the same, as it
+# where the shell handles signals and passes them on; keys of a terminal still reach it, because it
 # shares the shell's process group.
 run() {
     if [ -z "$undo_ignore" ] && [ -t 3 ]; then
@@ -479,12 +479,12 @@ wait_for_child() {
     status=127
     while :; do
         passed='' before=$status
-        wait "$child" 2>/dev/null # some shells comment on a signal
+        wait "$child" 2>/dev/null # some shells print a message on a signal
         status=$?
         # A trap interrupts `wait`: then its status is that of the signal, not of the child.
         [ -n "$passed" ] || break
     done
-    # A child that ended just as a trap ran is forgotten by some shells.
+    # Some shells forget a child that ended while a trap ran.
     [ "$status" -ne 127 ] || status=$before
 }
 
@@ -492,7 +492,7 @@ wait_for_child() {
 pass_on() {
     passed=yes
     case $1 in TERM | INT | QUIT) told=yes ;; esac
-    # What comes before there is a child is for it all the same.
+    # A signal before the child exists is passed to it later.
     pending=$1
     [ -n "$child" ] || return
     pending=
@@ -518,8 +518,8 @@ pass_signals_on() {
         trap "pass_on $signal" "$signal"
     done
     if [ -t 3 ]; then
-        # From the keyboard, the child has them too. With no shell to come back to, suspending
-        # would be for ever.
+        # From the keyboard, the child has them too. Without a parent shell, suspending would
+        # last for ever.
         trap 'passed=yes' INT QUIT
         trap 'pass_on CONT' TSTP
     elif [ -n "$undo_ignore" ]; then
@@ -547,7 +547,7 @@ start_tmux() {
 # Runs until the last session of the tmux server has ended.
 serve_tmux() {
     start_tmux
-    # Only a request to end may end the work in it, no hung-up terminal and no key.
+    # Only a stop request may end the work in it, not a closed terminal or a key.
     trap 'told=yes; tmux kill-server' TERM
     trap 'passed=yes' HUP INT QUIT
     [ -z "${DKR_ATTACH:-}" ] || printf '\0' >&2
@@ -558,7 +558,7 @@ serve_tmux() {
         done
     fi
     while tmux has-session 2>/dev/null; do
-        # Nobody signals this channel: the client ends with the server.
+        # Nothing signals this channel: the client ends with the server.
         tmux wait-for dkr 2>/dev/null &
         child=$!
         wait_for_child
@@ -567,20 +567,20 @@ serve_tmux() {
 
 # --- the end -------------------------------------------------------------------------------------
 
-# Ends with status $1 after a look at what work there is.
+# Exits with status $1 after recording the work.
 finish() {
     trap '' HUP INT TERM
     case ${DKR_KEEP:-never} in
     never) ;;
     *) "$lib/work.sh" report save >/dev/null 2>&1 ;;
     esac
-    # Whoever told it to end may want to go on with it.
+    # After a stop request it may be resumed.
     [ -z "${DKR_KEEP:-}" ] || [ -n "$told" ] || { echo >"$ended"; } 2>/dev/null
     exit "$1"
 }
 
-# Does nothing while dkr looks into the container, and ends when it is done or gone: then nobody but
-# init and this shell is left.
+# Waits while dkr inspects the container, and exits when dkr is done or gone: when only init and this
+# shell are left.
 rest() {
     idle=0
     while [ "$idle" -lt 10 ]; do

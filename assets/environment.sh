@@ -1,6 +1,6 @@
 # shellcheck shell=sh
-# Read by a step of the build in the environment that a container of the image starts with: what dkr
-# needs there must be found on PATH, which the base image or a raw section may have set.
+# Read by a step of the build in the environment that a container of the image starts with: the
+# programs that dkr needs must be on PATH, which the base image or a raw section may have set.
 
 for tool in git cat chmod cksum comm cp cut date find grep head ls mkdir mktemp mv rm sed sleep sort stat tr \
     uniq wc xargs; do

@@ -2,8 +2,8 @@
 # Installs packages while an image is built: sh install-packages.sh NAME...
 #
 # The image's own package manager is found at run time. Names are those of that manager;
-# `openssh-client` and `openssh-clients` both mean the SSH client, whatever it is called there.
-# Only what is missing is asked for: if nothing is, the network is not touched.
+# `openssh-client` and `openssh-clients` both mean the SSH client, under any name.
+# Only missing packages are requested: if there are none, the network is not used.
 
 set -eu
 
@@ -53,8 +53,8 @@ is_installed() {
     esac
 }
 
-# Whether package $1 need not be installed. The tools that dkr itself needs are only commands to
-# it: one that came another way will do.
+# Whether package $1 need not be installed. Of the tools that dkr itself needs, only the
+# command must exist: it may have been installed in another way.
 is_present() {
     case $1 in
         git | tmux | socat) command -v "$1" >/dev/null 2>&1 && return 0 ;;
@@ -90,7 +90,7 @@ install_with_pacman() {
     if [ -e "$databases/core.db" ]; then
         had_databases=yes
     fi
-    # Arch Linux supports no installation that does not upgrade the rest too.
+    # Arch Linux does not support an installation without a full upgrade.
     pacman -Syu --noconfirm --needed "$@"
     rm -rf /var/cache/pacman/pkg/*
     if [ "$had_databases" = no ]; then
@@ -125,7 +125,7 @@ if [ $# -eq 0 ]; then
     exit 0
 fi
 
-# Nothing here reads an answer.
+# Nothing here reads from stdin.
 exec </dev/null
 
 case $manager in

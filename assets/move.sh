@@ -1,6 +1,6 @@
 # shellcheck shell=sh
 # Sourced by entrypoint.sh: moves a new working branch to the newest commit, with what [post_clone] left,
-# or leaves all as the image holds it. Reads $workspace, $branch, $head, $baked, $tip and $filters, and
+# or leaves everything as in the image. Reads $workspace, $branch, $head, $baked, $tip and $filters, and
 # uses repo, as_committer and read_reason.
 # shellcheck disable=SC2034,SC2154 # variables of the entrypoint
 
@@ -8,8 +8,8 @@
 kept=$workspace/.git/dkr-kept
 
 # Moves the branch from the baked commit onto $tip, with the commits and changes that [post_clone]
-# made. If that fails, all is as it was: $reason says why, and $conflict whether that is [post_clone].
-# $damaged says that it is not.
+# made. If that fails, everything is restored: $reason says why, and $conflict is set if
+# [post_clone] is the cause. $damaged is set if it could not be restored.
 move_to_tip() {
     conflict='' damaged='' reason='git does not say why'
     keep_filtered
@@ -27,10 +27,10 @@ move_to_tip() {
     return 1
 } >/dev/null 2>&1
 
-# Changes only files that are as in the baked commit, so that those can be put back from it.
+# Changes only files that are as in the baked commit, so that they can be restored from it.
 leap() {
     said=$(repo reset --quiet --keep "$tip" 2>&1) && return
-    # The index was written at last, or not at all.
+    # The index is written last, or not at all.
     repo read-tree -m -u "$tip" "$head"
     remove_added
     changed --diff-filter=a | without_filters checkout-index -f -z --stdin || damaged=yes
@@ -38,7 +38,7 @@ leap() {
     return 1
 }
 
-# changed OPTION: the paths that differ between $head and $tip, with a NUL byte behind each.
+# changed OPTION: the paths that differ between $head and $tip, each followed by a NUL byte.
 changed() {
     repo diff-tree -r -z --name-only --no-renames "$1" "$head" "$tip"
 }
@@ -48,22 +48,22 @@ each_added() {
     changed --diff-filter=A | (cd "$workspace" && xargs -0 sh -c "for path; do $1; done" sh)
 }
 
-# Removes files that git made, and the folders that are empty without them.
+# Removes files that git created, and the folders that are then empty.
 # shellcheck disable=SC2016 # another shell expands it
 remove_added() {
     each_added 'rm -f -- "$path"; rmdir -p -- "${path%/*}"'
 }
 
-# Sets changes aside meanwhile, and makes commits anew.
+# Stashes changes meanwhile, and rebases commits.
 carry_over() {
     unmerged=
-    # Beside untracked files that are in its way git adds none; ignored ones it overwrites.
+    # git adds no files if untracked ones are in the way; it overwrites ignored ones.
     # shellcheck disable=SC2016 # another shell expands it
     overwritten=$(each_added '[ ! -f "$path" ] && [ ! -L "$path" ] || echo "$path"')
     set_aside || return
     if said=$(as_committer rebase --quiet --onto "$tip" "$baked" 2>&1) &&
         { [ -z "$stashed" ] || said=$(as_committer stash pop --quiet 2>&1); }; then
-        # Files and the stash are not as in the image any more.
+        # Files and the stash now differ from the image.
         "$lib/work.sh" record
         return 0
     fi
@@ -75,7 +75,7 @@ carry_over() {
     return 1
 }
 
-# Puts changes into the stash, as $stashed. If that fails, all is as it was.
+# Puts changes into the stash, as $stashed. If that fails, everything is restored.
 set_aside() {
     before=$(repo rev-parse --verify --quiet refs/stash)
     said=$(as_committer stash push --quiet 2>&1)
@@ -109,7 +109,7 @@ $said
 EOF
 }
 
-# git ends at the first filter that fails, and the files behind it would be lost.
+# git exits at the first filter that fails, and the files after it would be lost.
 without_filters() {
     for driver in $filters; do
         set -- -c "filter.$driver.process=" -c "filter.$driver.required=false" "$@"
@@ -117,8 +117,8 @@ without_filters() {
     as_committer "$@"
 }
 
-# What a filter made could not be made again if it is the filter that fails. So the files that the move
-# changes are kept meanwhile.
+# If a filter fails, its output cannot be restored. So the files that the move changes are kept
+# meanwhile.
 keep_filtered() {
     [ -n "$filters" ] || return 0
     changed --diff-filter=a | repo check-attr -z --stdin filter | tr '\0' '\n' |

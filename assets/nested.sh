@@ -1,6 +1,6 @@
 # shellcheck shell=sh
 # Sourced by work.sh: other repositories in a worktree that have work of their own: new ones, submodules,
-# and others that the image held; ignored ones, too. What they hold is not taken, only named.
+# and others that the image held; ignored ones, too. Their contents are not taken, only their paths listed.
 # shellcheck disable=SC2030,SC2031,SC2034,SC2154 # variables of work.sh
 
 : "${workspace:?is set by the script that reads this}"
@@ -11,11 +11,11 @@ list_repositories() {
     [ $? -le 1 ] || fail "cannot search for repositories in $(pwd)"
     here=$(pwd -P)
     sed -n 's|^\./\(.*\)/\.git$|\1|p' "$lists/found" | while IFS= read -r path; do
-        # An empty folder is none, and a broken one may have been one.
+        # An empty folder is not a repository, and a broken one may have been one.
         [ ! -f "$path/.git" ] && [ ! -e "$path/.git/objects" ] || is_worktree "$here/$path" </dev/null ||
             printf '%s\n' "$path"
     done >"$lists/repositories"
-    # The rest of a name with a line end in it.
+    # The rest of a name that contains a newline.
     grep -v '^\./' "$lists/found" >>"$lists/repositories"
     return 0
 }
@@ -31,7 +31,7 @@ is_worktree() {
     return 1
 }
 
-# Writes the folders of those with work to $lists/nested: what cannot be shown to have none has some.
+# Writes the folders of those with work to $lists/nested: on doubt, a repository has work.
 list_nested() {
     list_repositories
     {
@@ -49,7 +49,7 @@ list_nested() {
     } >"$lists/nested"
 }
 
-# list_modules DIR: the git directories of submodules of that one that are not checked out.
+# list_modules DIR: the git directories of its submodules that are not checked out.
 list_modules() {
     [ -d "$1/modules" ] || return 0
     find "$1/modules" \( -path '*/objects/??' -o -path '*/objects/pack' \) -prune -o -name HEAD -type f -print 2>/dev/null |
@@ -66,8 +66,8 @@ modules_are_elsewhere() (
     commits_are_elsewhere "$(cd "$1" && pwd -P)" ''
 )
 
-# enter FOLDER: goes into the repository there, with $lists and $head of its own. Where its commit is the
-# one that the image's branch has there, in $theirs, somebody else has it, too.
+# enter FOLDER: goes into the repository there, with $lists and $head of its own. If its commit is the one
+# that the image's branch has there, in $theirs, it is not unsaved.
 enter() {
     unset GIT_OBJECT_DIRECTORY GIT_ALTERNATE_OBJECT_DIRECTORIES
     theirs=$(git rev-parse --verify --quiet "${start:-$baked}:$1")
@@ -79,7 +79,7 @@ enter() {
     head=$(git rev-parse --verify --quiet HEAD) || head=$(git hash-object -t tree --stdin </dev/null)
 }
 
-# is_clean FOLDER: whether the repository there has neither changes nor commits that are nowhere else.
+# is_clean FOLDER: whether the repository there has neither changes nor unsaved commits.
 is_clean() (
     enter "$1"
     recorded "$here/$1"
@@ -101,15 +101,15 @@ is_clean() (
         [ ! -s "$lists/warnings" ] && commits_are_elsewhere "$dir" "$theirs"
 )
 
-# state_of DIR: what is in progress there, and its other worktrees.
+# state_of DIR: operations in progress there, and its other worktrees.
 state_of() {
     operation "$1"
     ls "$1/worktrees" 2>/dev/null
     return 0
 }
 
-# commits_are_elsewhere DIR ID: whether what the repository of that git directory holds was recorded, in
-# $record, or fetched, or ID leads to it.
+# commits_are_elsewhere DIR ID: whether the commits of the repository of that git directory were recorded, in
+# $record, or fetched, or are reached by ID.
 commits_are_elsewhere() (
     unset GIT_OBJECT_DIRECTORY GIT_ALTERNATE_OBJECT_DIRECTORIES GIT_WORK_TREE
     export GIT_DIR="$1"
@@ -117,15 +117,15 @@ commits_are_elsewhere() (
         ends_of "$1" || exit
         [ -z "$2" ] || echo "^$2"
         [ -z "$record" ] || [ ! -s "$record/ends" ] || sed 's/^/^/' "$record/ends"
-        # Not what was pulled from the repository itself.
+        # Not commits that were pulled from the repository itself.
         sed -n -e '/ of [./]/d' -e 's/^\([0-9a-f]\{40,\}\).*/^\1/p' "$1/FETCH_HEAD" 2>/dev/null
         sed -n -e '1{' -e 's/^[0-9a-f]* \([0-9a-f]\{40,\}\) .*	clone: from .*/^\1/p' -e '}' "$1/logs/HEAD" 2>/dev/null
     } >"$lists/ends"
     found=$(git rev-list --ignore-missing --max-count=1 --stdin --not --remotes <"$lists/ends") && [ -z "$found" ]
 )
 
-# ends_of DIR: the commits that refs of its own lead to in the repository of that git directory. A tag is if
-# it is no file among the packed ones of a clone, or leads to what HEAD once was at.
+# ends_of DIR: the commits of the repository's own refs, in that git directory. A tag is its own if it is
+# not packed, as a clone's are, or points to a commit that HEAD once was at.
 ends_of() (
     unset GIT_WORK_TREE
     export GIT_DIR="$1"
@@ -144,7 +144,7 @@ ends_of() (
 
 # --- the record ----------------------------------------------------------------------------------
 
-# record_repository FOLDER PATH: writes down what the repository there in the worktree holds.
+# record_repository FOLDER PATH: records the state of the repository there in the worktree.
 record_repository() (
     enter "$2"
     if [ -z "$dir" ]; then

@@ -1,8 +1,8 @@
 #!/bin/sh
-# Copies the host's packs as they are into /var/lib/dkr/objects, and what is in use but loose as one
-# more pack. Runs in a step of the build; everything that varies stands in files beside this
-# script. Packs that are there already stay: the step may bring an object image up to date.
-# It ends with status 75 when the host's packs changed meanwhile (dkr lists them anew), and with 76
+# Copies the host's packs unchanged into /var/lib/dkr/objects, and the loose objects in use as one more
+# pack. Runs in a step of the build; everything that varies is in files next to this script. Existing
+# packs are kept: the step may update an object image.
+# It ends with status 75 when the host's packs changed meanwhile (dkr lists them again), and with 76
 # when they cannot be copied at all (dkr clones instead).
 set -eu
 
@@ -22,12 +22,12 @@ unusable() {
     exit 76
 }
 
-# git in the object image's own repository: git 3 looks for no bare one by itself.
+# git in the object image's own repository: git 3 does not find a bare one by itself.
 in_store() {
     git --git-dir="$store" "$@"
 }
 
-# The last 20 bytes of a pack are its checksum; they stand in its index before the index's own
+# The last 20 bytes of a pack are its checksum; its index has them before its own checksum
 # (gitformat-pack).
 checksum_of_pack() {
     tail -c 20 "$1" | od -An -v -tx1
@@ -36,8 +36,7 @@ checksum_in_index() {
     tail -c 40 "$1" | head -c 20 | od -An -v -tx1
 }
 
-# Says how many of $1 MiB have arrived, in the form of git's own progress, for as long as $work is
-# there.
+# Prints how many of $1 MiB have arrived, in the form of git's own progress, as long as $work exists.
 show_copying() {
     while [ -d "$work" ]; do
         arrived=0
@@ -50,7 +49,7 @@ show_copying() {
     done
 }
 
-# Whether the disk takes a mebibyte more.
+# Whether the disk has space for another mebibyte.
 has_room() {
     head -c 1048576 /dev/zero >"$work/room" 2>/dev/null && rm "$work/room"
 }
@@ -76,7 +75,7 @@ if [ ! -e "$store/HEAD" ]; then
     in_store config maintenance.auto false
 fi
 
-# Loose objects come beside the packs, over a connection of their own.
+# Loose objects are sent in parallel with the packs, over a connection of their own.
 loose=
 if [ -s "$input/loose" ]; then
     in_store cat-file --batch-check <"$input/loose" |
@@ -114,7 +113,7 @@ for index in "$packs"/*.idx; do
     [ ! -e "$pack.keep" ] || continue
     [ "$(checksum_of_pack "$pack.pack")" = "$(checksum_in_index "$index")" ] ||
         unusable "${pack##*/}.pack does not match its index: run git fsck on the host"
-    # Nothing may ever repack what stands in a lower layer.
+    # Nothing may ever repack what is in a lower layer.
     : >"$pack.keep"
 done
 
@@ -124,12 +123,12 @@ if [ -n "$loose" ]; then
         unusable "the pack of loose objects is damaged"
 fi
 
-# Every tip must be there, and every commit behind them: the graph is made of all of them.
+# Every tip must be there, and every commit behind them: the graph covers all of them.
 ids=$(sed -n 's/^\([0-9a-f]*\) .*/\1/p' "$input/refs")
 missing=$(echo "$ids" | in_store cat-file --batch-check | sed -n '/ missing$/{p;q;}')
 [ -z "$missing" ] || changed "${missing% missing} is missing"
 cp "$input/refs" "$store/packed-refs"
-# dkr reads there what the image holds.
+# dkr reads this list of the image's packs.
 (cd "$packs" && ls) >"$store/packs"
 if [ "$(find "$packs" -name '*.idx' | wc -l)" -gt 1 ]; then
     in_store multi-pack-index write ||

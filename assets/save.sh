@@ -1,7 +1,7 @@
 # shellcheck shell=sh
-# Sourced by work.sh: makes objects of what is not committed. A file that git cannot add as it is
-# configured to is saved as it is; what cannot be saved at all is named in $scratch/not-saved, and nothing
-# else suffers from it.
+# Sourced by work.sh: creates objects of uncommitted work. A file that git cannot add as configured is saved
+# unconverted; what cannot be saved at all is listed in $scratch/not-saved, and everything else is still
+# saved.
 # shellcheck disable=SC2016,SC2086,SC2030,SC2031,SC2034,SC2154 # variables of work.sh
 
 : "${workspace:?is set by the script that reads this}"
@@ -11,7 +11,7 @@ failures=100   # files that are tried one by one
 special='\(^"\{0,1\}\|[	/"]\)\(\.git\(modules\|attributes\)\|git\(mod\|att\)~[1-4]\|gi7eba~[1-9]\|gi7d29~[1-9]\)"\{0,1\}$'
 hashed=
 
-# Objects made from here on go nowhere. With `names`, most files are only hashed.
+# Objects created from here on are discarded. With `names`, most files are only hashed.
 use_scratch_objects() {
     [ "${1:-}" != names ] || hashed=--info-only
     mkdir -p "$scratch/objects"
@@ -20,7 +20,7 @@ use_scratch_objects() {
     export GIT_ALTERNATE_OBJECT_DIRECTORIES GIT_OBJECT_DIRECTORY
 }
 
-# git with no filter of files.
+# git without file filters.
 without_filters() {
     [ -e "$lists/no-filters" ] || {
         : >"$lists/no-filters"
@@ -34,13 +34,13 @@ without_filters() {
     git -c include.path="$lists/no-filters" "$@"
 }
 
-# Each repository has filters of its own.
+# Each repository has its own filters.
 list_filters() {
     [ -e "$lists/filters" ] ||
         git config --name-only --get-regexp '^filter\..*\.(clean|process|required)$' >"$lists/filters"
 }
 
-# git where filters may run, but not for ever: the first that does not end is the last that may run.
+# git with filters, within a time limit: after the first filter that exceeds it no filter runs.
 limited() (
     list_filters
     if [ -s "$lists/filters" ] && command -v timeout >/dev/null; then
@@ -53,8 +53,8 @@ limited() (
     exit "$status"
 )
 
-# make_tree PREFIX: the uncommitted state as a tree, in $tree, if there is any. PREFIX stands before paths
-# that are named.
+# make_tree PREFIX: the uncommitted state as a tree, in $tree, if there is any. PREFIX is put before
+# listed paths.
 make_tree() {
     tree=
     sort -m "$lists/changed" "$lists/new" >"$lists/present" || return
@@ -74,7 +74,7 @@ make_tree() {
     return "$status"
 }
 
-# Adds the files to an empty index: what is in it at last is saved.
+# Adds the files to an empty index: its final content is saved.
 add_files() {
     : >"$lists/failed" && : >"$lists/as-they-are" || return
     git check-attr --stdin filter <"$lists/present" >"$lists/attributes" || return
@@ -101,7 +101,7 @@ add_files() {
     [ -s "$scratch/not-saved" ] || rm "$scratch/not-saved"
 }
 
-# A submodule that is not checked out is what the index says.
+# A submodule that is not checked out is as in the index.
 add_submodules() {
     [ -s "$lists/failed" ] && grep '	160000 ' "$lists/entries" >"$lists/links" || return 0
     sed -n 's/^	\(.*\)	\(.*\)$/\2	\1/p' "$lists/links" | without_filters update-index --add --replace --index-info
@@ -138,7 +138,7 @@ try_again() {
     sort -u "$lists/failed" >"$lists/again-$1"
     cat "$lists/again-$1" >>"$lists/as-they-are"
     : >"$lists/failed"
-    # There may be many, but then mostly for one reason.
+    # There may be many, but then mostly for a single reason.
     "$1" "$lists/again-$1" 2>/dev/null || add_some "$1" "$lists/again-$1"
 }
 
@@ -146,7 +146,7 @@ add_hashed() {
     limited update-index --add --replace $hashed --stdin <"$1"
 }
 
-# Also what they hold is looked at.
+# Their content is checked, too.
 add_plain() {
     limited update-index --add --replace --stdin <"$1"
 }
@@ -155,7 +155,7 @@ add_unfiltered() {
     without_filters update-index --add --replace --stdin <"$1"
 }
 
-# Without any conversion. To open a pipe takes until somebody writes to it.
+# Without any conversion. Opening a pipe would block until a writer opens it.
 add_bytes() {
     while IFS= read -r path; do
         case $path in \"*) ;; *) [ -f "$path" ] || return ;; esac
@@ -173,7 +173,7 @@ add_bytes() {
     done <"$1" 3<"$lists/ids" | without_filters update-index --add --replace --index-info
 }
 
-# What a filter keeps elsewhere, such as that of git-lfs, goes with the container.
+# What a filter stores elsewhere, such as that of git-lfs, is lost with the container.
 drop_pointers() {
     [ -s "$lists/filtered" ] || return 0
     git ls-files --stage >"$lists/stored"
@@ -184,7 +184,7 @@ drop_pointers() {
         id=${id%% *}
         git cat-file blob "$id" </dev/null 2>/dev/null | head -c 200 |
             grep -q -a -e '^version https://[a-z.-]*git-lfs' -e '^version https://hawser' -e '/annex/objects/' || continue
-        # One that has not been replaced by what it stands for is whole.
+        # A pointer file that was not replaced by its content is complete.
         printf '%s\n' "$path" >"$lists/one"
         [ "$(git hash-object --no-filters --stdin-paths <"$lists/one")" = "$id" ] || printf '%s\n' "$path"
     done <"$lists/candidates" >"$lists/pointers"
@@ -193,7 +193,7 @@ drop_pointers() {
     cat "$lists/pointers" >>"$lists/failed"
 }
 
-# What git reads itself must be well-formed for the host's git to take them.
+# Files that git itself reads must be well-formed, or the host's git rejects them.
 drop_refused() {
     git ls-files --stage | grep -i "$special" >"$lists/special" || return 0
     while IFS= read -r line; do
@@ -207,7 +207,7 @@ drop_refused() {
 # accepts MODE ID NAME: whether git accepts a tree with that file.
 accepts() (
     git cat-file blob "$2" >"$lists/blob" || exit
-    # A git before 2.39 does not look: attr.h has the limit.
+    # git before 2.39 does not check: attr.h has the limit.
     case $3 in *[Aa][Tt][Tt]*) [ -z "$(cut -b 2048- "$lists/blob" | head -c 1)" ] || exit ;; esac
     unset GIT_INDEX_FILE GIT_OBJECT_DIRECTORY GIT_ALTERNATE_OBJECT_DIRECTORIES GIT_WORK_TREE
     export GIT_DIR="$lists/fsck"
@@ -217,8 +217,8 @@ accepts() (
         git fsck --strict --no-dangling
 )
 
-# report_staged FOLDER: what is in the index of the worktree there, and in no file. The commit is the
-# same whenever it is made.
+# report_staged FOLDER: what is in the index of the worktree there, and in no file. The commit is always
+# the same.
 report_staged() (
     [ -s "$lists/staged" ] || exit 0
     drop_missing "$1/" || exit
@@ -227,7 +227,7 @@ report_staged() (
     GIT_INDEX_FILE=$lists/staged-index
     export GIT_INDEX_FILE
     rm -f "$GIT_INDEX_FILE"
-    # Of conflicting contents each has a name of its own.
+    # Each of the conflicting versions gets its own name.
     side='s/^	\(.*[^"]\)\("\{0,1\}\)	\(.*\)'
     sed -e "$side 1\$/	\1.BASE\2	\3/" -e "$side 2\$/	\1.LOCAL\2	\3/" -e "$side 3\$/	\1.REMOTE\2	\3/" \
         -e 's/^	\(.*\)	\([^	]*\)$/\2	\1/' "$lists/entries" >"$lists/information"
@@ -239,7 +239,7 @@ report_staged() (
     echo "staged $files $wip"
 )
 
-# drop_missing PREFIX: an index can name what is nowhere.
+# drop_missing PREFIX: an index can list objects that do not exist.
 drop_missing() {
     sed 's/.*	[0-7]* \([0-9a-f]*\).*/\1/' "$lists/entries" | grep -v '^0*$' | git cat-file --batch-check |
         sed -n 's/ missing$//p' | sort -u | sed 's/.*/ &/' >"$lists/nowhere"
@@ -266,7 +266,7 @@ make_commit() {
     [ -n "$tree" ] || return 0
     name=$(git config user.name) && [ -n "$name" ] || name=dkr
     email=$(git config user.email) && [ -n "$email" ] || email=dkr@localhost
-    # git takes no name without a letter.
+    # git rejects a name without a letter.
     wip=$(commit_as "$name" "$email" "$1" 2>/dev/null || commit_as dkr dkr@localhost "$1")
 }
 

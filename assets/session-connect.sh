@@ -1,8 +1,8 @@
 #!/bin/sh
 # Joins standard input and output to one of the services that dkr offers to a step of the build: it
 # reads the service's name as the first line.
-# A service that ends while git still waits has to be seen to end: socat closes the output, which
-# nothing else here may hold open.
+# git must notice the end of a service while it waits: socat closes the output, which nothing else here
+# may hold open.
 exec 3<&0
 {
     echo "$1"

@@ -7,16 +7,16 @@
 url=$(cat "$input/url")
 # shellcheck disable=SC2034
 from="ext::sh $input/connect.sh %S"
-# The session speaks protocol 2, which gives any object by its id.
+# The session uses protocol 2, which serves any object by its id.
 # shellcheck disable=SC2034
 upload_pack=git-upload-pack any_commit=git-upload-pack
 
-# What an archive that is none means: dkr could not read on.
+# An invalid archive means that dkr could not continue reading.
 # shellcheck disable=SC2034
 broken_stream=changed
 
-# Sets the URL of the remote `host` in the image: a running container's channel. Its command may run,
-# and a push asks what is there, as all branches of the host are hidden from it.
+# Sets the URL of the remote `host` in the image: a running container's channel. Its command is
+# allowed, and a push negotiates, because the host's branches are hidden from it.
 set_host_url() {
     git config remote.host.url "$url"
     keep_host_url

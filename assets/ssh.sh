@@ -6,7 +6,7 @@
 ssh="ssh -F /dev/null -o BatchMode=yes -o StrictHostKeyChecking=yes \
 -o UserKnownHostsFile=$input/known_hosts -o GlobalKnownHostsFile=/dev/null -o ConnectTimeout=20"
 
-# The fastest cipher on any processor with AES instructions; a server that lacks it gets another.
+# The fastest cipher on any processor with AES instructions; a server that lacks it uses another.
 fast='-o Ciphers=^aes128-gcm@openssh.com'
 # shellcheck disable=SC2086
 if $ssh -G $fast localhost >/dev/null 2>&1; then
@@ -18,8 +18,8 @@ url=$(cat "$input/url")
 # shellcheck disable=SC2034
 from=$url
 
-# The user's own server knows nothing of dkr. It serves a broken ref under an id of zeros, which no
-# fetch takes, unless it is told otherwise; and under protocol 0 a commit that no ref leads to.
+# The user's own server is not configured for dkr. By default it serves a broken ref
+# with an id of zeros, which a fetch rejects, and, under protocol 0, no commit that no ref points to.
 host_git=
 [ ! -s "$input/broken" ] || host_git='env GIT_REF_PARANOIA=0 '
 # shellcheck disable=SC2034
@@ -27,7 +27,7 @@ upload_pack=${host_git}git-upload-pack
 # shellcheck disable=SC2034
 any_commit="${host_git}git -c uploadpack.allowAnySHA1InWant=true upload-pack"
 
-# What an archive that is none means: an account that runs something else than it is told.
+# An invalid archive means an account that does not run the command.
 # shellcheck disable=SC2034
 broken_stream=unusable
 
@@ -41,7 +41,7 @@ set_host_url() {
     fi
 }
 
-# Runs on the host the command that stands in $input/streams/$1, with the standard input and output
+# Runs on the host the command in $input/streams/$1, with the standard input and output
 # of this function. Ends with the command's status, or with 255 if there is no connection.
 host_stream() {
     # shellcheck disable=SC2086

@@ -1,10 +1,10 @@
 # shellcheck shell=sh
-# What dkr's own steps of a build have in common. Each of their scripts reads it first.
+# Common code of dkr's own build steps. Each of their scripts sources it first.
 
 input=/run/dkr
 workspace=/workspace
 lib=/usr/local/lib/dkr
-# A broken ref is left out rather than fatal.
+# A broken ref is ignored rather than fatal.
 export GIT_TERMINAL_PROMPT=0 GIT_LFS_SKIP_SMUDGE=1 GIT_REF_PARANOIA=0 LC_ALL=C
 
 fail() {
@@ -21,13 +21,13 @@ warn() {
 # shellcheck source=/dev/null
 . "$input/reach.sh"
 
-# git as dkr needs it, whatever is configured in the image. What that puts in place of URLs may cover the
-# one of the host, too: the longest match counts.
+# git as dkr needs it, regardless of the image's configuration. Its URL rewriting may match the host's
+# URL, too: the longest match wins.
 git() {
     command git -c include.path="$input/gitconfig" -c "url.${from:?}.insteadOf=$from" "$@"
 }
 
-# The oldest version that has been tried: that of Ubuntu 20.04.
+# The oldest version that is tested: that of Ubuntu 20.04.
 check_git() {
     version=$(command git --version) || fail "the image's git does not run"
     number=${version#git version }
@@ -41,8 +41,8 @@ check_git() {
     fi
 }
 
-# Has git work in /workspace whoever owns it, as [post_clone] may give it away. git takes that from the
-# files of the system and of the user only.
+# Makes git accept /workspace whoever owns it, because [post_clone] may change its owner. git reads that
+# setting only from the files of the system and of the user.
 trust_workspace() {
     trusted="
 $(git config --get-all safe.directory || :)
@@ -56,7 +56,7 @@ $folder
     done
 }
 
-# Has git in a container take the URL of the host as it is.
+# Makes git in a container use the URL of the host unchanged.
 keep_host_url() {
     ! command git config --get-regexp '^url\..*\.(push)?insteadof$' >/dev/null || {
         git config "url.${url:?}.insteadOf" "$url"
@@ -64,7 +64,7 @@ keep_host_url() {
     }
 }
 
-# Removes locks of git processes that were killed, and names them: none runs now.
+# Removes and reports locks of git processes that were killed: none is running now.
 remove_stale_locks() {
     {
         ls -d .git/*.lock
@@ -76,8 +76,8 @@ remove_stale_locks() {
     done
 }
 
-# An older dkr took names from the host that no ref may have, and git fails on them. A line that says
-# what a tag leads to goes with it.
+# An older dkr copied invalid ref names from the host, and git fails on them. The line with a tag's
+# peeled id is removed with it.
 drop_broken_refs() {
     bad='^[0-9a-f]* [^ ]*[ ~^:?*[\]'
     if grep -q "$bad" .git/packed-refs 2>/dev/null; then
@@ -86,8 +86,8 @@ drop_broken_refs() {
     fi
 }
 
-# Puts what a container needs when it starts into the image; what is there stays. Prints the names of
-# the others.
+# Installs the files that a container needs to start; unchanged ones are kept. Prints the names of the
+# others.
 install_runtime() (
     mkdir -p "$lib"
     there="
@@ -104,14 +104,14 @@ $sum $size $file"*) [ -x "$lib/$file" ] || [ ! -x "$file" ] && continue ;;
     done
 )
 
-# fetch OPTION... URL REFSPEC...: fetches just that. A shallow repository has to say where its history
-# ends. To look for news of submodules can mean to walk all of it, and none of them is here.
+# fetch OPTION... URL REFSPEC...: fetches just that. A shallow repository must send where its history
+# ends. Checking for changed submodules could walk the whole history, and none of them is here.
 fetch() {
     git fetch --progress --no-auto-gc --no-recurse-submodules --update-shallow \
         --upload-pack="${upload_pack:?}" "$@"
 }
 
-# Fetches one commit if it is not there yet: no ref leads to it any more, or none ever did.
+# Fetches one commit if it is not there yet: no ref reaches it any more, or none ever did.
 fetch_commit() {
     git cat-file -e "$1^{commit}" 2>/dev/null ||
         fetch --no-tags --upload-pack="${any_commit:?}" "$from" "$1" ||

@@ -2,7 +2,7 @@
 # Sourced by entrypoint.sh and attach.sh: makes TERM one that this image has a description of.
 # A terminal newer than the image's terminfo would otherwise keep tmux and editors from starting.
 
-# Succeeds if a description of terminal $1 is installed. Entries lie under the first letter of
+# Succeeds if a description of terminal $1 is installed. Entries are under the first letter of
 # the name.
 known_term() {
     initial=${1%"${1#?}"}

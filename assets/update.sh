@@ -1,7 +1,7 @@
 #!/bin/sh
 # Moves /workspace to a newer commit of the host's repository, with what [post_clone] left there:
-# its commits are rebased, its changes put back. Runs in a step of the build; everything that
-# varies stands in files beside this script. The image may be one of an older dkr.
+# its commits are rebased, its changes reapplied. Runs in a step of the build; everything that varies is
+# in files next to this script. The image may have been built by an older dkr.
 set -eu
 
 # shellcheck source=SCRIPTDIR/step.sh
@@ -13,8 +13,8 @@ folders() {
     sed -n -e ':a' -e 's|/[^/]*$||p' -e 'ta' | sort -u
 }
 
-# Removes refs of the image where the host has a folder of refs of that name by now, and those in a folder
-# where it has a ref: git cannot have both. Both lists of names are sorted as they come.
+# Removes refs of the image where the host now has a folder of refs of that name, and those in a folder
+# where it has a ref: git cannot have both. Both lists of names are already sorted.
 make_way() {
     lists=$(mktemp -d)
     sed -n 's/^[0-9a-f]* //p' "$input/refs" >"$lists/theirs"
@@ -30,7 +30,7 @@ make_way() {
     rm -r "$lists"
 }
 
-# Some may be of [post_clone]'s own.
+# Some may be [post_clone]'s own.
 say_which_tags_go() {
     while read -r name; do
         case $name in
@@ -39,7 +39,7 @@ say_which_tags_go() {
     done
 }
 
-# Changes of [post_clone] are set aside meanwhile, and its commits are made anew.
+# Changes of [post_clone] are stashed meanwhile, and its commits are rebased.
 carry_over() {
     GIT_COMMITTER_NAME=$(git config user.name || echo dkr)
     GIT_COMMITTER_EMAIL=$(git config user.email || echo dkr@localhost)
@@ -52,7 +52,7 @@ carry_over() {
         stashed=yes
     fi
 
-    # A file that [post_clone] made and the new commit brings gives way: [post_clone] runs again.
+    # A file that [post_clone] made and the new commit adds is replaced: [post_clone] runs again.
     git diff-tree -r --name-only --no-renames --diff-filter=A "$baked" "$commit" |
         while IFS= read -r file; do
             [ ! -e "$file" ] || warn "replacing $file with the file of that name in the new commit"
@@ -82,7 +82,7 @@ carry_over() {
     fi
 }
 
-# only_a_conflict MESSAGE: fails with it if something else has gone wrong; git has said what.
+# only_a_conflict MESSAGE: fails with it if something else went wrong, which git has reported.
 only_a_conflict() {
     [ -n "$(git ls-files --unmerged)" ] || fail "$*"
 }
@@ -94,21 +94,21 @@ remove_stale_locks
 drop_broken_refs
 set_host_url
 git config remote.host.fetch "$(cat "$input/refspec")"
-# A branch that is gone on the host may be a folder of branches there by now.
+# A branch that was deleted on the host may now be a folder of branches there.
 git config remote.host.prune true
 
 make_way
-# Tags that [post_clone] made stay: --prune does not touch what only --tags fetches.
+# Tags that [post_clone] made are kept: --prune does not remove what only --tags fetches.
 fetch --prune --force --tags "$from" "$(cat "$input/refspec")"
 fetch_commit "$commit"
 rm -f .git/FETCH_HEAD
 
-# [post_clone]'s own commits and changes are what differs from the commit that was baked.
+# [post_clone]'s own commits and changes are the differences from the baked commit.
 head=$(git rev-parse HEAD)
 baked=$(git rev-parse --verify --quiet refs/dkr/baked) || baked=$head
 branch=$(git symbolic-ref --quiet HEAD || true)
 
-# Most often nothing is in the way: then only the files that differ are looked at.
+# Usually nothing is in the way: then only the files that differ are read.
 if [ "$head" = "$baked" ] && git read-tree -n -m -u "$head" "$commit" 2>/dev/null; then
     git reset --quiet --keep "$commit" || fail "cannot move $workspace to commit $commit"
 else

@@ -1,40 +1,40 @@
 #!/bin/sh
-# What work /workspace holds. Run by the entrypoint as it ends and by dkr whenever it is asked:
+# Reports the work in /workspace. Run by the entrypoint as it ends, and by dkr:
 #
-# work.sh report [tree] [save]   says it, a line each, as below
-# work.sh take ID                as report tree, and makes a commit of the uncommitted state, in which
-#                                ID names the container
-# work.sh diff [OPTION]          the changes since the branch point, the uncommitted ones included; the lines
-#                                raw and unsaved on stderr
-# work.sh record                 writes down what is there: it is no work of the container's
+# work.sh report [tree] [save]   prints the report, one item per line, as below
+# work.sh take ID                like report tree, and also commits the uncommitted state, with ID as the
+#                                name of the container
+# work.sh diff [OPTION]          prints the changes since the branch point, including uncommitted ones; the
+#                                lines raw and unsaved go to stderr
+# work.sh record                 records the present state, which then does not count as work
 #
 # `tree` adds the id that the uncommitted state would have as a tree; `save` also writes the report to
-# .git/dkr-report, for when nothing runs any more. There it has the tree once something was taken, so that it
-# can be told whether that is all.
+# .git/dkr-report, for when the container has stopped. There it has the tree once something was taken, so that
+# dkr can check whether that was everything.
 #
-# What was there when the container first started, as [post_clone] left it, is no work of its own: it
-# is recorded in the image, in .git/dkr-baseline. Nor are names without commits of their own, and what
-# other remotes hold. What cannot be looked at fails the report: then dkr keeps the container.
+# What was there when the container first started, as [post_clone] left it, does not count as work: it
+# is recorded in the image, in .git/dkr-baseline. Neither do names without commits of their own, nor what
+# other remotes have. If something cannot be read, the report fails: then dkr keeps the container.
 #
 #   dkr-work 1            the first line
 #   branch NAME           the branch that HEAD is on; none: detached
 #   head ID               the commit of HEAD
 #   fork ID               where it leaves the image's branch
-#   base ID, ahead N      where the work begins, and the commits since
+#   base ID, ahead N      where the work begins, and the number of commits since
 #   operation NAME [ID]   a rebase, merge, ... is in progress; in another worktree: whose HEAD is ID
 #   changed N, untracked N, nested N   files: changed ones, new ones, and how many of those are other
 #                         repositories (submodules, too) with work; repositories in other worktrees come
 #                         in lines of their own
 #   repository PATH       such a repository
-#   stash ID              an entry of the stash, the newest first, or what an operation put aside
-#   commits N, commit ID  commits that the host did not have when it was asked last; some of them
-#   tip ID REF            a ref, a detached HEAD or a file of an operation that leads to some of those
-#   staged N ID           N files of which the index holds what no file does, in any worktree, and the
-#                         commit that the index would be
-#   worktree N ID PATH    another worktree with N changed files, and the commit that they would be
-#   raw PATH              a file that is in the tree as it is, as its filter fails or keeps what it holds elsewhere
-#   unsaved PATH          a file that is not in the tree, nor in the commit of the index, as it cannot be saved
-#   runs COMMAND          what the session shows
+#   stash ID              an entry of the stash, the newest first, or what an operation stashed
+#   commits N, commit ID  commits that the host did not have at the last fetch; some of them
+#   tip ID REF            a ref, a detached HEAD or a file of an operation that reaches some of those
+#   staged N ID           N files whose index content is in no file, in any worktree, and the index
+#                         as a commit
+#   worktree N ID PATH    another worktree with N changed files, and these as a commit
+#   raw PATH              a file that is in the tree unconverted, because its filter fails or stores content elsewhere
+#   unsaved PATH          a file that cannot be saved: it is neither in the tree nor in the commit of the index
+#   runs COMMAND          a command that runs in the session
 #   tree ID, wip ID       the uncommitted state as a tree and as a commit
 #   have ID               a commit at the edge of what the host had
 # shellcheck disable=SC2030,SC2031 # what is in parentheses has variables of its own
@@ -43,7 +43,7 @@ set -u
 workspace=/workspace
 lib=/usr/local/lib/dkr
 most=1000 # commits and entries of the stash that are named
-# Variables that would lead git elsewhere, hide what it is told for the workspace, or have it say more.
+# Variables that would redirect git, override the settings for the workspace, or make it verbose.
 unset GIT_CONFIG_SYSTEM GIT_CONFIG_NOSYSTEM GIT_TRACE GIT_TRACE2 GIT_TRACE_SETUP GIT_TRACE_PERFORMANCE \
     GIT_GLOB_PATHSPECS GIT_NOGLOB_PATHSPECS GIT_ICASE_PATHSPECS GIT_EXTERNAL_DIFF GIT_DIFF_OPTS GIT_ATTR_SOURCE \
     GIT_AUTHOR_DATE GIT_COMMITTER_DATE GIT_DEFAULT_HASH GIT_DEFAULT_REF_FORMAT CDPATH
@@ -63,7 +63,7 @@ fail() {
     exit 1
 }
 
-# git, whatever is configured.
+# git, regardless of configuration.
 git() {
     ${limit:-command} git -c include.path="$lib/gitconfig" -c include.path="$lib/workconfig" "$@"
 }
@@ -76,7 +76,7 @@ with_index() (
     "$@"
 )
 
-# same FILE FILE: whether both hold the same.
+# same FILE FILE: whether both have the same content.
 same() {
     sum=$(cksum <"$1") && [ "$sum" = "$(cksum <"$2")" ]
 }
@@ -100,7 +100,7 @@ git_dir() (
         cd "$dir" && pwd -P
 )
 
-# use_worktree: has git use the worktree here, whatever its configuration says of it.
+# use_worktree: makes git use the worktree here, regardless of its configuration.
 use_worktree() {
     GIT_WORK_TREE=$(pwd -P)
     GIT_DIR=$GIT_WORK_TREE/.git
@@ -123,7 +123,7 @@ baked=$(git rev-parse --verify --quiet refs/dkr/baked 2>/dev/null)
 # shellcheck source=SCRIPTDIR/commits.sh
 . "$lib/commits.sh" || exit
 
-# A branch without a commit stands where the work began.
+# A branch without a commit counts as being where the work began.
 read_head() {
     head=$(git rev-parse --verify --quiet HEAD 2>/dev/null) || {
         git rev-parse --git-dir >/dev/null || exit # says why
@@ -135,7 +135,7 @@ read_head() {
 }
 
 # The commit where the branch leaves the image's branch, in $fork, and where the work begins, in
-# $base: behind what [post_clone] committed.
+# $base: after the commits of [post_clone].
 read_base() {
     fork=
     upstream=refs/remotes/host/${DKR_BRANCH:-}
@@ -162,7 +162,7 @@ ahead $(git rev-list --count "$base..$head")"
     report_files "$workspace"
     stashed || exit
     tips >"$lists/tips" || exit
-    # What [post_clone] committed is no work.
+    # Commits of [post_clone] are not work.
     list_commits ${start:+"^$start"} >"$lists/commits" || exit
     echo "commits $(lines "$lists/commits")"
     head -n "$most" "$lists/commits" | sed 's/^/commit /'
@@ -175,7 +175,7 @@ ahead $(git rev-list --count "$base..$head")"
     [ ! -e "$scratch/not-saved" ] || cat "$scratch/not-saved"
 }
 
-# The counts of what $lists holds of the worktree there.
+# The counts of the worktree's lists in $lists.
 report_files() {
     nested=$(lines "$lists/nested")
     echo "untracked $(($(lines "$lists/new") + nested))"
@@ -203,7 +203,7 @@ in_worktree() (
     "$@"
 )
 
-# The other worktrees with changes. The commit of one is the same whenever it is made.
+# The other worktrees with changes. The commit for a state is always the same.
 report_worktrees() {
     while IFS= read -r folder; do
         if in_worktree "$folder" report_worktree "$folder" </dev/null >"$scratch/part"; then
@@ -214,7 +214,7 @@ report_worktrees() {
     done <"$scratch/worktrees"
 }
 
-# not_saved LINE: says so at the end.
+# not_saved LINE: adds that line to the end of the report.
 not_saved() {
     printf '%s\n' "$1" >>"$scratch/not-saved"
 }
@@ -240,7 +240,7 @@ save_report() {
     cp "$scratch/report" .git/dkr-report.new && mv .git/dkr-report.new .git/dkr-report
 }
 
-# A full disk may have cut a list short.
+# A full disk may have truncated a list.
 check_disk() {
     head -c 65536 /dev/zero >"$scratch/room"
     [ "$(wc -c <"$scratch/room")" -eq 65536 ] || fail "no space left for temporary files in $scratch"
@@ -274,7 +274,7 @@ report)
     cat "$scratch/report"
     ;;
 take)
-    # A long answer, but no silence.
+    # Taking may be slow; keep sending bytes.
     while sleep 5 >/dev/null 2>&1; do echo >&2; done >/dev/null &
     alive=$!
     make_tree "$workspace/" && make_commit "Container: ${2:-}" || exit
@@ -283,7 +283,7 @@ take)
     edges >"$scratch/edges" || exit
     check_disk
     : >.git/dkr-taken
-    # It is there only if nothing runs.
+    # The report file exists only if the container has stopped.
     [ ! -e .git/dkr-report ] || save_report
     cat "$scratch/report"
     [ -z "$wip" ] || echo "wip $wip"

@@ -26,7 +26,7 @@ fn break_refs(repo: &Repo) -> [&'static str; 5] {
     fs::write(repo.path().join(".git/packed-refs"), packed).unwrap();
     [
         "`refs/heads/broken` (does not contain an object id)",
-        "`refs/heads/dangling` (leads to no ref)",
+        "`refs/heads/dangling` (points to a ref that does not exist)",
         "`refs/heads/main (conflicted copy)` (not a valid ref name)",
         "`refs/tags/gone` (its object is missing)",
         "`refs/tags/v1 (copy)` (not a valid ref name)",

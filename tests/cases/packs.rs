@@ -234,7 +234,7 @@ fn what_does_not_fit_on_the_disk_is_refused_with_both_numbers() {
     let pack = fs::File::create(repo.path().join(&pack)).unwrap();
     pack.set_len(8 << 40).unwrap();
     let output = t.dkr(["create-image"]).in_dir(&repo).failure(1);
-    output.stderr_has("too little room");
+    output.stderr_has("not enough space");
     output
         .stderr_has("it needs 8.8 TB, and `")
         .stderr_has("B left");
