@@ -11,7 +11,7 @@ kept=$workspace/.git/dkr-kept
 # made. If that fails, everything is restored: $reason says why, and $conflict is set if
 # [post_clone] is the cause. $damaged is set if it could not be restored.
 move_to_tip() {
-    conflict='' damaged='' reason='git does not say why'
+    conflict='' damaged='' reason='git gives no reason'
     keep_filtered
     # Fails, and changes nothing, if a changed file or an untracked one is in the way.
     said=$(repo read-tree -n -m -u "$head" "$tip" 2>&1)

@@ -33,9 +33,10 @@ pub async fn check(create: &Create<'_>, objects: u64, engine: &Engine) -> Result
 }
 
 fn needed(bytes: u64, info: &EngineInfo) -> u64 {
-    match info.containerd_store {
-        true => bytes.saturating_mul(CONTAINERD_COPIES),
-        false => bytes,
+    if info.containerd_store {
+        bytes.saturating_mul(CONTAINERD_COPIES)
+    } else {
+        bytes
     }
 }
 

@@ -100,7 +100,7 @@ pub fn way_out(foreign: &Foreign, images: &Images) -> String {
             format!("`docker tag {own} {tag}` gives the tag back to the newest image of the branch")
         }
         _ => format!(
-            "`docker rmi {}` removes it, if nobody needs it",
+            "`docker rmi {}` removes it, if it is not needed",
             foreign.name()
         ),
     }

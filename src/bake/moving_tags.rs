@@ -23,9 +23,10 @@ pub async fn list_mended(engine: &Engine, env: &Env) -> Result<Images> {
     for image in bare(&images.own) {
         mended |= mend(engine, env, image).await.unwrap_or(false);
     }
-    match mended {
-        true => list(engine).await,
-        false => Ok(images),
+    if mended {
+        list(engine).await
+    } else {
+        Ok(images)
     }
 }
 

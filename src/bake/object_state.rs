@@ -101,10 +101,11 @@ impl ObjectState {
         if lacking < LITTLE {
             return ObjectAction::Fresh;
         }
-        match packs.borrowed.is_empty() {
-            true => weigh(lacking, self.copied(packs), packs.bytes(), chain),
+        if packs.borrowed.is_empty() {
+            weigh(lacking, self.copied(packs), packs.bytes(), chain)
+        } else {
             // Only that is packed, and the packs do not tell the total.
-            false => weigh(lacking, lacking, repo.reached_bytes(tips), chain),
+            weigh(lacking, lacking, repo.reached_bytes(tips), chain)
         }
     }
 

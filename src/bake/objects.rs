@@ -44,9 +44,10 @@ pub enum Objects {
 /// make a clone fail, too.
 pub async fn provide(create: &Create<'_>, job: &BakeJob<'_>, cx: &Context) -> Result<Objects> {
     clear_leftovers(&cx.env);
-    let found = match create.no_cache {
-        true => None,
-        false => find(create, job).await?,
+    let found = if create.no_cache {
+        None
+    } else {
+        find(create, job).await?
     };
     let mut changed = String::new();
     let mut reached = None;
@@ -77,9 +78,10 @@ pub async fn provide(create: &Create<'_>, job: &BakeJob<'_>, cx: &Context) -> Re
         drop(waiting);
         let known = below.as_ref().map(|(_, held)| held.tips.clone());
         if let Err(reason) = listing.complete(create, job, known, &mut reached, cx).await {
-            return match cx.signals.interrupt().is_cancelled() {
-                true => Err(Error::interrupted()),
-                false => Ok(Objects::Clone(reason)),
+            return if cx.signals.interrupt().is_cancelled() {
+                Err(Error::interrupted())
+            } else {
+                Ok(Objects::Clone(reason))
             };
         }
         disk_space::check(create, listing.packs.bytes(), job.engine).await?;
@@ -159,7 +161,7 @@ async fn find(create: &Create<'_>, job: &BakeJob<'_>) -> Result<Option<Found>> {
     Ok(Some(Found {
         id: image.id.clone(),
         tag: tag.to_owned(),
-        // The first two bring dkr's packages and the first packs.
+        // The first two are dkr's packages and the first packs.
         chain: above.saturating_sub(2),
     }))
 }

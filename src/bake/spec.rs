@@ -94,9 +94,10 @@ pub fn branch_files(
     followed: bool,
 ) -> Vec<(&'static str, String)> {
     let flag = |set| if set { "yes" } else { "" }.to_owned();
-    let branch = match target.is_branch() {
-        true => target.branch.clone(),
-        false => String::new(),
+    let branch = if target.is_branch() {
+        target.branch.clone()
+    } else {
+        String::new()
     };
     vec![
         ("clone.sh", include_str!("../../assets/clone.sh").to_owned()),

@@ -49,9 +49,10 @@ impl Repository {
             for index in &indexes {
                 packed = packed || holds(index, &id)?;
             }
-            match packed {
-                true => Ok(()),
-                false => Err("a cruft pack holds objects that are in use".to_owned()),
+            if packed {
+                Ok(())
+            } else {
+                Err("a cruft pack holds objects that are in use".to_owned())
             }
         })?;
         Ok(used.into_iter().collect())

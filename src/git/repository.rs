@@ -17,7 +17,7 @@ pub struct Repository {
 }
 
 impl Repository {
-    /// Finds and opens the repository that `path` lies in: a work tree or a directory below it, a
+    /// Finds and opens the repository that contains `path`: a work tree or a directory below it, a
     /// linked worktree, a submodule, a bare repository, or a `.git` directory.
     ///
     /// # Errors

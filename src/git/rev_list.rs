@@ -92,9 +92,10 @@ impl Repository {
         }
         let status = git.wait()?;
         written?;
-        match stopped || status.success() {
-            true => Ok(()),
-            false => Err(io::Error::other(format!("git rev-list: {status}"))),
+        if stopped || status.success() {
+            Ok(())
+        } else {
+            Err(io::Error::other(format!("git rev-list: {status}")))
         }
     }
 }

@@ -152,7 +152,7 @@ impl Service {
         Ok(command)
     }
 
-    /// Settings of an `upload-pack` that shows branches, tags and what is known of `remotes`.
+    /// Settings of an `upload-pack` that shows branches, tags and the tracking branches of `remotes`.
     fn upload_pack(&self, command: &mut Command, remotes: &[String]) {
         let remotes = remotes
             .iter()
@@ -175,7 +175,7 @@ impl Service {
             None => Ok(()),
             Some(name) => {
                 let message = format!("cannot write the ref `{}`", name.display());
-                let cause = "it is symbolic: what it leads to would be written";
+                let cause = "it is symbolic: the ref that it points to would be written";
                 Err(Error::failed(message).cause(cause))
             }
         }

@@ -159,9 +159,10 @@ impl Dockerfile {
         file.section(spec.pre_packages.as_ref(), "/");
         file.install(Phase::Packages, &spec.packages);
         file.section(spec.pre_clone.as_ref(), "/");
-        let phase = match spec.on_objects {
-            true => Phase::Checkout,
-            false => Phase::Clone,
+        let phase = if spec.on_objects {
+            Phase::Checkout
+        } else {
+            Phase::Clone
         };
         // Before the work tree is there: some engines read every file for each layer above.
         file.directory(WORKSPACE);

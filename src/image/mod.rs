@@ -1,6 +1,6 @@
 //! Images as values: their labels, their tags, searching them, and how stale they are.
 //!
-//! Pure: the engine lists them, `commands` brings both together.
+//! Pure: the engine lists them, `commands` combines both.
 
 pub mod dkr_conf;
 pub mod dockerfile;

@@ -23,9 +23,10 @@ fn instructions(dockerfile: &str) -> Vec<String> {
         }
         let bare = line.trim_end_matches([' ', '\t']);
         let goes_on = bare.ends_with('\\') && !bare.ends_with("\\\\");
-        let part = match goes_on {
-            true => &bare[..bare.len() - 1],
-            false => line,
+        let part = if goes_on {
+            &bare[..bare.len() - 1]
+        } else {
+            line
         };
         match joined.last_mut() {
             Some(last) if continued => last.push_str(part),

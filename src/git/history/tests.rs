@@ -250,7 +250,7 @@ fn a_shallow_history_that_ends_too_early_is_unknown() {
     let found = opened.compare(&first, "refs/heads/main", 100);
     assert!(matches!(found, Staleness::Unknown { .. }), "{found:?}");
 
-    // The old commit is there, but nothing leads to it.
+    // The old commit is there, but nothing reaches it.
     git_in(
         &path,
         &[

@@ -81,7 +81,7 @@ impl<'a> PushCommands<'a> {
         }
     }
 
-    /// Why `name` may not be set to `new`, and where a branch may be.
+    /// Why `name` must not be set to `new`, and where a branch may be.
     fn elsewhere(&self, name: &[u8], new: &[u8]) -> String {
         let namespace = self.prefix.namespace();
         let shown = shown(name);

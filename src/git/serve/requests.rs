@@ -118,9 +118,10 @@ impl FetchRequests {
             };
             return Ok(());
         }
-        match value.is_some() && is_one_of(key, CAPABILITIES.into_iter()) {
-            true => Ok(()),
-            false => Err(unknown(key)),
+        if value.is_some() && is_one_of(key, CAPABILITIES.into_iter()) {
+            Ok(())
+        } else {
+            Err(unknown(key))
         }
     }
 }

@@ -114,7 +114,7 @@ impl Sandbox {
         sandbox
     }
 
-    /// The ids of everything that the alternate has and no ref of the host leads to.
+    /// The ids of everything that the alternate has and no ref of the host reaches.
     pub fn foreign_ids(&self) -> Vec<String> {
         let list = [
             "cat-file",

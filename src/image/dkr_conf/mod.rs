@@ -1,6 +1,6 @@
 //! The repository's `.dkr.conf`.
 //!
-//! It comes from a commit that may not be trusted: it decides what is *in* an image and nothing
+//! It comes from an untrusted commit: it decides what is *in* an image and nothing
 //! else, and [`parse`] rejects everything that would reach further. What the user's own `dkr.conf` sets
 //! (keys, hosts, networks, permissions) is read by `cli`.
 //!

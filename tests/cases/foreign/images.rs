@@ -154,7 +154,7 @@ fn an_image_that_only_looks_like_one_of_a_repository_is_named_and_not_started() 
             .stderr_has("error: there is no image of")
             .stderr_has(&looks);
         refused.stderr_has(&format!(
-            "hint: `docker rmi {evil}` removes it, if nobody needs it"
+            "hint: `docker rmi {evil}` removes it, if it is not needed"
         ));
     }
     let list = t.dkr(["list-images", "."]).in_dir(&secret).success();

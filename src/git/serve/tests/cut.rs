@@ -166,9 +166,10 @@ async fn what_a_dkr_that_was_killed_left_is_removed_by_the_next() {
         }
         assert_eq!((leftovers(&t).len(), records(&t)), (1, 1));
         // As when a channel starts; and as when the next push or take begins.
-        match all_of_it {
-            false => clear_leftovers(&t.env()).await,
-            true => drop(hello(receive_pack(&t, MAX_PUSH_BYTES), &t).await),
+        if all_of_it {
+            drop(hello(receive_pack(&t, MAX_PUSH_BYTES), &t).await)
+        } else {
+            clear_leftovers(&t.env()).await
         }
         assert_eq!(leftovers(&t), [""; 0]);
         assert_eq!((t.services(), records(&t)), (0, 0));
