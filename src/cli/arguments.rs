@@ -17,7 +17,7 @@ pub struct TargetArgs {
     /// Path of a repository [default: the current directory's]
     #[arg(value_hint = ValueHint::DirPath)]
     pub repo: Option<PathBuf>,
-    /// Branch, `remote/branch`, tag or commit [default: the branch that HEAD is on]
+    /// Branch, `remote/branch`, tag or commit [default: HEAD]
     #[arg(value_name = "REF", add = Offer::Refs)]
     pub reference: Option<String>,
 }
@@ -33,7 +33,7 @@ pub struct SearchArgs {
     pub reference: Option<String>,
 }
 
-/// How the host's SSH server is reached.
+/// How to connect to the host's SSH server.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "SSH")]
 pub struct SshArgs {
@@ -41,24 +41,24 @@ pub struct SshArgs {
     /// id_ecdsa]
     #[arg(long, value_name = "PATH")]
     pub ssh_key: Option<PathBuf>,
-    /// User on the host [default: you]
+    /// User on the host [default: the current user]
     #[arg(long, value_name = "USER", value_parser = text)]
     pub ssh_user: Option<String>,
-    /// The host as the build sees it [default: ::1 for an engine on this machine]
+    /// Address of the host, as seen from the build [default: ::1 if the engine is on this machine]
     #[arg(long, value_name = "HOST", value_parser = text)]
     pub ssh_host: Option<String>,
     /// Port of the SSH server [default: 22]
     #[arg(long, value_name = "PORT", value_parser = number::<u16>(1..=65_535))]
     pub ssh_port: Option<u16>,
-    /// File with the passphrase of the key [default: asked for on a terminal]
+    /// File with the passphrase of the key [default: prompt on a terminal]
     #[arg(long, value_name = "FILE")]
     pub ssh_passphrase_file: Option<PathBuf>,
 }
 
-/// Whether a repository may have host paths mounted.
+/// Whether a repository may mount host paths.
 #[derive(Debug, Clone, Args)]
 pub struct HostVolumesArg {
-    /// Let `.dkr.conf` name host paths in `volumes`
+    /// Allow host paths in `volumes` of `.dkr.conf`
     #[arg(long, action = ArgAction::SetTrue, value_parser = host_paths)]
     pub allow_host_volumes: HostPaths,
 }
@@ -67,24 +67,24 @@ pub struct HostVolumesArg {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Build")]
 pub struct BuildArgs {
-    /// Print the Dockerfile, labels and tags, and build nothing
+    /// Print the Dockerfile, labels and tags without building
     #[arg(long, value_parser = switch)]
     pub dry_run: bool,
     /// Do not use the engine's build cache
     #[arg(long, value_parser = switch)]
     pub no_cache: bool,
-    /// How the repository is copied: packs (as they are, shared by all its branches) or full (a
-    /// plain clone)
+    /// How to copy the repository: packs (verbatim, shared by all its branches) or full (a plain
+    /// clone)
     #[arg(long, value_name = "HOW", default_value = "packs")]
     pub clone: CloneMode,
-    /// How the build reaches the repository: ssh, session (the build session, which needs no server and
-    /// no key) or auto (SSH if the host's server takes your key, else the session)
+    /// How the build reaches the repository: ssh, session (the build session, without SSH server or
+    /// key) or auto (SSH if the host's server accepts your key, otherwise the session)
     #[arg(long, value_name = "WAY", default_value = "auto")]
     pub transport: TransportMode,
-    /// Network of the build's steps: default, host or none [default: the engine's; with SSH host]
+    /// Network of the build steps: default, host or none [default: the engine's; host with SSH]
     #[arg(long, value_name = "MODE")]
     pub build_network: Option<BuildNetwork>,
-    /// Let `.dkr.conf` mount SSH agents and secrets: its steps could sign with your key
+    /// Allow `.dkr.conf` to mount SSH agents and secrets: its steps could sign with your key
     #[arg(long, value_parser = switch)]
     pub allow_ssh_mounts: bool,
     /// Whether to allow host paths.
@@ -93,7 +93,7 @@ pub struct BuildArgs {
 }
 
 impl BuildArgs {
-    /// What the user permits a repository's `.dkr.conf`.
+    /// What the user allows a repository's `.dkr.conf` to do.
     pub fn allow(&self) -> Allow {
         let host = &self.host_volumes.allow_host_volumes;
         Allow {
@@ -110,7 +110,7 @@ impl BuildArgs {
 /// Which container.
 #[derive(Debug, Clone, Args)]
 pub struct ContainerArg {
-    /// Working branch of the container, the beginning of it, or an id
+    /// Working branch of the container, a unique prefix of it, or an id
     #[arg(allow_hyphen_values = true, add = Offer::Containers)]
     pub name: String,
 }
@@ -118,26 +118,26 @@ pub struct ContainerArg {
 /// Which containers.
 #[derive(Debug, Clone, Args)]
 pub struct ContainersArg {
-    /// Working branches of containers, the beginnings of them, or ids
+    /// Working branches of containers, unique prefixes of them, or ids
     #[arg(value_name = "NAME", required = true, add = Offer::Containers)]
     pub names: Vec<String>,
 }
 
-/// What a container may use of the machine, as `docker run` has it.
+/// Resource limits of a container, as in `docker run`.
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Limits")]
 pub struct LimitArgs {
-    /// Processors, such as 1.5 [default: all]
+    /// CPUs, such as 1.5 [default: all]
     #[arg(long, value_name = "N", value_parser = expecting(limits::CPUS, limits::parse_cpus))]
     pub cpus: Option<i64>,
     /// Memory, such as 512m or 8g [default: all]
     #[arg(long, value_name = "BYTES", value_parser = expecting(limits::MEMORY, limits::parse_memory))]
     pub memory: Option<i64>,
-    /// Processes; -1 for no limit [default: the engine's]
+    /// Processes; -1 for unlimited [default: the engine's]
     #[arg(long, value_name = "N", allow_hyphen_values = true)]
     #[arg(value_parser = expecting(limits::PIDS, limits::parse_pids))]
     pub pids_limit: Option<i64>,
-    /// Graphics processors: all, a number, or device=ID [default: none]
+    /// GPUs: all, a number, or device=ID [default: none]
     #[arg(long, value_name = "GPUS", value_parser = expecting(Gpus::EXPECTED, Gpus::parse))]
     #[arg(add = Offer::Words(&["all"]))]
     pub gpus: Option<Gpus>,

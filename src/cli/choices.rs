@@ -1,5 +1,5 @@
-//! The words of choices, as flags, variables and the user's file have them. They are here and not
-//! beside the types, which know nothing of clap.
+//! The names of enumerated values in flags, variables and the user configuration. They are here because
+//! the types themselves do not depend on clap.
 
 use clap::ValueEnum;
 use clap::builder::PossibleValue;

@@ -1,17 +1,17 @@
-//! What completes an argument beside the words that clap knows.
+//! What completes an argument, in addition to the values that clap knows.
 
 use clap::builder::ArgExt;
 
-/// What an argument is offered.
+/// What completes an argument.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Offer {
-    /// Tags of images, and what else its hint names.
+    /// Image tags, in addition to what the argument's value hint allows.
     Images,
     /// Working branches of containers.
     Containers,
-    /// Refs of the repository that stands before it, or of the current directory's.
+    /// Refs of the repository given before it, or of the current directory's.
     Refs,
-    /// These, though it takes others as well.
+    /// These words; other values are accepted, too.
     Words(&'static [&'static str]),
 }
 

@@ -1,10 +1,10 @@
-//! Which flags stand on the command line itself, whatever variables and the user's file say.
+//! Which flags were given on the command line itself, not by variables or the user configuration.
 
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, Command, FromArgMatches};
 
-/// The arguments that were given on the command line. It goes first into the arguments of a command:
-/// clap takes each value out of the matches when it has read it.
+/// The arguments that were given on the command line. It must be the first field of a command's
+/// arguments: clap removes each value from the matches when it reads it.
 #[derive(Debug, Clone, Default)]
 pub struct Given(Vec<String>);
 
@@ -28,7 +28,7 @@ impl FromArgMatches for Given {
     }
 }
 
-/// It adds no argument of its own.
+/// Adds no argument of its own.
 impl Args for Given {
     fn augment_args(command: Command) -> Command {
         command

@@ -1,5 +1,5 @@
-//! What the command line of every command is made of: the user's settings as the defaults of its
-//! arguments, the arguments that several commands share, and how values are read and completed.
+//! What all command lines share: the user's settings as defaults of arguments, the arguments that
+//! several commands have, and how values are parsed and completed.
 
 mod arguments;
 mod choices;

@@ -1,9 +1,9 @@
-//! The user's settings: `DKR_*` variables and the lines of the user's configuration.
+//! The user's settings: `DKR_*` variables and the lines of the user configuration.
 //!
-//! A setting is an argument of the command line that [`SETTINGS`] names. What sets it elsewhere becomes
-//! its default before the command line is read: its variable, else its line, else what it declares. So
-//! clap reads all of them alike, and a flag wins. clap's own `env` is not used: it takes a variable for
-//! given, so that `--rm` would conflict with `DKR_KEEP`, and an empty one for a value.
+//! A setting is an argument of the command line that [`SETTINGS`] names. Before the command line is
+//! parsed, its default is replaced by its variable, or else by its line. So clap parses all of them the
+//! same way, and a flag wins. clap's own `env` is not used: it treats a variable like a flag, so that
+//! `--rm` would conflict with `DKR_KEEP`, and an empty variable like a value.
 //!
 //! Nothing here comes from a repository.
 
@@ -22,39 +22,39 @@ use crate::env::Env;
 use crate::error::{Error, Result, suggestion};
 use crate::text::{one_of, shown};
 
-/// Every setting and what it is for, as `show-config` lists them. From its name follow its flag and its
-/// variable: `ssh_port` is `--ssh-port` and `DKR_SSH_PORT`.
+/// Every setting and its purpose, in the order in which `show-config` lists them. The name determines flag
+/// and variable: `ssh_port` is `--ssh-port` and `DKR_SSH_PORT`.
 #[rustfmt::skip]
 pub const SETTINGS: [(&str, &str); 23] = [
     ("ssh_key", "private key for the host's SSH server"),
     ("ssh_user", "user on the host's SSH server"),
-    ("ssh_host", "address of the host's SSH server, as a build sees it"),
+    ("ssh_host", "address of the host's SSH server, as seen from a build"),
     ("ssh_port", "port of the host's SSH server"),
     ("ssh_passphrase_file", "file with the private key's passphrase"),
-    ("progress", "how progress is shown"),
-    ("dry_run", "show what would be built or removed, and do nothing"),
+    ("progress", "how to show progress"),
+    ("dry_run", "show what would be built or removed, without doing it"),
     ("no_cache", "build without the engine's build cache"),
     ("allow_ssh_mounts", "allow `--mount=type=ssh` and `secret` in `.dkr.conf`"),
     ("allow_host_volumes", "allow host paths in `volumes` of `.dkr.conf`"),
-    ("max_behind", "commits that an image may be behind without a question"),
-    ("stale", "what to do with an image that is behind"),
-    ("drift", "what to do when `.dkr.conf` has changed"),
+    ("max_behind", "commits that an image may be behind before it is stale"),
+    ("stale", "what to do with a stale image"),
+    ("drift", "what to do if a change of `.dkr.conf` needs a rebuild"),
     ("network", "network of a container"),
     ("transport", "how a build or a container reaches the repository"),
-    ("clone", "how the repository is copied in a build"),
-    ("build_network", "network of a build's steps"),
-    ("cpus", "processors that a container may use"),
+    ("clone", "how a build copies the repository"),
+    ("build_network", "network of the build steps"),
+    ("cpus", "CPUs that a container may use"),
     ("memory", "memory that a container may use"),
     ("pids_limit", "processes that a container may have"),
-    ("gpus", "graphics processors that a container has"),
-    ("keep", "whether a container is kept when it has ended"),
-    ("container_timeout", "seconds that a container may take to answer dkr"),
+    ("gpus", "GPUs that a container may use"),
+    ("keep", "whether to keep a container that has ended"),
+    ("container_timeout", "seconds to wait for an answer from a container"),
 ];
 
-/// Those whose values are paths, which need not be UTF-8.
+/// Settings whose values are paths, which need not be UTF-8.
 const PATHS: [&str; 2] = ["ssh_key", "ssh_passphrase_file"];
 
-/// The setting that no command has a flag for.
+/// The setting that has no flag.
 #[derive(Debug, Args)]
 struct ContainerTimeout {
     #[arg(long, default_value = "60", value_parser = number::<u64>(1..=86_400))]
@@ -66,7 +66,7 @@ struct ContainerTimeout {
 pub enum Source {
     /// Its variable.
     Variable,
-    /// The line of the user's file with this number, counted from 1.
+    /// The line of the user configuration with this number, counted from 1.
     Line(usize),
     /// Nothing sets it.
     Default,
@@ -75,33 +75,33 @@ pub enum Source {
 /// A setting as `show-config` shows it.
 #[derive(Debug)]
 pub struct Setting {
-    /// Its name in the user's file.
+    /// Its name in the user configuration.
     pub key: &'static str,
-    /// Its value; none if that depends on other things.
+    /// Its value; `None` if that depends on other things.
     pub value: Option<String>,
-    /// Where that comes from.
+    /// Where the value comes from.
     pub source: Source,
-    /// What it is for.
+    /// Its purpose.
     pub about: &'static str,
 }
 
 /// The environment and the user's configuration.
 #[derive(Debug, Clone, Default)]
 pub struct Settings {
-    /// Every setting as the argument that declares it.
+    /// The arguments that declare the settings.
     declared: Command,
     env: Env,
     path: PathBuf,
-    /// What the file sets, and in which line.
+    /// The values that the file sets, with their lines.
     lines: BTreeMap<&'static str, (OsString, usize)>,
 }
 
 impl Settings {
-    /// Reads the user's configuration for the command line `whole`; a file that does not exist sets
+    /// Reads the user configuration for the command line `whole`; a file that does not exist sets
     /// nothing.
     ///
     /// # Errors
-    /// If the file cannot be read, or a line of it is not a known key with a value it can have.
+    /// If the file cannot be read, or a line is not a known key with a valid value.
     pub fn load(whole: &Command, env: &Env) -> Result<Self> {
         let path = path(env).unwrap_or_default();
         match std::fs::read(&path) {
@@ -127,21 +127,22 @@ impl Settings {
         for line in user_file::lines(bytes)? {
             let number = line.number;
             let key = known(&line)?;
-            // What is relative to the home or the current directory on a command line cannot be so here.
-            let value = match PATHS.contains(&key) {
-                true => absolute(&line.value, home.as_deref())
+            // Unlike on a command line, paths relative to the current directory are not allowed here.
+            let value = if PATHS.contains(&key) {
+                absolute(&line.value, home.as_deref())
                     .map_err(|expected| invalid(&line.value, &whose_line(key, number), &expected))?
-                    .into(),
-                false => line.value.into(),
+                    .into()
+            } else {
+                line.value.into()
             };
             if let Some((_, first)) = lines.insert(key, (value, number)) {
                 return Err(Error::usage(format!(
-                    "`{key}` stands twice in the user configuration, line {number}: the first is in \
-                     line {first}"
+                    "duplicate key `{key}` in the user configuration, line {number} (first on line \
+                     {first})"
                 )));
             }
         }
-        // Also what a variable hides: a mistake should not wait for the day that it is gone.
+        // Checks values that a variable overrides, too: a mistake should not appear only once it is unset.
         let file_alone = Settings {
             declared: declared(whole),
             env: home.map(|home| ("HOME", home)).into_iter().collect(),
@@ -164,7 +165,7 @@ impl Settings {
         }
     }
 
-    /// The file that the settings were read from; it need not exist.
+    /// The file of the user configuration; it need not exist.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -172,7 +173,7 @@ impl Settings {
     /// Every setting.
     ///
     /// # Errors
-    /// If one of them has a value that it cannot have.
+    /// If one of them has an invalid value.
     pub fn all(&self) -> Result<Vec<Setting>> {
         let matches = self.read(self.declared.clone())?;
         let value = |key| {
@@ -188,19 +189,19 @@ impl Settings {
         Ok(SETTINGS.map(setting).into())
     }
 
-    /// How long a container may take to answer.
+    /// How long to wait for an answer from a container.
     ///
     /// # Errors
-    /// If that has a value that it cannot have.
+    /// If the setting has an invalid value.
     pub fn container_timeout(&self) -> Result<Duration> {
         let read = self.without_flags::<ContainerTimeout>()?;
         Ok(Duration::from_secs(read.container_timeout))
     }
 
-    /// Arguments that a command line without any flag would have, for a command that has no such flags.
+    /// Arguments as a command line without any flag would set them, for a command that lacks these flags.
     ///
     /// # Errors
-    /// If one of them has a value that it cannot have.
+    /// If one of them has an invalid value.
     pub fn without_flags<A: Args>(&self) -> Result<A> {
         let mut matches = self.read(A::augment_args(Command::new("dkr")))?;
         A::from_arg_matches_mut(&mut matches).map_err(|e| unexpected(&e))
@@ -213,7 +214,7 @@ impl Settings {
             .map_err(|e| self.explain(&e).unwrap_or_else(|| unexpected(&e)))
     }
 
-    /// `command` with what variables and the file say as the defaults of its arguments.
+    /// `command` with the values of variables and the file as the defaults of its arguments.
     pub fn as_defaults(&self, command: Command) -> Command {
         let command = command.mut_args(|arg| match self.set(arg.get_id().as_str()) {
             Some((value, Source::Line(_))) => self.as_line(arg).default_value(value),
@@ -223,7 +224,7 @@ impl Settings {
         command.mut_subcommands(|command| self.as_defaults(command))
     }
 
-    /// The value of a setting that is set, and where.
+    /// The value of a setting that a variable or the file sets, and which of them.
     fn set(&self, key: &str) -> Option<(OsString, Source)> {
         SETTINGS.iter().find(|(known, _)| *known == key)?;
         if let Some(value) = self.env.path(&variable(key)) {
@@ -233,7 +234,7 @@ impl Settings {
         Some((value.clone(), Source::Line(*line)))
     }
 
-    /// The argument as a line of the file may set it: host paths can be listed there.
+    /// The argument as a line of the file may set it: only there, host paths can be listed.
     fn as_line(&self, arg: Arg) -> Arg {
         if arg.get_id() != "allow_host_volumes" {
             return arg;
@@ -242,8 +243,8 @@ impl Settings {
         arg.value_parser(move |text: &str| listed_host_paths(text, home.as_deref()))
     }
 
-    /// The error for a value that its argument cannot have, in dkr's words; `None` for what clap says
-    /// itself.
+    /// The error for an invalid value of an argument, in dkr's words; `None` if clap's own message is
+    /// to be shown.
     pub fn explain(&self, error: &clap::Error) -> Option<Error> {
         let text = |kind| match error.get(kind) {
             Some(ContextValue::String(text)) => Some(text.as_str()),
@@ -279,7 +280,7 @@ impl Settings {
                 format!("`{key}` in the variable `{}`", variable(&key))
             }
             Some((_, Source::Line(line))) => whose_line(&key, line),
-            // That there is no value at all is said by clap.
+            // clap itself reports that there is no value at all.
             _ if value.is_empty() && error.kind() == Fault::InvalidValue => return None,
             _ => format!("`{flag}`"),
         };
@@ -290,7 +291,7 @@ impl Settings {
         })
     }
 
-    /// The first setting whose variable should be text and is not.
+    /// The first setting whose variable should be UTF-8 text and is not.
     fn garbled(&self) -> Option<(&'static str, String)> {
         let texts = SETTINGS.iter().filter(|(key, _)| !PATHS.contains(key));
         texts.into_iter().find_map(|(key, _)| {
@@ -301,7 +302,7 @@ impl Settings {
     }
 }
 
-/// The argument with its variable and key in its help, if it is a setting.
+/// The argument; if it is a setting, with its variable and key added to the help.
 pub fn documented(arg: Arg) -> Arg {
     let key = arg.get_id().as_str().to_owned();
     if !SETTINGS.iter().any(|(known, _)| *known == key) {
@@ -310,12 +311,12 @@ pub fn documented(arg: Arg) -> Arg {
     let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
     let names = format!("[env: {}] [key: {key}]", variable(&key));
     let takes_value = arg.get_action().takes_values();
-    // The help itself says what each word of a choice means.
+    // The help itself explains each possible value.
     arg.help(format!("{help} {names}"))
         .hide_possible_values(takes_value)
 }
 
-/// Every setting as the argument of `whole` that declares it.
+/// The arguments of `whole` that declare the settings.
 pub fn declared(whole: &Command) -> Command {
     let timeout = ContainerTimeout::augment_args(Command::new("dkr"));
     let commands: Vec<&Command> = whole.get_subcommands().chain([whole]).collect();
@@ -326,7 +327,7 @@ pub fn declared(whole: &Command) -> Command {
     timeout.args(declared)
 }
 
-/// The setting that a line is about.
+/// The setting that a line sets.
 fn known(line: &Line) -> Result<&'static str> {
     let keys = SETTINGS.map(|(key, _)| key);
     if let Some(key) = keys.into_iter().find(|key| *key == line.key) {
@@ -365,8 +366,8 @@ fn unexpected(error: &clap::Error) -> Error {
     Error::bug("cannot read the settings").source(error)
 }
 
-/// The user's configuration file. A relative `XDG_CONFIG_HOME` is ignored, as the XDG Base
-/// Directory Specification demands.
+/// The file of the user configuration. A relative `XDG_CONFIG_HOME` is ignored, as the XDG Base
+/// Directory Specification requires.
 fn path(env: &Env) -> Option<PathBuf> {
     let xdg = env
         .path("XDG_CONFIG_HOME")

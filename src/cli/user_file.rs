@@ -1,4 +1,4 @@
-//! The lines of the user's configuration: `key = value`, or a comment that begins with `#` or `;`.
+//! The lines of the user configuration: `key = value`, or a comment that begins with `#` or `;`.
 
 use ini::{Ini, ParseOption};
 
@@ -14,10 +14,10 @@ pub(super) struct Line {
     pub(super) value: String,
 }
 
-/// The lines that set something, in their order.
+/// The lines that set something, in order.
 ///
 /// # Errors
-/// If one is no assignment, or the file is no text.
+/// If a line is not an assignment, or the file is not UTF-8 text.
 pub(super) fn lines(bytes: &[u8]) -> Result<Vec<Line>> {
     let text = std::str::from_utf8(bytes).map_err(|error| {
         let before = &bytes[..error.valid_up_to()];
@@ -34,16 +34,17 @@ pub(super) fn lines(bytes: &[u8]) -> Result<Vec<Line>> {
         .collect()
 }
 
-/// Each line is parsed alone, so that its number is known and nothing runs on into the next; escapes
-/// are off, so that a backslash stays one.
+/// Each line is parsed on its own, so that its number is known and no value continues on the next line;
+/// escapes are off, so that backslashes are kept.
 fn assignment(number: usize, line: &str) -> Result<Line> {
     let options = ParseOption {
         enabled_escape: false,
         ..ParseOption::default()
     };
-    let parsed = match line.contains(['\r', '\0']) {
-        true => None,
-        false => Ini::load_from_str_opt(line, options).ok(),
+    let parsed = if line.contains(['\r', '\0']) {
+        None
+    } else {
+        Ini::load_from_str_opt(line, options).ok()
     };
     let pair = parsed
         .as_ref()

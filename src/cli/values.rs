@@ -1,4 +1,4 @@
-//! Readers of values that are no choices. Each says what it expects, which errors repeat.
+//! Parsers of values that are not enumerated. Each returns what it expected, for the error message.
 
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::text::one_of;
 
-/// A reader of what `parse` takes, which is what `expected` says.
+/// A parser of what `parse` accepts; `expected` describes that.
 pub fn expecting<T>(
     expected: &'static str,
     parse: fn(&str) -> Option<T>,
@@ -14,7 +14,7 @@ pub fn expecting<T>(
     move |text| parse(text).ok_or_else(|| format!("expected {expected}"))
 }
 
-/// A reader of whole numbers.
+/// A parser of whole numbers.
 pub fn number<T: TryFrom<u64>>(
     range: RangeInclusive<u64>,
 ) -> impl Fn(&str) -> Result<T, String> + Clone {
@@ -29,25 +29,25 @@ pub fn number<T: TryFrom<u64>>(
     }
 }
 
-/// Reads any text but an empty one.
+/// Parses any text that is not empty.
 pub fn text(text: &str) -> Result<String, String> {
     expecting("a value", |text| {
         (!text.is_empty()).then(|| text.to_owned())
     })(text)
 }
 
-/// Reads the network of a container, unless it is another container's: the engine gives a container none
-/// of these with a host name.
+/// Parses the network of a container. Another container's is refused: the engine does not combine it with
+/// a host name.
 pub fn own_network(network: &str) -> Result<String, String> {
-    const NETWORKS: &str = "`bridge`, `host`, `none` or the name of a network; not that of another \
-                            container, as this one has a host name of its own";
+    const NETWORKS: &str = "`bridge`, `host`, `none` or the name of a network; `container:NAME` is not \
+                            supported, because the container has its own host name";
     expecting(NETWORKS, |network| {
         let is_own = !network.is_empty() && !network.starts_with("container:");
         is_own.then(|| network.to_owned())
     })(network)
 }
 
-/// Reads `true` or `false`, or another word for one of them.
+/// Parses `true` or `false`, or a synonym.
 pub fn switch(text: &str) -> Result<bool, String> {
     match text.to_ascii_lowercase().as_str() {
         "true" | "yes" | "on" | "1" => Ok(true),
@@ -64,19 +64,22 @@ pub enum HostPaths {
     Nothing,
     /// Any.
     Everything,
-    /// These and what is below them.
+    /// These and everything below them.
     These(Vec<PathBuf>),
 }
 
-/// Reads whether host paths are allowed at all: what a flag or a variable can say.
+/// Parses whether host paths are allowed at all, as a flag or a variable says it.
 pub fn host_paths(text: &str) -> Result<HostPaths, String> {
-    switch(text).map(|all| match all {
-        true => HostPaths::Everything,
-        false => HostPaths::Nothing,
+    switch(text).map(|all| {
+        if all {
+            HostPaths::Everything
+        } else {
+            HostPaths::Nothing
+        }
     })
 }
 
-/// Reads the same, or which ones: what a line of the user's file can say.
+/// Parses the same, or a list of paths, as a line of the user configuration says it.
 pub fn listed_host_paths(text: &str, home: Option<&Path>) -> Result<HostPaths, String> {
     host_paths(text).or_else(|expected| {
         let paths = text.split_whitespace().map(|path| absolute(path, home));
@@ -87,7 +90,7 @@ pub fn listed_host_paths(text: &str, home: Option<&Path>) -> Result<HostPaths, S
     })
 }
 
-/// Reads a path of the user's file. A relative one would mean another file in each directory.
+/// Parses a path in the user configuration. A relative one would mean another file in each directory.
 pub fn absolute(text: &str, home: Option<&Path>) -> Result<PathBuf, String> {
     match (text.strip_prefix("~/"), home) {
         (Some(rest), Some(home)) => Ok(home.join(rest)),
@@ -96,7 +99,7 @@ pub fn absolute(text: &str, home: Option<&Path>) -> Result<PathBuf, String> {
     }
 }
 
-/// Reads `12h`, `3d`, `2w`: a number and a unit.
+/// Parses `12h`, `3d`, `2w`: a number and a unit.
 pub fn age(text: &str) -> Result<Duration, String> {
     const UNITS: [(char, u64); 5] = [
         ('s', 1),

@@ -1,4 +1,4 @@
-//! `dkr attach`: comes back to a container.
+//! `dkr attach`: reattaches to a container.
 
 use clap::Args;
 
@@ -15,11 +15,11 @@ use crate::engine::Engine;
 use crate::error::Result;
 
 pub(super) const EXAMPLES: &str = "Examples:
-  dkr attach fix-parser          come back to its session, or to the command that runs in it
-  dkr attach fix                 a prefix will do, if no other container has it
+  dkr attach fix-parser          reattach to its session, or to the command that it runs
+  dkr attach fix                 a prefix is enough if it is unique
 
-A container that has ended is started again, on its branch and with all that is in it, for a session.
-`Ctrl-b d` leaves a session, which goes on.";
+A container that has ended is restarted with a session, on its working branch and with all its files.
+`Ctrl-b d` detaches from a session, which keeps running.";
 
 /// Arguments of `attach`.
 #[derive(Debug, Clone, Args)]
@@ -29,12 +29,12 @@ pub struct AttachArgs {
     pub container: ContainerArg,
 }
 
-/// Runs the command; its result is the status of what ran in the container, 0 if that goes on.
+/// Runs the command; returns the exit status of the container, or 0 if it is still running.
 ///
 /// # Errors
 /// `NotFound` if there is no such container; when it cannot be started or attached to.
 pub async fn run(cx: &Context, args: &AttachArgs) -> Result<u8> {
-    let waiting = cx.ui.waiting("look for the container");
+    let waiting = cx.ui.waiting("looking up the container");
     let engine = Engine::connect(&cx.env).await?;
     let containers = Containers::read(&engine, &cx.env).await?;
     let container = choose(&containers, &args.container.name)?;

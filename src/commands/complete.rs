@@ -1,9 +1,8 @@
-//! `dkr complete`: what fits at the end of a command line, for a shell that asks (see
+//! `dkr complete`: the completions of a command line, for the shell's completion script (see
 //! `assets/completion.*`).
 //!
-//! It changes nothing, asks nothing, and does not say why it has nothing to offer. What it prints stands on the
-//! user's command line next, so names with characters that move a cursor are left out, and bash, which takes
-//! words as they are, gets them quoted.
+//! It changes nothing, asks nothing, and reports no errors. Its output goes to the user's command line, so
+//! names with control characters are left out, and words for bash, which inserts them verbatim, are quoted.
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
@@ -34,7 +33,7 @@ use crate::image::labels::REPO_NAME;
 /// Arguments of `complete`.
 #[derive(Debug, Clone, Args)]
 pub struct CompleteArgs {
-    /// The shell that asks
+    /// The shell
     pub shell: Shell,
     /// The words of the command line up to the cursor; for bash the line itself, and the part of its last
     /// word that bash will replace
@@ -42,10 +41,10 @@ pub struct CompleteArgs {
     pub words: Vec<OsString>,
 }
 
-/// How long an engine may take; a user waits at the prompt.
+/// How long to wait for an engine: the user waits at the prompt.
 const PATIENCE: Duration = Duration::from_millis(800);
 
-/// A name that is offered, and what it is.
+/// A completion, and its description.
 type Named = (String, String);
 
 /// Runs the command.
@@ -76,13 +75,13 @@ pub fn run(cx: &Context, args: &CompleteArgs) -> Result<()> {
     cx.ui.data(&lines)
 }
 
-/// What fits in place of the last of `words`, and what each is. Flags only where one has begun: beside names
-/// they would be in the way.
+/// The completions of the last of `words`. Flags only where one has been started, as they would get in the
+/// way of names.
 fn fitting(words: Vec<OsString>, env: &Env) -> Vec<Named> {
     let Some((last, before)) = words.split_last() else {
         return Vec::new();
     };
-    // What follows is a command for a container.
+    // A command for a container follows.
     if before.iter().any(|word| word == "--") {
         return Vec::new();
     }
@@ -106,13 +105,13 @@ fn fitting(words: Vec<OsString>, env: &Env) -> Vec<Named> {
         .collect()
 }
 
-/// The command, whose short names are offered only to whom has begun to type one.
+/// The command with hidden aliases, which are offered only once one of them is being typed.
 fn under_one_name(command: Command) -> Command {
     let short: Vec<String> = command.get_visible_aliases().map(str::to_owned).collect();
     command.visible_alias(None).aliases(short)
 }
 
-/// The repository that the words name, as far as they can be read yet.
+/// The repository that the words name, as far as they can be parsed yet.
 fn repository_in(words: &[OsString]) -> PathBuf {
     let read = description()
         .ignore_errors(true)
@@ -171,16 +170,16 @@ fn offered(offer: Offer, repo: &Path, env: &Env) -> Vec<Named> {
 
 fn within_patience(names: impl Future<Output = Result<Vec<Named>>>) -> Result<Vec<Named>> {
     let in_time = async {
-        let late = |_| Error::failed("the engine does not answer in time");
+        let late = |_| Error::failed("the engine did not answer in time");
         tokio::time::timeout(PATIENCE, names).await.map_err(late)?
     };
     block_in_place(|| Handle::current().block_on(in_time))
 }
 
-/// The engine, unless it takes a login, which may ask the user something.
+/// The engine, unless it is reached over SSH, which may prompt the user.
 async fn engine(env: &Env) -> Result<Engine> {
     match named_engine(env)?.endpoint {
-        Endpoint::Ssh { .. } => Err(Error::failed("the engine is behind a login")),
+        Endpoint::Ssh { .. } => Err(Error::failed("the engine is reached over SSH")),
         _ => Engine::connect(env).await,
     }
 }
@@ -198,7 +197,7 @@ async fn images(env: &Env) -> Result<Vec<Named>> {
     Ok(tags.collect())
 }
 
-/// The working branches of dkr's containers. What a killed dkr left is not mended here.
+/// The working branches of dkr's containers. Nothing that a killed dkr left over is repaired here.
 async fn containers(env: &Env) -> Result<Vec<Named>> {
     let engine = engine(env).await?;
     let (images, all) = tokio::try_join!(list(&engine), engine.containers())?;
@@ -216,8 +215,8 @@ fn refs(repo: &Path) -> Result<Vec<Named>> {
     Ok(names.map(|name| (name, String::new())).collect())
 }
 
-/// The words of a line of bash, without their quotes, and the last one as it stands there. A line that ends
-/// in a blank has an empty one more.
+/// The words of a line of bash, without their quotes, and the last one as typed. A line that ends in a blank
+/// has one more, empty word.
 fn split(line: &str) -> (Vec<OsString>, &str) {
     let (mut words, mut word, mut start) = (Vec::new(), String::new(), 0);
     let mut quote = None;
@@ -240,8 +239,8 @@ fn split(line: &str) -> (Vec<OsString>, &str) {
     (words, &line[start..])
 }
 
-/// A word as bash has to have it to take it for that, in place of `typed`. `~` stays, as it begins a path.
-/// Within quotes that the user has opened, only what needs none or is held together by them is inserted.
+/// A word quoted for bash, in place of `typed`. `~` is not escaped, as it begins a path. Within quotes that
+/// the user has opened, only words that need no escape there are inserted.
 fn for_bash(word: &str, typed: &str) -> Option<String> {
     let is_plain = |c: char| c.is_alphanumeric() || "_-./:=@%+,~".contains(c);
     if typed.starts_with(['\'', '"']) {

@@ -1,4 +1,4 @@
-//! `dkr completions`: what a shell needs to complete dkr's command line.
+//! `dkr completions`: prints the completion script of a shell.
 
 use clap::{Args, ValueEnum};
 

@@ -1,4 +1,4 @@
-//! What the commands on containers share: which container a name means.
+//! What the commands on containers share: finding a container by name.
 
 use crate::container::Containers;
 use crate::container::lookup::find;
@@ -6,10 +6,10 @@ use crate::engine::ListedContainer;
 use crate::error::{Error, Kind, Result};
 use crate::image::labels::REPO_PATH;
 
-/// The container that a name means.
+/// The container with this name.
 ///
 /// # Errors
-/// `NotFound` if there is none of dkr's; `Usage` if there are several.
+/// `NotFound` if dkr has none; `Usage` if there are several.
 pub fn choose<'a>(containers: &'a Containers, name: &str) -> Result<&'a ListedContainer> {
     find(&containers.own, name).map_err(|error| match error.kind {
         Kind::NotFound => explained(error, containers, name),
@@ -17,7 +17,7 @@ pub fn choose<'a>(containers: &'a Containers, name: &str) -> Result<&'a ListedCo
     })
 }
 
-/// Says why a container that looks like dkr's is not, if that is what was named.
+/// Adds to the error why a container that has dkr's labels is not treated as dkr's own.
 fn explained(error: Error, containers: &Containers, name: &str) -> Error {
     let mut foreign = containers.foreign.iter();
     let labelled = |one: &&ListedContainer| one.labels.contains_key(REPO_PATH);
@@ -26,17 +26,17 @@ fn explained(error: Error, containers: &Containers, name: &str) -> Error {
         return error;
     };
     let id = &container.id;
-    let hint = format!("`docker cp {id}:/workspace FOLDER` copies all that is in it");
+    let hint = format!("copy its files with `docker cp {id}:/workspace FOLDER`");
     Error {
         hints: vec![hint],
         ..error.cause(format!(
-            "container `{id}` has dkr's labels, but dkr has no record of its start, and its image is gone \
-             or not dkr's own"
+            "container `{id}` has dkr's labels, but dkr has no record of starting it, and its image is \
+             gone or was not built by dkr"
         ))
     }
 }
 
-/// The containers that names mean, each once.
+/// The containers with these names, each once.
 ///
 /// # Errors
 /// As [`choose`].

@@ -22,10 +22,10 @@ use crate::ssh::settings::SshFlags;
 use crate::text::{duration, size};
 
 pub(super) const EXAMPLES: &str = "Examples:
-  dkr create-image                       the current repository, the branch that HEAD is on
+  dkr create-image                       the current repository and branch
   dkr create-image ~/src/linux v6.12     a tag of another repository
   dkr create-image . space/main          the branch `main` of the remote `space`, fetched first
-  dkr create-image --dry-run             show the Dockerfile, labels and tags; build nothing";
+  dkr create-image --dry-run             show the Dockerfile, labels and tags without building";
 
 /// Arguments of `create-image`.
 #[derive(Debug, Clone, Args)]
@@ -36,7 +36,7 @@ pub struct CreateImageArgs {
     /// What to bake.
     #[command(flatten)]
     pub target: TargetArgs,
-    /// Bake even if the engine's disk seems to have too little room, without the build cache
+    /// Bake even if the engine's disk appears too full; implies `--no-cache`
     #[arg(long)]
     pub force: bool,
     /// How to reach the repository.
@@ -50,7 +50,7 @@ pub struct CreateImageArgs {
 /// Runs the command.
 ///
 /// # Errors
-/// Whatever stopped it; nothing is changed before the build starts.
+/// The reason why it failed; nothing is changed before the build starts.
 pub async fn run(cx: &Context, args: &CreateImageArgs) -> Result<()> {
     let began = Instant::now();
     let build = &args.build;
@@ -62,7 +62,7 @@ pub async fn run(cx: &Context, args: &CreateImageArgs) -> Result<()> {
         return show(cx, &create).await;
     }
     let engine = {
-        let _waiting = cx.ui.waiting("reach the Docker Engine");
+        let _waiting = cx.ui.waiting("connecting to the Docker Engine");
         Engine::connect(&cx.env).await?
     };
     cx.ui.message(&format!(
@@ -97,7 +97,7 @@ pub(super) fn requested<'a>(
     })
 }
 
-/// Prints the tag of a new image, and what it is.
+/// Prints the tag of a new image, and a summary.
 pub(super) async fn announce(
     cx: &Context,
     engine: &Engine,
@@ -117,10 +117,10 @@ pub(super) async fn announce(
     Ok(())
 }
 
-/// The way to the repository as the user wants it.
+/// The transport options that the user chose.
 ///
 /// # Errors
-/// When the host is none, or the transport does not go with a key that was named.
+/// When the SSH host is invalid, or the transport cannot use the key that was given.
 pub(super) fn transport_options(
     given: &Given,
     ssh: &SshArgs,
@@ -135,19 +135,19 @@ pub(super) fn transport_options(
     })
 }
 
-/// The transport that is in force. A key on the command line is for SSH, whatever a variable or the
-/// file says.
+/// The transport to use. A key on the command line selects SSH and overrides variables and the user
+/// configuration.
 ///
 /// # Errors
-/// When the command line names a key and a transport that takes none.
+/// When the command line gives a key and a transport that uses none.
 pub(super) fn transport(given: &Given, mode: TransportMode) -> Result<TransportMode> {
     if !given.has("ssh-key") {
         return Ok(mode);
     }
     if mode == TransportMode::Session && given.has("transport") {
         let message = "`--ssh-key` cannot be used with `--transport session`";
-        let error = Error::usage(message).cause("only SSH takes a key");
-        return Err(error.hint("leave out one of them"));
+        let error = Error::usage(message).cause("only the transport `ssh` uses a key");
+        return Err(error.hint("leave out one of the two flags"));
     }
     Ok(TransportMode::Ssh)
 }
@@ -163,10 +163,10 @@ pub(super) fn ssh_flags(args: &SshArgs) -> SshFlags {
     }
 }
 
-/// Prints what would be built. An engine that does not answer only leaves open whether another
-/// repository holds the tag.
+/// Prints what would be built. Without an engine that answers, the only thing not known is whether
+/// another repository has the tag.
 async fn show(cx: &Context, create: &Create<'_>) -> Result<()> {
-    let waiting = cx.ui.waiting("look into the images");
+    let waiting = cx.ui.waiting("listing images");
     let images = match Engine::connect(&cx.env).await {
         Ok(engine) => list(&engine).await?,
         Err(error) => {
@@ -179,7 +179,7 @@ async fn show(cx: &Context, create: &Create<'_>) -> Result<()> {
     print_plan(cx, create, &dockerfiles, &labels, &images)
 }
 
-/// Prints what an update would build. Nothing is asked: a drift is answered by a new bake.
+/// Prints what an update would build. Asks nothing: with drift it shows a rebuild.
 pub(super) async fn show_update(
     cx: &Context,
     create: &Create<'_>,
@@ -191,7 +191,7 @@ pub(super) async fn show_update(
         DriftAnswer::Ask => DriftAnswer::Bake,
         given => given,
     };
-    let waiting = cx.ui.waiting("look into the images");
+    let waiting = cx.ui.waiting("listing images");
     let update = newest_update(create, images)?;
     let (dockerfiles, labels) = match choose(update, images, answer, engine, cx).await? {
         Some((update, dockerfile)) => (vec![dockerfile], update.labels()),
@@ -209,7 +209,7 @@ fn print_plan(
     images: &Images,
 ) -> Result<()> {
     let texts: Vec<&str> = dockerfiles.iter().map(Dockerfile::text).collect();
-    let mut text = texts.join("\n# the image of the branch, built on that\n");
+    let mut text = texts.join("\n# the branch image, built on the image above\n");
     text.push_str("\n# labels\n");
     for (name, value) in labels.to_map() {
         let _ = writeln!(text, "# {name}={value}");

@@ -1,4 +1,4 @@
-//! `dkr diff`: what a container changed since its branch point.
+//! `dkr diff`: shows what a container changed since its branch point.
 
 use clap::Args;
 use tokio::io::AsyncWrite;
@@ -20,7 +20,7 @@ use crate::ui::pager::Pager;
 
 pub(super) const EXAMPLES: &str = "Examples:
   dkr diff fix-parser            all changes since its branch point, in your pager
-  dkr diff fix-parser --stat     only which files, and how much
+  dkr diff fix-parser --stat     a summary of the changes in each file
   dkr diff fix-parser | git apply --check";
 
 /// Arguments of `diff`.
@@ -29,7 +29,7 @@ pub struct DiffArgs {
     /// Which container.
     #[command(flatten)]
     pub container: ContainerArg,
-    /// Show only which files changed, and how much
+    /// Show a summary of the changes in each file (a diffstat)
     #[arg(long)]
     pub stat: bool,
 }
@@ -37,29 +37,30 @@ pub struct DiffArgs {
 /// Runs the command.
 ///
 /// # Errors
-/// `NotFound` if there is no such container; when it cannot be asked.
+/// `NotFound` if there is no such container; when it cannot be queried.
 pub async fn run(cx: &Context, args: &DiffArgs) -> Result<()> {
-    let mut waiting = Some(cx.ui.waiting("look into the container"));
+    let mut waiting = Some(cx.ui.waiting("comparing in the container"));
     let engine = Engine::connect(&cx.env).await?;
     let containers = Containers::read(&engine, &cx.env).await?;
     let container = choose(&containers, &args.container.name)?;
     let _hold = watch::hold(&container.id, cx).await?;
     let terminal = cx.ui.terminal().stdout;
-    let colour = match terminal && !cx.ui.terminal().no_color {
-        true => "--color=always",
-        false => "--color=never",
+    let colour = if terminal && !cx.ui.terminal().no_color {
+        "--color=always"
+    } else {
+        "--color=never"
     };
     let mut command = vec![SCRIPT, "diff", colour];
     command.extend(args.stat.then_some("--stat"));
     let probe = Probe::new(&engine, cx);
     let shown = async || {
-        // What is shown comes in its place.
+        // The output replaces the spinner.
         waiting.take();
         let command = &command;
         match terminal.then(pager).flatten() {
             None => show(&cx.ui, &probe, &container.id, command, tokio::io::stdout()).await,
             Some(program) => {
-                // Ctrl-C is the pager's.
+                // Ctrl-C belongs to the pager.
                 let _signals = cx.signals.hand_over()?;
                 let mut pager = Pager::start(&program, &cx.ui)?;
                 let shown = show(&cx.ui, &probe, &container.id, command, pager.input()).await;
@@ -71,7 +72,7 @@ pub async fn run(cx: &Context, args: &DiffArgs) -> Result<()> {
     probe.awake(&container.id, shown).await
 }
 
-/// How many files are named that the script could not compare as git is configured to.
+/// How many files that the script could not compare with their git filter a message lists.
 const NAMED: usize = 5;
 
 async fn show(
@@ -91,9 +92,9 @@ async fn show(
         Ok(ExitStatus(0) | UNREAD) => {
             for line in errors.lines().take(NAMED) {
                 if let Some(path) = line.strip_prefix("unsaved ") {
-                    ui.warning(&format!("`{path}` is not shown, as git cannot save it"));
+                    ui.warning(&format!("cannot show `{path}`: git cannot save it"));
                 } else if let Some(path) = line.strip_prefix("raw ") {
-                    ui.message(&format!("`{path}` is shown without its filter"));
+                    ui.message(&format!("showing `{path}` without its git filter"));
                 }
             }
             return Ok(());

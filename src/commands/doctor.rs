@@ -19,9 +19,9 @@ use crate::text::{count, sanitize, wrap};
 pub(super) const EXAMPLES: &str = "Examples:
   dkr doctor                             check everything, change nothing
   dkr doctor --image dkr:linux-main      also time `git status` in a container of that image
-  dkr doctor --json                      the same for programs
+  dkr doctor --json                      the same as JSON
 
-The exit code is 1 if a check failed; warnings leave it at 0.";
+The exit code is 1 if a check failed; warnings do not change it.";
 
 /// Arguments of `doctor`.
 #[derive(Debug, Clone, Args)]
@@ -40,12 +40,12 @@ pub struct DoctorArgs {
     pub ssh: SshArgs,
 }
 
-/// Columns before the names of the checks.
+/// Columns before the name of a check.
 const INDENT: usize = 6;
-/// So many columns a message has to have beside them.
+/// Columns that a message needs beside the names; otherwise it goes below them.
 const READABLE: usize = 40;
 
-/// Whether everything that dkr needs is there and works.
+/// The result of all checks.
 #[derive(Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[cfg_attr(test, schemars(rename = "report-on-the-machine"))]
@@ -56,16 +56,15 @@ pub(super) struct Report<'a> {
     checks: &'a [Check],
 }
 
-/// Runs the command; its result is the exit status, 1 if a check failed.
+/// Runs the command; returns the exit status, 1 if a check failed.
 ///
 /// # Errors
-/// When what was asked for cannot be checked at all: a setting that cannot be used, an image that
-/// does not exist.
+/// When the check itself is not possible: a setting is invalid, or the image does not exist.
 pub async fn run(cx: &Context, args: &DoctorArgs, settings: &Settings) -> Result<u8> {
     let build: BuildArgs = settings.without_flags()?;
     let transport = transport(&args.given, build.transport)?;
     let mut checks = Vec::new();
-    let waiting = cx.ui.waiting("check the Docker Engine");
+    let waiting = cx.ui.waiting("checking the Docker Engine");
     let location = match Engine::connect(&cx.env).await {
         Ok(engine) => {
             checks.extend(engine::checks(&engine, &cx.env).await);
@@ -93,7 +92,7 @@ pub async fn run(cx: &Context, args: &DoctorArgs, settings: &Settings) -> Result
     } else {
         cx.ui.data(&text(&checks, cx.ui.width()))?;
         cx.ui.message(&match failed {
-            0 => "dkr can work".to_owned(),
+            0 => "all checks passed".to_owned(),
             failed => format!("{} failed", count(failed as u64, "check")),
         });
     }
@@ -105,10 +104,10 @@ async fn image(cx: &Context, args: &DoctorArgs, engine: &Engine) -> Result<Optio
     let Some(name) = &args.image else {
         return Ok(None);
     };
-    let _waiting = cx.ui.waiting("time `git status` in a container");
+    let _waiting = cx.ui.waiting("timing `git status` in a container");
     let stock = Catalog::read(engine, &cx.env).await?;
     let image = find(&stock, name)?;
-    // Its container is removed whatever the user presses.
+    // Its container is removed even if the user interrupts.
     let mut signals = cx.signals.hand_over()?;
     Ok(Some(git_status::check(engine, image, &mut signals).await))
 }
@@ -135,7 +134,7 @@ fn text(checks: &[Check], terminal: Option<usize>) -> String {
             _ => writeln!(text, "{word:<4}  {name:<names$}  {message}"),
         };
         if let Some(hint) = &check.hint {
-            // To be copied, so only the terminal breaks it.
+            // Hints are copied, so only the terminal wraps them.
             let hint = sanitize(hint).replace('\n', "\n        ");
             let _ = writeln!(text, "      hint: {hint}");
         }

@@ -1,4 +1,4 @@
-//! `dkr exec`: runs a command in a container that runs.
+//! `dkr exec`: runs a command in a running container.
 
 use clap::Args;
 use tokio::io::{stderr, stdout};
@@ -19,11 +19,11 @@ use crate::engine::{Engine, containers, exec};
 use crate::error::{Error, Result, quoted};
 
 pub(super) const EXAMPLES: &str = "Examples:
-  dkr exec fix-parser -- git status           run a command beside what runs there
+  dkr exec fix-parser -- git status           run a command in a running container
   dkr exec fix-parser -- bash                 a shell
-  tar c data | dkr exec fix-parser -- tar x   its input and output are yours
+  tar c data | dkr exec fix-parser -- tar x   stdin and stdout are passed through
 
-The exit status is the command's.";
+The exit status is that of the command.";
 
 /// Arguments of `exec`.
 #[derive(Debug, Clone, Args)]
@@ -31,7 +31,7 @@ pub struct ExecArgs {
     /// Which container.
     #[command(flatten)]
     pub container: ContainerArg,
-    /// Set a variable; without a value, pass on yours
+    /// Set an environment variable; KEY alone passes on yours
     #[arg(short, long = "env", value_name = "KEY[=VALUE]")]
     pub env: Vec<String>,
     /// Command to run
@@ -44,13 +44,13 @@ pub struct ExecArgs {
     pub command: Vec<String>,
 }
 
-/// Runs the command; its result is the status of the command in the container.
+/// Runs the command; returns the exit status of the command in the container.
 ///
 /// # Errors
-/// `NotFound` if there is no such container; when it does not run.
+/// `NotFound` if there is no such container; when it is not running.
 pub async fn run(cx: &Context, args: &ExecArgs) -> Result<u8> {
     let own = environment(&args.env, &cx.env)?;
-    let waiting = cx.ui.waiting("look for the container");
+    let waiting = cx.ui.waiting("looking up the container");
     let engine = Engine::connect(&cx.env).await?;
     let containers = Containers::read(&engine, &cx.env).await?;
     let container = choose(&containers, &args.container.name)?;
@@ -61,8 +61,8 @@ pub async fn run(cx: &Context, args: &ExecArgs) -> Result<u8> {
     if !state.running {
         return Err(
             Error::failed(format!("cannot run `{}`", args.command.join(" ")))
-                .cause(format!("container `{name}` does not run"))
-                .hint(format!("`dkr attach {}` starts it", quoted(name))),
+                .cause(format!("container `{name}` is not running"))
+                .hint(format!("start it with `dkr attach {}`", quoted(name))),
         );
     }
     let _hold = watch::ensure_running(id, cx).await?;

@@ -16,7 +16,7 @@ pub(super) const EXAMPLES: &str = "Examples:
   dkr init                   in the current repository
   dkr init ~/src/linux       in another one
 
-Every line of the file is a comment: it changes nothing until you edit and commit it.";
+Every line of the file is a comment: it has no effect until you edit and commit it.";
 
 /// Arguments of `init`.
 #[derive(Debug, Clone, Args)]
@@ -35,25 +35,25 @@ pub fn run(cx: &Context, args: &InitArgs) -> Result<()> {
     let Some(folder) = repo.work_tree() else {
         let error = Error::usage(format!("cannot write `{CONF_FILE}` in `{}`", repo.root()));
         return Err(error
-            .cause("it is a bare repository, without a work tree")
-            .hint("run `dkr init` in a work tree or a clone, and push its commit"));
+            .cause("it is a bare repository without a work tree")
+            .hint("run `dkr init` in a work tree or a clone, then commit and push the file"));
     };
     let path = folder.join(CONF_FILE);
     write_new(&path)?;
     cx.ui.data(&format!("{}\n", path.display()))?;
     cx.ui
-        .hint("edit and commit it, then run `dkr create-image`: an image is baked from a commit");
+        .hint("edit and commit it, then run `dkr create-image` (images are baked from commits)");
     Ok(())
 }
 
-/// Writes the template, if nothing at all has that name yet.
+/// Writes the template, unless something with that name exists.
 fn write_new(path: &Path) -> Result<()> {
     let attempt = || Error::failed(format!("cannot write `{}`", path.display()));
     let opened = OpenOptions::new().write(true).create_new(true).open(path);
     let mut file = opened.map_err(|e| match e.kind() {
         ErrorKind::AlreadyExists => attempt()
-            .cause("it exists already")
-            .hint("`dkr create-image --dry-run` shows what it makes of it"),
+            .cause("it already exists")
+            .hint("see its effect with `dkr create-image --dry-run`"),
         _ => attempt().source(e),
     })?;
     file.write_all(TEMPLATE.as_bytes())

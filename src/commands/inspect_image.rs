@@ -1,4 +1,4 @@
-//! `dkr inspect-image`: what is known of one image.
+//! `dkr inspect-image`: shows the details of one image.
 
 use std::path::{Path, PathBuf};
 
@@ -30,7 +30,7 @@ pub(super) const EXAMPLES: &str = "Examples:
   dkr inspect-image                         the newest image of the current repository
   dkr inspect-image ~/src/linux v6.12       the image of a tag of another repository
   dkr inspect-image dkr:linux-main          an image by its tag
-  dkr inspect-image 5b32e5e2aff3 --json     an image by its id, for programs";
+  dkr inspect-image 5b32e5e2aff3 --json     an image by its id, as JSON";
 
 /// Arguments of `inspect-image`.
 #[derive(Debug, Clone, Args)]
@@ -49,9 +49,9 @@ pub struct InspectImageArgs {
 /// Runs the command.
 ///
 /// # Errors
-/// `NotFound` if there is no such image; when the engine cannot be asked.
+/// `NotFound` if there is no such image; when the engine cannot be reached.
 pub async fn run(cx: &Context, args: &InspectImageArgs) -> Result<()> {
-    let waiting = cx.ui.waiting("look into the images");
+    let waiting = cx.ui.waiting("listing images");
     let engine = Engine::connect(&cx.env).await?;
     let stock = Catalog::read(&engine, &cx.env).await?;
     let image = choose(&stock, args, &cx.ui)?;
@@ -89,8 +89,8 @@ pub async fn run(cx: &Context, args: &InspectImageArgs) -> Result<()> {
     cx.ui.table(&table)
 }
 
-/// The image that was asked for: by its name, or the newest of a repository. What is both is the
-/// path if a REF follows, and else the image if the name is a whole one.
+/// The requested image: by its name, or the newest of a repository. If the argument could be either, it is
+/// the path if a REF follows, and otherwise the image if the name is complete.
 fn choose<'a>(stock: &'a Catalog, args: &InspectImageArgs, ui: &Ui) -> Result<&'a CatalogImage> {
     let name = args.image.as_deref().and_then(Path::to_str);
     if let (Some(name), None) = (name, &args.reference) {

@@ -1,4 +1,4 @@
-//! `dkr list-containers`: every container of dkr's images, newest first.
+//! `dkr list-containers`: every container that dkr started, newest first.
 
 use std::path::PathBuf;
 
@@ -22,9 +22,9 @@ use crate::ui::table::{Column, Table};
 pub(super) const EXAMPLES: &str = "Examples:
   dkr list-containers            every container, newest first
   dkr ps .                       those of the current repository
-  dkr ps --json                  the same for programs
+  dkr ps --json                  the same as JSON
 
-FILES and UNPUSHED count what is only in the container; `?` is one that was killed and did not say.";
+FILES and UNPUSHED count unsaved work; `?` means not known, as the container was killed.";
 
 /// Arguments of `list-containers`.
 #[derive(Debug, Clone, Args)]
@@ -43,13 +43,13 @@ pub struct ListContainersArgs {
 /// Runs the command.
 ///
 /// # Errors
-/// When the engine cannot be asked, or there is no such repository.
+/// When the engine cannot be reached, or there is no such repository.
 pub async fn run(cx: &Context, args: &ListContainersArgs) -> Result<()> {
     let repo = match &args.repo {
         Some(path) => Some(Repository::discover(path)?),
         None => None,
     };
-    let waiting = cx.ui.waiting("look into the containers");
+    let waiting = cx.ui.waiting("listing containers");
     let engine = Engine::connect(&cx.env).await?;
     let mut containers = Containers::read(&engine, &cx.env).await?.own;
     if let Some(repo) = &repo {
@@ -71,13 +71,13 @@ pub async fn run(cx: &Context, args: &ListContainersArgs) -> Result<()> {
     }
     if containers.is_empty() {
         let of = repo.map_or(String::new(), |repo| format!(" of `{}`", repo.root()));
-        cx.ui.message(&format!("there is no container{of}"));
+        cx.ui.message(&format!("no containers{of}"));
         return Ok(());
     }
     cx.ui.table(&table(&containers, &held))
 }
 
-/// Whether a container is of a repository.
+/// Whether a container belongs to a repository.
 pub fn is_of(container: &ListedContainer, repo: &Repository) -> bool {
     let path = container.labels.get(REPO_PATH);
     path.is_some_and(|path| path == repo.root())

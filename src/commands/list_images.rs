@@ -1,4 +1,4 @@
-//! `dkr list-images`: every image that dkr made, newest first.
+//! `dkr list-images`: every image that dkr built, newest first.
 
 use std::collections::HashMap;
 
@@ -27,7 +27,7 @@ pub(super) const EXAMPLES: &str = "Examples:
   dkr list-images                  every image, newest first
   dkr list-images . main           the images of the current repository's `main`
   dkr list-images --stale          how far each is behind its branch
-  dkr list-images --json           the same for programs";
+  dkr list-images --json           the same as JSON";
 
 /// Arguments of `list-images`.
 #[derive(Debug, Clone, Args)]
@@ -44,7 +44,7 @@ pub struct ListImagesArgs {
     /// Compare each image with its branch
     #[arg(long = "stale", conflicts_with = "quiet")]
     pub compare: bool,
-    /// Do not shorten anything
+    /// Do not truncate the output
     #[arg(long)]
     pub no_trunc: bool,
 }
@@ -55,13 +55,13 @@ const SHORT_ID: usize = 12;
 /// Runs the command.
 ///
 /// # Errors
-/// When the engine cannot be asked, or there is no such repository.
+/// When the engine cannot be reached, or there is no such repository.
 pub async fn run(cx: &Context, args: &ListImagesArgs) -> Result<()> {
     let repo = match &args.target.repo {
         Some(path) => Some(Repository::discover(path)?),
         None => None,
     };
-    let waiting = cx.ui.waiting("look into the images");
+    let waiting = cx.ui.waiting("listing images");
     let engine = Engine::connect(&cx.env).await?;
     let path = repo.as_ref().map(Repository::root);
     let reference = args.target.reference.as_deref();
@@ -114,7 +114,7 @@ pub async fn run(cx: &Context, args: &ListImagesArgs) -> Result<()> {
     cx.ui.table(&table(&stock, images(), args))
 }
 
-/// An empty list is no failure, but what is missing is said.
+/// An empty list is not an error, but dkr says what is missing.
 fn say_nothing_found(
     cx: &Context,
     images: &Images,

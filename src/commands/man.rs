@@ -1,6 +1,6 @@
-//! `dkr man`: writes the manual pages, for who packages dkr (`dist/build.sh`).
+//! `dkr man`: writes the manual pages, for packaging dkr (`dist/build.sh`).
 //!
-//! The program does it itself, as no other one can see its command line.
+//! The program does this itself, as no other one knows its command line.
 
 use std::fs;
 use std::io;
@@ -13,7 +13,7 @@ use clap_mangen::roff::{Roff, roman};
 use super::parse::{DATE, description};
 use crate::error::{Error, Result};
 
-/// What begins the examples in a help.
+/// The heading of the examples in a help text.
 const EXAMPLES: &str = "Examples:\n";
 
 /// Runs the command: a page for dkr and one for each command that its help lists, in `folder`.
@@ -43,8 +43,8 @@ fn failure(path: &Path) -> Error {
     Error::failed(format!("cannot write `{}`", path.display()))
 }
 
-/// The page of a command. clap's own sections, with what its help ends with as a section of examples, whose
-/// lines stay as they are.
+/// The page of a command: the sections that clap provides, and the examples at the end of its help, line by
+/// line.
 fn page(command: &Command, name: &str) -> io::Result<Vec<u8>> {
     let man = Man::new(command.clone())
         .title(name.to_uppercase())
@@ -73,7 +73,7 @@ fn page(command: &Command, name: &str) -> io::Result<Vec<u8>> {
     Ok(page)
 }
 
-/// The examples, what the help says after them, and where to read on.
+/// The examples, the text of the help after them, and references.
 fn ending(after_help: &str, is_whole: bool) -> Roff {
     let mut roff = Roff::default();
     let rest = after_help.strip_prefix(EXAMPLES).unwrap_or(after_help);
@@ -88,9 +88,10 @@ fn ending(after_help: &str, is_whole: bool) -> Roff {
         roff.text([roman(paragraph)]);
     }
     roff.control("SH", ["SEE ALSO"]);
-    roff.text([roman(match is_whole {
-        true => "git(1), ssh-agent(1)",
-        false => "dkr(1)",
+    roff.text([roman(if is_whole {
+        "git(1), ssh-agent(1)"
+    } else {
+        "dkr(1)"
     })]);
     roff
 }

@@ -1,4 +1,4 @@
-//! The commands: one thin file each, and the one match that calls them.
+//! The commands: one thin file for each, and the match that calls them.
 
 mod attach;
 mod complete;
@@ -55,37 +55,37 @@ pub enum Command {
         /// The channel's folder.
         folder: PathBuf,
     },
-    /// List the containers, and what work is only in them
+    /// List containers and their unsaved work
     #[command(visible_alias = "ps", after_help = list_containers::EXAMPLES)]
     ListContainers(list_containers::ListContainersArgs),
-    /// Come back to a container
+    /// Reattach to a container
     #[command(after_help = attach::EXAMPLES)]
     Attach(attach::AttachArgs),
     /// Run a command in a container
     #[command(after_help = exec::EXAMPLES)]
     Exec(exec::ExecArgs),
-    /// End what runs in containers
+    /// Stop containers
     #[command(after_help = stop::EXAMPLES)]
     Stop(stop::StopArgs),
-    /// Remove containers, but not with work that is nowhere else
+    /// Remove containers (refuses if they hold unsaved work)
     #[command(visible_alias = "rm", after_help = remove_container::EXAMPLES)]
     RemoveContainer(remove_container::RemoveContainerArgs),
-    /// Bring the work of a container to your repository
+    /// Bring a container's work to your repository
     #[command(after_help = take::EXAMPLES)]
     Take(take::TakeArgs),
     /// Show what a container changed
     #[command(after_help = diff::EXAMPLES)]
     Diff(diff::DiffArgs),
-    /// List the images that dkr made
+    /// List the images that dkr built
     #[command(visible_alias = "ls", after_help = list_images::EXAMPLES)]
     ListImages(list_images::ListImagesArgs),
-    /// Show what is known of an image
+    /// Show an image's details
     #[command(after_help = inspect_image::EXAMPLES)]
     InspectImage(inspect_image::InspectImageArgs),
     /// Remove images
     #[command(after_help = remove_image::EXAMPLES)]
     RemoveImage(remove_image::RemoveImageArgs),
-    /// Remove the images that newer ones have replaced, and containers that have ended
+    /// Remove images that newer ones have replaced, and containers that have ended
     #[command(after_help = prune::EXAMPLES)]
     Prune(prune::PruneArgs),
     /// Show a repository's images and containers on one screen
@@ -100,24 +100,24 @@ pub enum Command {
     /// Show every setting and where its value comes from
     #[command(after_help = show_config::EXAMPLES)]
     ShowConfig(show_config::ShowConfigArgs),
-    /// Print the completions of a shell
+    /// Print a shell's completion script
     #[command(after_help = completions::EXAMPLES)]
     Completions(completions::CompletionsArgs),
-    /// Say what completes a command line (asked by the shell)
+    /// Print the completions of a command line (called by the shell)
     #[command(hide = true)]
     Complete(complete::CompleteArgs),
-    /// Write the manual pages (for packages of dkr)
+    /// Write the manual pages (for packaging dkr)
     #[command(hide = true)]
     Man {
-        /// A folder, which is made if it is missing.
+        /// The folder, created if it is missing.
         folder: PathBuf,
     },
 }
 
-/// Runs the command that the user gave; its result is the exit status.
+/// Runs the command that the user gave; returns the exit status.
 ///
 /// # Errors
-/// Whatever stopped it.
+/// The reason why the command failed.
 pub async fn run(command: &Command, settings: &Settings, context: &Context) -> Result<u8> {
     match command {
         Command::CreateImage(args) => create_image::run(context, args).await.map(|()| 0),

@@ -1,4 +1,4 @@
-//! Reading the command line, with the user's settings as the defaults of its arguments.
+//! Parsing the command line, with the user's settings as the defaults of its arguments.
 
 use std::ffi::OsString;
 
@@ -10,25 +10,25 @@ use crate::env::Env;
 use crate::error::Error;
 use crate::ui::progress::ProgressMode;
 
-/// The version for people, with the commit if `build.rs` knows it. Labels have the version alone.
+/// The version for `--version`, with the commit if `build.rs` knows it. Labels have only the version.
 const VERSION: &str = env!("DKR_VERSION");
-/// The date of that commit, or nothing.
+/// The date of that commit, or an empty string.
 pub const DATE: &str = env!("DKR_DATE");
 
 /// Bakes a huge git repository into a Docker image and works on it in containers.
 #[derive(Debug, Parser)]
 #[command(name = "dkr", version = VERSION, propagate_version = true, max_term_width = 100)]
 #[command(after_help = "Examples:
-  dkr create-image                     bake the current repository, once
-  dkr start-image . -- make test       run a command in it, on a branch of its own
-  dkr start-image --name fix-parser    work in it, in a session that can be left and come back to
-  dkr update-image                     later: add the newest commits, as one thin layer
-  dkr status                           what there is of it, and what work is only in containers
+  dkr create-image                     bake the current repository (once)
+  dkr start-image . -- make test       run a command in a container, on a new working branch
+  dkr start-image --name fix-parser    work in a session that you can detach from and reattach to
+  dkr update-image                     later: add the newest commits as one thin layer
+  dkr status                           show its images, its containers and their unsaved work
 
 Most flags have a variable (`--ssh-port` is `DKR_SSH_PORT`) and a key in the \
-user's configuration (`ssh_port` in `~/.config/dkr/dkr.conf`).")]
+user configuration (`ssh_port` in `~/.config/dkr/dkr.conf`).")]
 pub struct Cli {
-    /// How progress is shown: auto (on a terminal only, and lines of a build elsewhere), plain, tty
+    /// How to show progress: auto (live on a terminal, elsewhere only the lines of a build), plain, tty
     /// or quiet
     #[arg(long, value_name = "MODE", global = true, default_value = "auto")]
     pub progress: ProgressMode,
@@ -37,24 +37,24 @@ pub struct Cli {
     pub command: Command,
 }
 
-/// What there is to say instead of running a command.
+/// What to print instead of running a command.
 pub enum Instead {
-    /// Help or the version, which are data, or an error in clap's words.
+    /// Help or the version, which are data, or clap's own error message.
     Text {
         /// The text.
         text: String,
         /// Whether it is an error.
         is_error: bool,
     },
-    /// An error in dkr's words.
+    /// An error of dkr itself.
     Error(Error),
 }
 
-/// Reads the command line, the first of `args` being the program's name, and the user's settings. What
-/// is wrong on the command line comes before what is wrong in the user's configuration, and help before both.
+/// Parses the command line, whose first argument is the program's name, and reads the user's settings.
+/// Errors on the command line come before errors in the user configuration, and help before both.
 ///
 /// # Errors
-/// What to say instead of running a command.
+/// What to print instead of running a command.
 pub fn parse(
     args: impl IntoIterator<Item = OsString>,
     env: &Env,
@@ -66,13 +66,13 @@ pub fn parse(
         .map_or_else(|_| without_file(), Clone::clone);
     let cli = parse_with(&settings, args)?;
     match loaded {
-        // What completes a command line says nothing.
+        // Completion prints no errors.
         Err(error) if !matches!(cli.command, Command::Complete(_)) => Err(Instead::Error(error)),
         _ => Ok((cli, settings)),
     }
 }
 
-/// Reads the command line with these settings.
+/// Parses the command line with these settings.
 ///
 /// # Errors
 /// As [`parse`].
@@ -92,7 +92,7 @@ pub(super) fn parse_with(
     })
 }
 
-/// The whole command line, for what is generated from it.
+/// The description of the whole command line, also for what is generated from it.
 pub fn description() -> clap::Command {
     Cli::command()
         .mut_args(documented)

@@ -1,5 +1,5 @@
-//! `dkr prune`: removes the images that newer ones have replaced, and the containers that have ended and
-//! hold nothing that is nowhere else.
+//! `dkr prune`: removes images that newer ones have replaced, and containers that have ended and have no
+//! unsaved work.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -31,13 +31,13 @@ use crate::text::{ago, count, size};
 use crate::ui::table::{Column, Table};
 
 pub(super) const EXAMPLES: &str = "Examples:
-  dkr prune                          of each branch keep the two newest images
-  dkr prune . --keep 1               of the current repository, keep only the newest ones
+  dkr prune                          keep the two newest images of each branch
+  dkr prune . --keep 1               in the current repository, keep only the newest
   dkr prune --older-than 2w          remove only what is older than two weeks
-  dkr prune --dry-run                say what would be removed, and how much that is
+  dkr prune --dry-run                show what would be removed, and its size
 
-Containers that have ended go, too, but not with work that is nowhere else. What a container uses
-stays, and so does every image that a kept one was built on.";
+Containers that have ended are removed, too, unless they have unsaved work. Images that a container
+uses are kept, and so are all images that a kept image is built on.";
 
 /// Arguments of `prune`.
 #[derive(Debug, Clone, Args)]
@@ -48,16 +48,16 @@ pub struct PruneArgs {
     /// How many images of each branch to keep
     #[arg(long = "keep", value_name = "N", default_value_t = 2)]
     pub newest: usize,
-    /// Remove only what is older: 12h, 3d, 2w
+    /// Remove only what is older than this: 12h, 3d, 2w
     #[arg(long, value_name = "AGE", value_parser = age)]
     pub older_than: Option<Duration>,
-    /// Say what would be removed, and remove nothing
+    /// Show what would be removed, without removing it
     #[arg(long, value_parser = switch)]
     pub dry_run: bool,
-    /// Do not ask
+    /// Do not ask for confirmation
     #[arg(short, long)]
     pub yes: bool,
-    /// Do not ask, and also remove containers with work that is nowhere else
+    /// Do not ask, and also remove containers with unsaved work
     #[arg(long)]
     pub force: bool,
 }
@@ -65,7 +65,7 @@ pub struct PruneArgs {
 /// Runs the command.
 ///
 /// # Errors
-/// `Unanswered` without a terminal and `--yes`; when the engine cannot be asked or refuses.
+/// `Unanswered` without a terminal and `--yes`; when the engine cannot be reached or refuses.
 pub async fn run(cx: &Context, args: &PruneArgs) -> Result<()> {
     let repo = match &args.repo {
         Some(path) => Some(Repository::discover(path)?),
@@ -80,12 +80,12 @@ pub async fn run(cx: &Context, args: &PruneArgs) -> Result<()> {
         newest: args.newest,
         since: age.and_then(|age| Utc::now().checked_sub_signed(age)),
     };
-    let waiting = cx.ui.waiting("look into the images");
+    let waiting = cx.ui.waiting("listing images");
     let engine = Engine::connect(&cx.env).await?;
     drop(waiting);
-    // Before the locks: an answer of a container may take its time.
+    // Before the locks: a container may take long to answer.
     let idle = {
-        let _waiting = cx.ui.waiting("look for work in the containers");
+        let _waiting = cx.ui.waiting("checking containers for unsaved work");
         let containers = Containers::read(&engine, &cx.env).await?.own;
         let probe = Probe::new(&engine, cx);
         idle(&probe, &containers, &leave, args.dry_run, args.force).await
@@ -97,21 +97,21 @@ pub async fn run(cx: &Context, args: &PruneArgs) -> Result<()> {
         ..Query::default()
     };
     warn_of(&stock.listed.rivals(query), &stock.listed, &cx.ui);
-    // What they used can go with them.
+    // Images that only they use can be removed with them.
     stock
         .containers
         .retain(|container| !idle.going.iter().any(|going| going.id == container.id));
     let mut images = prunable(&stock, &leave);
     if !args.dry_run {
-        // What has come since belongs to a bake that was not waited for.
+        // Newer images belong to a bake that was not waited for.
         images.retain(|image| locks.contains_key(&image.image.labels.repo_path));
     }
     if images.is_empty() && idle.going.is_empty() {
-        cx.ui.message("there is nothing to remove");
+        cx.ui.message("nothing to remove");
         return Ok(());
     }
     let bytes = {
-        let _waiting = cx.ui.waiting("look into the images");
+        let _waiting = cx.ui.waiting("listing images");
         freed_bytes(&engine, &stock, &images).await?
     };
     let total = total(&idle, &images, bytes);
@@ -122,7 +122,7 @@ pub async fn run(cx: &Context, args: &PruneArgs) -> Result<()> {
         if !images.is_empty() {
             cx.ui.table(&table(&stock, &images))?;
         }
-        cx.ui.message(&format!("this would remove {total}"));
+        cx.ui.message(&format!("would remove {total}"));
         return Ok(());
     }
     if !args.yes && !args.force {
@@ -141,7 +141,7 @@ pub async fn run(cx: &Context, args: &PruneArgs) -> Result<()> {
     }
     for container in &idle.going {
         {
-            let _waiting = cx.ui.waiting("remove the container");
+            let _waiting = cx.ui.waiting("removing container");
             remove(&engine, &container.id).await?;
         }
         cx.ui.data(&format!("{}\n", container.id.0))?;
@@ -162,17 +162,17 @@ fn say_what_stays(cx: &Context, idle: &Idle) {
     {
         let name = working_branch(container);
         cx.ui
-            .message(&format!("container `{name}` stays: {reason}"));
+            .message(&format!("keeping container `{name}`: {reason}"));
     }
     let typed = |staying: &Staying| quoted(working_branch(&staying.container)).into_owned();
     if let Some(staying) = idle.staying.iter().find(|staying| staying.holds_work) {
         cx.ui.hint(&format!(
-            "`dkr take {}` brings its work to your repository; `--force` drops it",
+            "bring its work to your repository with `dkr take {}`, or discard it with `--force`",
             typed(staying)
         ));
     } else if let [staying, ..] = &*idle.staying {
         cx.ui.hint(&format!(
-            "`dkr remove-container {}` removes it",
+            "remove it with `dkr remove-container {}`",
             typed(staying)
         ));
     }
@@ -203,9 +203,9 @@ fn container_table(idle: &Idle) -> Table {
     table
 }
 
-/// Reads what there is. A bake that runs may just have made what it will need in a moment: unless
-/// this is only a look, it is waited for, and others wait until the locks are dropped. Each lock
-/// is that of the repository with this path.
+/// Lists the images. A running bake may just have made an image that it is about to use: unless this is
+/// only a look, dkr waits for it, and other bakes wait until the locks are dropped. Each lock is that of
+/// the repository with this path.
 async fn read(
     cx: &Context,
     engine: &Engine,
@@ -213,7 +213,7 @@ async fn read(
     look: bool,
 ) -> Result<(Catalog, BTreeMap<String, BakeLock>)> {
     let stock = {
-        let _waiting = cx.ui.waiting("look into the images");
+        let _waiting = cx.ui.waiting("listing images");
         Catalog::read(engine, &cx.env).await?
     };
     if look {
@@ -223,7 +223,7 @@ async fn read(
         .images
         .iter()
         .map(|image| &*image.image.labels.repo_path);
-    // In the same order everywhere, so that no two wait for each other.
+    // In the same order everywhere, so that there is no deadlock.
     let paths: BTreeSet<&str> = paths
         .filter(|path| only.is_none_or(|only| only == *path))
         .collect();
@@ -231,12 +231,12 @@ async fn read(
     for path in paths {
         let on_wait = || {
             cx.ui
-                .message(&format!("waiting for another dkr that bakes `{path}`"))
+                .message(&format!("waiting for another dkr that is baking `{path}`"))
         };
         let lock = BakeLock::acquire(&cx.env, &engine.describe(), path, on_wait).await?;
         locks.insert(path.to_owned(), lock);
     }
-    let _waiting = cx.ui.waiting("look into the images");
+    let _waiting = cx.ui.waiting("listing images");
     Ok((Catalog::read(engine, &cx.env).await?, locks))
 }
 

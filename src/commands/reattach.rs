@@ -1,4 +1,4 @@
-//! `dkr start-image --name BRANCH` where a container works on that branch already: comes back to it.
+//! `dkr start-image --name BRANCH` where that branch already has a container: reattaches to it.
 
 use super::start_image::StartImageArgs;
 use crate::app::Context;
@@ -17,10 +17,10 @@ use crate::error::{Error, Result, quoted};
 use crate::git::Repository;
 use crate::image::labels;
 
-/// The container of the working branch that was asked for, if it exists and can be come back to.
+/// The container of the requested working branch, if there is one.
 ///
 /// # Errors
-/// When it exists, but is not what was asked for.
+/// When it exists but does not match the request.
 pub async fn find_existing(
     args: &StartImageArgs,
     engine: &Engine,
@@ -32,12 +32,12 @@ pub async fn find_existing(
     let repo = args.target.repo.as_deref();
     let repo = repo.map(Repository::discover).transpose()?;
     let repo_path = repo.as_ref().map(Repository::root);
-    let taken = |of: &str| Error::failed(format!("there is a container `{of}` already"));
+    let taken = |of: &str| Error::failed(format!("container `{of}` already exists"));
     let other_name = "choose another name with `--name`";
     let on_engine = container_name(name);
     let Some(found) = working_on(&containers.own, name, &on_engine, repo_path) else {
         if containers.foreign.iter().any(|one| one.name == on_engine) {
-            let error = taken(&on_engine).cause("dkr did not make it");
+            let error = taken(&on_engine).cause("it was not created by dkr");
             return Err(error.hint(other_name));
         }
         return Ok(None);
@@ -49,18 +49,20 @@ pub async fn find_existing(
     let branch = state.labels.get(WORK_BRANCH);
     if branch != Some(name) || is_other {
         let whose = match (branch, of_repo) {
-            (Some(branch), Some(path)) => format!("it works on branch `{branch}` of `{path}`"),
-            _ => "dkr did not make it".to_owned(),
+            (Some(branch), Some(path)) => format!("its working branch is `{branch}` of `{path}`"),
+            _ => "it was not created by dkr".to_owned(),
         };
         return Err(taken().cause(whose).hint(other_name));
     }
     let typed = quoted(name);
-    let back = format!("`dkr attach {typed}` comes back to it");
-    let remove = format!("`dkr remove-container {typed}` removes it");
+    let back = format!("reattach to it with `dkr attach {typed}`");
+    let remove = format!("remove it with `dkr remove-container {typed}`");
     if !args.command.is_empty() {
         return Err(taken()
             .hint(back)
-            .hint(format!("`dkr exec {typed} -- CMD` runs a command in it"))
+            .hint(format!(
+                "run a command in it with `dkr exec {typed} -- CMD`"
+            ))
             .hint(remove));
     }
     if let Some(why) = mismatch(args, repo.as_ref(), &state) {
@@ -69,8 +71,7 @@ pub async fn find_existing(
     Ok(Some(state))
 }
 
-/// How a container that exists differs from the one that was asked for, as far as that can be told
-/// without looking into it.
+/// How an existing container differs from the requested one, as far as its labels show.
 fn mismatch(
     args: &StartImageArgs,
     repo: Option<&Repository>,
@@ -79,7 +80,9 @@ fn mismatch(
     let given = OF_NEW_ONES.iter().filter(|flag| args.given.has(flag));
     let flags: Vec<String> = given.map(|flag| format!("`--{flag}`")).collect();
     if !flags.is_empty() {
-        return Some(format!("{} would change nothing in it", flags.join(", ")));
+        let have = if flags.len() == 1 { "has" } else { "have" };
+        let flags = flags.join(", ");
+        return Some(format!("{flags} {have} no effect on an existing container"));
     }
     let wanted = source::full_name(repo, args.target.reference.as_deref())?;
     let branch = state.labels.get(labels::BRANCH)?;
@@ -87,7 +90,7 @@ fn mismatch(
     is_other.then(|| format!("it was started from an image of `{branch}`"))
 }
 
-/// The flags that decide what a container is like when it is made.
+/// The flags that only have an effect when a container is created.
 const OF_NEW_ONES: [&str; 14] = [
     "keep",
     "rm",
@@ -105,7 +108,7 @@ const OF_NEW_ONES: [&str; 14] = [
     "forward-agent",
 ];
 
-/// Comes back to a container that exists.
+/// Reattaches to an existing container.
 ///
 /// # Errors
 /// When it cannot be started or attached to.
@@ -117,7 +120,7 @@ pub async fn reattach_to(
     state: &ContainerState,
 ) -> Result<u8> {
     cx.ui
-        .message(&format!("coming back to container `{}`", state.name));
+        .message(&format!("reattaching to container `{}`", state.name));
     Probe::new(engine, cx).until_left_alone(&state.id).await?;
     let _hold = watch::ensure_running(&state.id, cx).await?;
     let labels = state.labels.clone();
@@ -129,8 +132,9 @@ pub async fn reattach_to(
         name: args.name.as_deref().unwrap_or(&state.name),
         keep: keep_of(state),
     };
-    match args.detach {
-        true => reattach_detached(&target, state, cx).await,
-        false => reattach(&target, state, terminal, cx).await,
+    if args.detach {
+        reattach_detached(&target, state, cx).await
+    } else {
+        reattach(&target, state, terminal, cx).await
     }
 }

@@ -1,4 +1,4 @@
-//! `dkr remove-container`: removes containers, but not with work that is nowhere else.
+//! `dkr remove-container`: removes containers, unless they have unsaved work.
 
 use std::time::Duration;
 
@@ -19,8 +19,8 @@ use crate::engine::{Engine, ListedContainer};
 use crate::error::{Error, Kind, Result, quoted};
 
 pub(super) const EXAMPLES: &str = "Examples:
-  dkr remove-container fix-parser          unless it runs or holds work that is nowhere else
-  dkr rm --force fix-parser                whatever it holds; one that runs is killed";
+  dkr remove-container fix-parser          unless it is running or has unsaved work
+  dkr rm --force fix-parser                even then: a running container is killed";
 
 /// Arguments of `remove-container`.
 #[derive(Debug, Clone, Args)]
@@ -28,21 +28,21 @@ pub struct RemoveContainerArgs {
     /// Which containers.
     #[command(flatten)]
     pub containers: ContainersArg,
-    /// Also if it runs, or holds work that is nowhere else
+    /// Remove even a running container, or one with unsaved work
     #[arg(long)]
     pub force: bool,
 }
 
-/// How long a removal by force waits for another dkr that sees to the container's end.
+/// How long a forced removal waits for another dkr that handles the end of the container.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Runs the command.
 ///
 /// # Errors
-/// `NotFound` if a name means no container; when one of them runs or holds work that is nowhere
-/// else. None is removed then.
+/// `NotFound` if a name matches no container; when one of them is running or has unsaved work. None is
+/// removed then.
 pub async fn run(cx: &Context, args: &RemoveContainerArgs) -> Result<()> {
-    let waiting = cx.ui.waiting("look for work in the containers");
+    let waiting = cx.ui.waiting("checking containers for unsaved work");
     let engine = Engine::connect(&cx.env).await?;
     let containers = Containers::read(&engine, &cx.env).await?;
     let chosen = choose_all(&containers, &args.containers.names)?;
@@ -50,7 +50,7 @@ pub async fn run(cx: &Context, args: &RemoveContainerArgs) -> Result<()> {
     for container in &chosen {
         let hold = watch::hold(&container.id, cx);
         match args.force {
-            // Whoever has it for long is waiting for the container.
+            // A dkr that holds the lease for long is waiting for the container.
             true => holds.extend(timeout(PATIENCE, hold).await),
             false => holds.push(Ok(hold.await?)),
         }
@@ -60,7 +60,7 @@ pub async fn run(cx: &Context, args: &RemoveContainerArgs) -> Result<()> {
     }
     drop(waiting);
     for container in chosen {
-        let waiting = cx.ui.waiting("remove the container");
+        let waiting = cx.ui.waiting("removing container");
         match args.force {
             true => match force_remove(&engine, &container.id).await {
                 Err(error) if error.kind == Kind::NotFound => {}
@@ -79,7 +79,7 @@ pub async fn run(cx: &Context, args: &RemoveContainerArgs) -> Result<()> {
     Ok(())
 }
 
-/// Refuses what must not go, with all reasons.
+/// Fails if a container must not be removed, with all reasons.
 async fn check(probe: &Probe<'_>, chosen: &[&ListedContainer]) -> Result<()> {
     let mut reasons = Vec::new();
     let (mut running, mut working) = (Vec::new(), Vec::new());
@@ -89,7 +89,7 @@ async fn check(probe: &Probe<'_>, chosen: &[&ListedContainer]) -> Result<()> {
             .await?
             .running
         {
-            reasons.push(format!("container `{name}` runs"));
+            reasons.push(format!("container `{name}` is running"));
             running.push(name);
             continue;
         }
@@ -97,11 +97,11 @@ async fn check(probe: &Probe<'_>, chosen: &[&ListedContainer]) -> Result<()> {
             Ok(held) if held.unsaved.is_empty() => {}
             Ok(held) => {
                 let what = held.unsaved.describe();
-                reasons.push(format!("only container `{name}` has {what}"));
+                reasons.push(format!("container `{name}` has unsaved work ({what})"));
                 working.push(held.unsaved.way_out(&quoted(name)));
             }
             Err(error) => {
-                reasons.push(format!("what only container `{name}` has cannot be told"));
+                reasons.push(format!("cannot check container `{name}` for unsaved work"));
                 reasons.push(error.message);
                 reasons.extend(error.causes);
             }
@@ -119,10 +119,10 @@ async fn check(probe: &Probe<'_>, chosen: &[&ListedContainer]) -> Result<()> {
     if !running.is_empty() {
         let names: Vec<_> = running.into_iter().map(quoted).collect();
         let names = names.join(" ");
-        error = error.hint(format!("`dkr stop {names}` ends what runs"));
+        error = error.hint(format!("stop what is running with `dkr stop {names}`"));
     }
     for way in working {
         error = error.hint(way);
     }
-    Err(error.hint("`--force` removes it all the same, with what is in it"))
+    Err(error.hint("`--force` removes it anyway, with everything in it"))
 }

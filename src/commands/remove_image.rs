@@ -13,7 +13,7 @@ use crate::error::Result;
 use crate::text::{count, size};
 
 pub(super) const EXAMPLES: &str = "Examples:
-  dkr remove-image dkr:linux-main-0a1b2c    one image, by a tag or its id
+  dkr remove-image dkr:linux-main-0a1b2c    one image, by tag or id
   dkr remove-image $(dkr list-images -q .)  every image of the current repository";
 
 /// Arguments of `remove-image`.
@@ -22,7 +22,7 @@ pub struct RemoveImageArgs {
     /// Tags or ids of images
     #[arg(value_name = "NAME", required = true, add = Offer::Images)]
     pub names: Vec<String>,
-    /// Also if a stopped container uses the image, or another image was built on it
+    /// Remove even an image that a stopped container uses or that another image is built on
     #[arg(long)]
     pub force: bool,
 }
@@ -30,9 +30,9 @@ pub struct RemoveImageArgs {
 /// Runs the command.
 ///
 /// # Errors
-/// `NotFound` if a name means no image; when one of them is needed. Nothing is removed then.
+/// `NotFound` if a name matches no image; when one of them is in use. Nothing is removed then.
 pub async fn run(cx: &Context, args: &RemoveImageArgs) -> Result<()> {
-    let waiting = cx.ui.waiting("look into the images");
+    let waiting = cx.ui.waiting("listing images");
     let engine = Engine::connect(&cx.env).await?;
     let stock = Catalog::read(&engine, &cx.env).await?;
     let mut images: Vec<&CatalogImage> = Vec::new();
@@ -48,7 +48,7 @@ pub async fn run(cx: &Context, args: &RemoveImageArgs) -> Result<()> {
     remove_and_say(cx, &engine, &stock, &images, bytes, args.force).await
 }
 
-/// Removes images, prints the id of each, and says what came of it.
+/// Removes images, prints the id of each, and reports the result.
 pub(super) async fn remove_and_say(
     cx: &Context,
     engine: &Engine,
@@ -58,14 +58,14 @@ pub(super) async fn remove_and_say(
     force: bool,
 ) -> Result<()> {
     let removed = {
-        let _waiting = cx.ui.waiting("remove images");
+        let _waiting = cx.ui.waiting("removing images");
         let say = |image: &CatalogImage| cx.ui.data(&format!("{}\n", image.image.id));
         remove(engine, stock, images, force, say).await?
     };
     for (tag, id) in removed.moved {
         let next = stock.image(&id).and_then(|image| image.image.own_tag());
         let next = next.unwrap_or(&id);
-        cx.ui.message(&format!("`{tag}` now is `{next}`"));
+        cx.ui.message(&format!("moved tag `{tag}` to `{next}`"));
     }
     cx.ui.message(&format!(
         "removed {}, {}",

@@ -1,4 +1,4 @@
-//! `dkr show-config`: every setting, its value, and where that comes from.
+//! `dkr show-config`: every setting, its value, and where the value comes from.
 
 use clap::Args;
 use serde::Serialize;
@@ -13,8 +13,8 @@ use crate::ui::table::{Column, Table};
 
 pub(super) const EXAMPLES: &str = "Examples:
   dkr show-config                      every setting
-  DKR_STALE=fail dkr show-config       a variable wins over the file
-  dkr show-config --json               the same for programs";
+  DKR_STALE=fail dkr show-config       a variable overrides the file
+  dkr show-config --json               the same as JSON";
 
 /// Arguments of `show-config`.
 #[derive(Debug, Clone, Args)]
@@ -24,7 +24,7 @@ pub struct ShowConfigArgs {
     pub json: bool,
 }
 
-/// What is shown where nothing sets a value and none is known beforehand.
+/// Shown for a setting that is not set and has no fixed default.
 const NONE: &str = "-";
 
 /// All settings, and the file that they can be in.
@@ -60,7 +60,7 @@ struct Setting {
 /// Runs the command.
 ///
 /// # Errors
-/// When a value cannot be used.
+/// When a value is invalid.
 pub fn run(cx: &Context, args: &ShowConfigArgs, from: &Settings) -> Result<()> {
     let mut settings = Vec::new();
     for setting in from.all()? {
@@ -103,11 +103,11 @@ pub fn run(cx: &Context, args: &ShowConfigArgs, from: &Settings) -> Result<()> {
         ", which does not exist"
     };
     cx.ui
-        .message(&format!("lines are those of `{file}`{exists}"));
+        .message(&format!("line numbers refer to `{file}`{exists}"));
     cx.ui.table(&table)
 }
 
-/// The value of a setting that nothing sets and that depends on other things.
+/// The default of a setting that depends on other things.
 fn implied(cx: &Context, key: &str, from: &Settings) -> Option<String> {
     match key {
         "ssh_key" => default_key(&cx.env)

@@ -40,32 +40,32 @@ use crate::image::search::{best, newest_of_exact_ref};
 use crate::image::{BakedImage, Images, Query};
 use crate::ssh::settings::{Mounted, SshSettings};
 
-/// Runs the command; its result is the exit status of the container's command.
+/// Runs the command; returns the exit status of the container's command.
 ///
 /// # Errors
-/// Whatever stopped it; what can be checked is checked before anything starts.
+/// The reason why it failed; everything that can be checked is checked before the container starts.
 pub async fn run(cx: &Context, args: &StartImageArgs, settings: &Settings) -> Result<u8> {
     let terminal = cx.ui.terminal().stdin && cx.ui.terminal().stdout;
     let options = options(cx, args, terminal)?;
-    // How the image would be updated before the start.
+    // For an update of the image before the start.
     let build = BuildArgs {
         host_volumes: args.host_volumes.clone(),
         ..settings.without_flags()?
     };
     let allow = build.allow();
-    // A key stands beside an agent only if that was asked for.
+    // A key is mounted only if that was asked for.
     let by_ssh = transport(&args.given, args.transport)? == TransportMode::Ssh;
     if options.command.is_empty() && !terminal && !args.detach {
         return Err(
             Error::usage("cannot start a tmux session without a terminal")
-                .hint("name a command: `dkr start-image -- CMD`")
-                .hint("leave it running: `dkr start-image --detach`"),
+                .hint("run a command: `dkr start-image -- CMD`")
+                .hint("run in the background: `dkr start-image --detach`"),
         );
     }
 
-    let waiting = cx.ui.waiting("look for the image");
+    let waiting = cx.ui.waiting("looking up the image");
     let engine = Engine::connect(&cx.env).await?;
-    // With a name they come first; else beside the rest.
+    // With a name they are needed first; otherwise they are listed concurrently with the rest.
     let containers = match args.name {
         Some(_) => Containers::read(&engine, &cx.env).await?,
         None => Containers::default(),
@@ -102,10 +102,11 @@ pub async fn run(cx: &Context, args: &StartImageArgs, settings: &Settings) -> Re
         image = update(cx, args, &build, repo.as_ref(), &image, &engine).await?;
     }
 
-    let waiting = cx.ui.waiting("make the container");
-    let agent = match args.forward_agent {
-        true => Some(ForwardedAgent::find(&engine, repo.as_ref().ok(), cx).await?),
-        false => None,
+    let waiting = cx.ui.waiting("creating the container");
+    let agent = if args.forward_agent {
+        Some(ForwardedAgent::find(&engine, repo.as_ref().ok(), cx).await?)
+    } else {
+        None
     };
     let branch = branch(args, repo.as_ref().ok(), &others);
     let identity = repo.as_ref().ok().and_then(Repository::identity);
@@ -122,11 +123,12 @@ pub async fn run(cx: &Context, args: &StartImageArgs, settings: &Settings) -> Re
         detached: args.detach,
         allow: &allow,
     };
-    let mounted = match by_ssh {
-        true => Some(mounted(cx, args, &location).await?),
-        false => None,
+    let mounted = if by_ssh {
+        Some(mounted(cx, args, &location).await?)
+    } else {
+        None
     };
-    // The one that the channel serves.
+    // The repository that the channel serves.
     let served = repo.as_ref().ok().filter(|_| !by_ssh);
     let folder = match served {
         Some(_) => Some(watch::prepare(&location, cx)?),
@@ -146,7 +148,7 @@ pub async fn run(cx: &Context, args: &StartImageArgs, settings: &Settings) -> Re
         obstacle(served, &prefix, cx),
     );
     if let (Err(_), Some(folder)) = (&made, &folder) {
-        // Nobody would come for it; why there is no container is what counts.
+        // Nobody would use it; the error to report is the one of the container.
         let _ = folder.remove();
     }
     let (id, spec, _hold) = made?;
@@ -161,7 +163,7 @@ pub async fn run(cx: &Context, args: &StartImageArgs, settings: &Settings) -> Re
     status
 }
 
-/// What it means that the repository cannot be opened.
+/// The warning for a repository that cannot be opened.
 fn unreachable(error: Option<&Error>) -> String {
     let why = match error {
         Some(error) if error.kind != Kind::NotFound => {
@@ -173,7 +175,7 @@ fn unreachable(error: Option<&Error>) -> String {
     format!("{why}: `git fetch` and `git push` will not work")
 }
 
-/// Why no push through the channel could succeed. What cannot be checked is left to the push.
+/// Why no push through the channel can succeed. If that cannot be checked, the push will report it.
 async fn obstacle(
     served: Option<&Repository>,
     prefix: &PushPrefix,
@@ -183,7 +185,7 @@ async fn obstacle(
     checked.unwrap_or_default()
 }
 
-/// Makes the container, and opens its channel if it gets one.
+/// Creates the container, and opens its channel if it has one.
 async fn make(
     engine: &Engine,
     options: &ContainerOptions,
@@ -203,7 +205,7 @@ async fn make(
     match watch::open(folder, engine, &id).await {
         Ok(()) => Ok((id, spec, Some(hold))),
         Err(error) => {
-            // It never ran, and so holds nothing.
+            // It never ran, so it has no unsaved work.
             let _ = containers::remove(engine, &id).await;
             Err(error)
         }
@@ -226,18 +228,19 @@ async fn start_new(
         name,
         keep,
     };
-    match args.detach {
-        true => run_detached(&target, spec.command.is_empty(), cx).await,
-        false => run_container(&target, spec, cx).await,
+    if args.detach {
+        run_detached(&target, spec.command.is_empty(), cx).await
+    } else {
+        run_container(&target, spec, cx).await
     }
 }
 
-/// The user's key for the container, which was asked for.
+/// The user's key, to be mounted in the container.
 async fn mounted(cx: &Context, args: &StartImageArgs, location: &Location) -> Result<Mounted> {
     let ssh = SshSettings::new(&ssh_flags(&args.ssh), &cx.env, location).await?;
     let (mounted, unanswered) = ssh.mounted(&cx.env).await?;
     cx.ui.message(&format!(
-        "the key `{}` is in the container (read-only), for {}@{}",
+        "mounting the key `{}` in the container (read-only), for {}@{}",
         mounted.key.display(),
         mounted.user,
         mounted.host
@@ -269,7 +272,7 @@ fn options(cx: &Context, args: &StartImageArgs, terminal: bool) -> Result<Contai
     options.check(&args.volumes, &args.env, &args.ports, &cx.env)
 }
 
-/// What the container may use of the machine.
+/// The resource limits of the container.
 fn limits(args: &LimitArgs) -> Limits {
     Limits {
         nano_cpus: args.cpus,
@@ -304,7 +307,7 @@ async fn choose(cx: &Context, args: &StartImageArgs, engine: &Engine) -> Result<
     Ok(image.clone())
 }
 
-/// Without REF the newest image of the repository is taken: says so if it is not of what HEAD is on.
+/// Without REF the newest image of the repository is used: says so if that is not the one of HEAD.
 fn say_which(repo: &Repository, images: &Images, image: &BakedImage, cx: &Context) {
     let Ok(head) = repo.locate(None) else {
         return;
@@ -319,11 +322,11 @@ fn say_which(repo: &Repository, images: &Images, image: &BakedImage, cx: &Contex
     };
     let typed = quoted(head_name);
     let but = match newest_of_exact_ref(images, repo.root(), &head.ref_name) {
-        Some(_) => format!("whose image is older (`dkr start-image {path} {typed}` takes it)"),
-        None => format!("which has no image (`dkr create-image {path} {typed}` bakes one)"),
+        Some(_) => format!("whose image is older (use it with `dkr start-image {path} {typed}`)"),
+        None => format!("which has no image (bake one with `dkr create-image {path} {typed}`)"),
     };
     cx.ui.message(&format!(
-        "taking the newest image, of `{}`; HEAD is {on}, {but}",
+        "using the newest image, of `{}`; HEAD is {on}, {but}",
         image.labels.branch_from
     ));
 }
@@ -345,7 +348,7 @@ async fn update(
     };
     let mut create = Create::resolve(repo, Some(&image.labels.ref_name), &build.allow(), cx)?;
     create.clone = build.clone;
-    // What the user once typed stays the name of the new image, too.
+    // The new image keeps the name that the user once typed.
     create
         .target
         .branch_from
@@ -368,8 +371,8 @@ async fn update(
         .ok_or_else(|| Error::failed("the updated image is gone"))
 }
 
-/// The working branch: the wanted one, or a random one that neither a branch of the host nor a
-/// container is called.
+/// The working branch: the requested one, or a random one that no branch of the host and no container
+/// has.
 fn branch(args: &StartImageArgs, repo: Option<&Repository>, others: &[ListedContainer]) -> String {
     if let Some(name) = &args.name {
         return name.clone();

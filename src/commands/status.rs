@@ -1,4 +1,4 @@
-//! `dkr status`: what dkr made of a repository, on one screen.
+//! `dkr status`: a repository's images and containers, on one screen.
 
 use std::cmp::Reverse;
 use std::path::PathBuf;
@@ -29,7 +29,7 @@ use crate::ui::table::{Column, Table};
 pub(super) const EXAMPLES: &str = "Examples:
   dkr status                 the current repository
   dkr status ~/src/linux     another one
-  dkr status --json          the same for programs";
+  dkr status --json          the same as JSON";
 
 /// Arguments of `status`.
 #[derive(Debug, Clone, Args)]
@@ -42,16 +42,16 @@ pub struct StatusArgs {
     pub json: bool,
 }
 
-/// An image, how it stands to its branch and to the `.dkr.conf` of today.
+/// An image, compared with its branch and with the current `.dkr.conf`.
 type Compared<'a> = (&'a CatalogImage, Staleness, Option<Drift>);
 
 /// Runs the command.
 ///
 /// # Errors
-/// When there is no such repository, or the engine cannot be asked.
+/// When there is no such repository, or the engine cannot be reached.
 pub async fn run(cx: &Context, args: &StatusArgs) -> Result<()> {
     let repo = source::open(args.repo.as_deref(), &cx.ui)?;
-    let waiting = cx.ui.waiting("look into the images and containers");
+    let waiting = cx.ui.waiting("listing images and containers");
     let engine = Engine::connect(&cx.env).await?;
     let stock = Catalog::read(&engine, &cx.env).await?;
     let query = Query {
@@ -90,13 +90,14 @@ pub async fn run(cx: &Context, args: &StatusArgs) -> Result<()> {
     let on = match &repository.branch {
         Some(branch) if branch == commit => format!("at commit {}", short(commit)),
         Some(branch) => format!("on `{branch}` at {}", short(commit)),
-        None => "without a commit".to_owned(),
+        None => "no commits yet".to_owned(),
     };
     let head = format!("{}, {}, {on}", repository.name, repository.path);
     cx.ui.sentence(&head)?;
     cx.ui.data("\n")?;
     if images.is_empty() {
-        cx.ui.data("no image; `dkr create-image` makes one\n")?;
+        cx.ui
+            .data("no images (bake one with `dkr create-image`)\n")?;
     } else {
         cx.ui.table(&image_table(&stock, &images))?;
     }
@@ -109,7 +110,7 @@ pub async fn run(cx: &Context, args: &StatusArgs) -> Result<()> {
     let working = working.filter(|held| !held.unsaved.is_empty()).count();
     let mut containers = count(containers.len() as u64, "container");
     if working > 0 {
-        containers += &format!(" ({working} with work that is nowhere else)");
+        containers += &format!(" ({working} with unsaved work)");
     }
     cx.ui.data("\n")?;
     cx.ui.sentence(&format!(
@@ -129,7 +130,7 @@ fn describe(repo: &Repository) -> RepositoryRow<'_> {
     }
 }
 
-/// The images that `query` describes, the newest first, compared.
+/// The images that match `query`, newest first, compared.
 fn compare<'a>(query: Query<'_>, stock: &'a Catalog) -> Vec<Compared<'a>> {
     let mut freshness = StalenessCheck::default();
     let found = find(&stock.listed, query).into_iter();
@@ -178,8 +179,8 @@ fn image_table(stock: &Catalog, images: &[Compared<'_>]) -> Table {
 fn drift_in_short(drift: Option<&Drift>) -> &'static str {
     match drift {
         None => "unknown",
-        Some(drift) if drift.is_empty() => "as baked",
-        Some(drift) if drift.needs_new_bake() => "changed: bake anew",
+        Some(drift) if drift.is_empty() => "unchanged",
+        Some(drift) if drift.needs_new_bake() => "changed: rebuild",
         Some(_) => "changed: update",
     }
 }
@@ -195,10 +196,10 @@ fn container_table(
         Column::new("CREATED"),
         Column::shrinkable("IMAGE"),
         Column::new("COMMIT").optional(),
-        Column::shrinkable("ONLY THERE"),
+        Column::shrinkable("UNSAVED"),
     ]);
     for (container, held) in containers.iter().zip(held) {
-        let only_there = match held {
+        let unsaved = match held {
             None => "not known".to_owned(),
             Some(held) => held.unsaved.describe(),
         };
@@ -211,7 +212,7 @@ fn container_table(
             &ago(container.created, Utc::now()),
             tag.unwrap_or("removed"),
             short(commit),
-            &only_there,
+            &unsaved,
         ]);
     }
     table

@@ -1,4 +1,4 @@
-//! `dkr stop`: ends what runs in containers, which stay.
+//! `dkr stop`: stops containers without removing them.
 
 use clap::Args;
 
@@ -14,8 +14,8 @@ use crate::error::{Kind, Result, quoted};
 use crate::text::count;
 
 pub(super) const EXAMPLES: &str = "Examples:
-  dkr stop fix-parser            end what runs in it; the container stays, with all that is in it
-  dkr stop $(dkr ps -q)          every container";
+  dkr stop fix-parser            stop it; the container and all its files are kept
+  dkr stop $(dkr ps -q)          stop every container";
 
 /// Arguments of `stop`.
 #[derive(Debug, Clone, Args)]
@@ -23,7 +23,7 @@ pub struct StopArgs {
     /// Which containers.
     #[command(flatten)]
     pub containers: ContainersArg,
-    /// Seconds that it may take to end before it is killed
+    /// Seconds to wait before killing a container
     #[arg(short, long, value_name = "SECONDS", default_value_t = 30)]
     pub time: u16,
 }
@@ -31,9 +31,9 @@ pub struct StopArgs {
 /// Runs the command.
 ///
 /// # Errors
-/// `NotFound` if a name means no container: none is stopped then; when the engine refuses.
+/// `NotFound` if a name matches no container (none is stopped then); when the engine refuses.
 pub async fn run(cx: &Context, args: &StopArgs) -> Result<()> {
-    let waiting = cx.ui.waiting("look for the containers");
+    let waiting = cx.ui.waiting("looking up the containers");
     let engine = Engine::connect(&cx.env).await?;
     let probe = Probe::new(&engine, cx);
     let containers = Containers::read(&engine, &cx.env).await?;
@@ -42,11 +42,11 @@ pub async fn run(cx: &Context, args: &StopArgs) -> Result<()> {
     for container in chosen {
         let name = working_branch(container);
         if !container.is_alive() {
-            cx.ui.message(&format!("container `{name}` does not run"));
+            cx.ui.message(&format!("container `{name}` is not running"));
             continue;
         }
         {
-            let _waiting = cx.ui.waiting(&format!("stop container `{name}`"));
+            let _waiting = cx.ui.waiting(&format!("stopping container `{name}`"));
             containers::stop(&engine, &container.id, args.time.into()).await?;
         }
         cx.ui.data(&format!("{name}\n"))?;
@@ -55,8 +55,8 @@ pub async fn run(cx: &Context, args: &StopArgs) -> Result<()> {
     Ok(())
 }
 
-/// Says what a container that was just stopped holds, as far as it said so itself: it is not started
-/// for that.
+/// Reports the unsaved work of a container that was just stopped, from the report that it wrote when it
+/// ended: it is not started for that.
 async fn say_what_it_holds(cx: &Context, probe: &Probe<'_>, container: &ListedContainer) {
     let name = working_branch(container);
     let stopped = ListedContainer {
@@ -67,31 +67,31 @@ async fn say_what_it_holds(cx: &Context, probe: &Probe<'_>, container: &ListedCo
     let take = format!("`dkr take {}`", quoted(name));
     match held {
         Some(held) if held.unsaved.is_empty() => {
-            cx.ui.message(&format!("container `{name}` has stopped"));
+            cx.ui.message(&format!("stopped container `{name}`"));
         }
         Some(held) => {
             let what = held.unsaved.describe();
             cx.ui.message(&format!(
-                "container `{name}` has stopped; only there is {what}"
+                "stopped container `{name}`: it has unsaved work ({what})"
             ));
             let commits = count(held.unsaved.commits as u64, "commit");
             if held.unsaved.commits > 0 {
                 cx.ui.hint(&format!(
-                    "{take} brings {commits} and all else to your repository"
+                    "bring {commits} and all other work to your repository with {take}"
                 ));
             }
         }
         None => match containers::inspect(probe.engine, &container.id.0).await {
-            // Whoever is attached to it removes it when it has ended.
+            // A dkr that is attached to it removes it when it has ended.
             Err(error) if error.kind == Kind::NotFound => {
                 cx.ui
-                    .message(&format!("container `{name}` has stopped and is gone"));
+                    .message(&format!("stopped container `{name}`, which is now removed"));
             }
             _ => {
                 cx.ui.warning(&format!(
-                    "container `{name}` has stopped without saying what work it holds"
+                    "stopped container `{name}`, which did not report its unsaved work"
                 ));
-                cx.ui.hint(&format!("{take} looks into it"));
+                cx.ui.hint(&format!("check it with {take}"));
             }
         },
     }

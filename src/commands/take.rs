@@ -1,4 +1,4 @@
-//! `dkr take`: brings the work of a container to the host's repository.
+//! `dkr take`: brings a container's work to the host's repository.
 
 use clap::Args;
 
@@ -17,14 +17,14 @@ use crate::image::labels::REPO_PATH;
 use crate::text::count;
 
 pub(super) const EXAMPLES: &str = "Examples:
-  dkr take fix-parser            bring its work to your repository, whether it runs or not
-  git log laptop/fix-parser      its commits
+  dkr take fix-parser            bring its work to your repository, running or not
+  git log laptop/fix-parser      show its commits
   git show refs/dkr/wip/fix-parser
-                                 what was not committed, new files included, as one commit
+                                 show its uncommitted changes, new files included, as one commit
   git cherry-pick --no-commit refs/dkr/wip/fix-parser
-                                 the same in your work tree
+                                 apply them to your work tree
 
-What was taken counts as safe: the container can be removed.";
+Work that was taken counts as saved: the container can be removed.";
 
 /// Arguments of `take`.
 #[derive(Debug, Clone, Args)]
@@ -32,21 +32,21 @@ pub struct TakeArgs {
     /// Which container.
     #[command(flatten)]
     pub container: ContainerArg,
-    /// Also if its branch on the host has commits that the container does not have
+    /// Take it even if its branch on the host has commits that the container does not have
     #[arg(long)]
     pub force: bool,
 }
 
-/// How many files are named.
+/// How many files a message lists.
 const NAMED: usize = 5;
 
 /// Runs the command.
 ///
 /// # Errors
-/// `NotFound` if there is no such container, or its repository is gone; when git refuses: nothing
-/// was taken then.
+/// `NotFound` if there is no such container, or its repository is gone; when git fails: nothing is
+/// taken then.
 pub async fn run(cx: &Context, args: &TakeArgs) -> Result<()> {
-    let waiting = cx.ui.waiting("take the work of the container");
+    let waiting = cx.ui.waiting("taking the container's work");
     let engine = Engine::connect(&cx.env).await?;
     let containers = Containers::read(&engine, &cx.env).await?;
     let container = choose(&containers, &args.container.name)?;
@@ -72,7 +72,7 @@ pub async fn run(cx: &Context, args: &TakeArgs) -> Result<()> {
             .message(&format!("took {what} at {commit} as `{place}`"));
     }
     if outcome.taken.is_empty() && outcome.left.is_empty() {
-        let nothing = format!("`{}` has all of the work of `{name}`", repo.root());
+        let nothing = format!("`{}` already has all work of `{name}`", repo.root());
         cx.ui.message(&nothing);
     }
     say_what_is_left(cx, container, &outcome);
@@ -83,33 +83,34 @@ fn say_what_is_left(cx: &Context, container: &ListedContainer, outcome: &TakeRes
     if !outcome.raw.is_empty() {
         let files = named(&outcome.raw);
         cx.ui.warning(&format!(
-            "took without its filter, which fails or keeps the content elsewhere, what is in {files}"
+            "took {files} unfiltered: the git filter fails or keeps the content elsewhere"
         ));
     }
     for (what, reason) in outcome.refused.iter().take(NAMED) {
-        cx.ui.warning(&format!("{what} cannot be taken: {reason}"));
+        cx.ui.warning(&format!("cannot take {what}: {reason}"));
     }
     if outcome.left.is_empty() {
         return;
     }
     let name = working_branch(container);
     let what = outcome.left.describe();
-    let patches = "patches that are not applied yet are not taken".to_owned();
+    let patches = "patches that are not yet applied are not taken".to_owned();
     let why = match &*outcome.untaken {
         _ if outcome.left.operation.is_some() => patches,
-        [] => "they are not taken".to_owned(),
+        [] => "this is not taken".to_owned(),
         paths => named(paths),
     };
-    cx.ui
-        .warning(&format!("only container `{name}` still has {what}: {why}"));
+    cx.ui.warning(&format!(
+        "container `{name}` still has unsaved work ({what}): {why}"
+    ));
     for path in outcome.untaken.iter().take(NAMED) {
         let (id, path) = (&container.id, quoted(path));
         cx.ui
-            .hint(&format!("`docker cp {id}:{path} FOLDER` copies it"));
+            .hint(&format!("copy it with `docker cp {id}:{path} FOLDER`"));
     }
 }
 
-/// The first of these paths.
+/// The first of these paths, for a message.
 fn named(paths: &[String]) -> String {
     let names: Vec<_> = paths.iter().take(NAMED).collect();
     let names: Vec<_> = names.iter().map(|path| format!("`{path}`")).collect();
@@ -119,20 +120,20 @@ fn named(paths: &[String]) -> String {
     }
 }
 
-/// What there is to say where neither a record nor an image of dkr's names the repository.
+/// The error for a container whose repository neither a record nor an image names.
 fn of_no_repository(container: &ListedContainer) -> Error {
     let (name, id) = (working_branch(container), &container.id);
     Error::failed(format!("cannot take the work of container `{name}`"))
-        .cause("its image is gone, and dkr has not written down which repository it belongs to")
+        .cause("its image is gone, and dkr has no record of its repository")
         .hint(format!(
-            "`docker cp {id}:/workspace FOLDER` copies all that is in it"
+            "copy its files with `docker cp {id}:/workspace FOLDER`"
         ))
 }
 
-/// Says what helps if the repository stands elsewhere now.
+/// Adds a hint for a repository that was moved.
 fn moved(error: Error, path: &str) -> Error {
     let path = quoted(path);
-    let hint = format!("if it was moved, a link will do: `ln -s NEW_PLACE {path}`");
+    let hint = format!("if the repository was moved, make a link: `ln -s NEW_PATH {path}`");
     Error {
         hints: vec![hint],
         ..error

@@ -16,9 +16,9 @@ use crate::error::Result;
 use crate::image::Query;
 
 pub(super) const EXAMPLES: &str = "Examples:
-  dkr update-image                       the current repository, the branch that HEAD is on
+  dkr update-image                       the current repository and branch
   dkr update-image . space/main          the branch `main` of the remote `space`, fetched first
-  dkr update-image --drift ignore        even if `.dkr.conf` changed in a way that needs a new bake";
+  dkr update-image --drift ignore        even if a change of `.dkr.conf` needs a rebuild";
 
 /// Arguments of `update-image`.
 #[derive(Debug, Clone, Args)]
@@ -29,10 +29,11 @@ pub struct UpdateImageArgs {
     /// What to update.
     #[command(flatten)]
     pub target: TargetArgs,
-    /// Build a layer even if there is nothing new
+    /// Add an update layer even if the image is up to date
     #[arg(long)]
     pub force: bool,
-    /// If `.dkr.conf` changed so that only a new bake helps: ask, bake, ignore or fail
+    /// What to do if a change of `.dkr.conf` needs a rebuild: ask, bake (rebuild from scratch),
+    /// ignore or fail
     #[arg(long, value_name = "ANSWER", default_value = "ask")]
     pub drift: DriftAnswer,
     /// How to reach the repository.
@@ -46,7 +47,7 @@ pub struct UpdateImageArgs {
 /// Runs the command.
 ///
 /// # Errors
-/// Whatever stopped it; nothing is changed before the build starts.
+/// The reason why it failed; nothing is changed before the build starts.
 pub async fn run(cx: &Context, args: &UpdateImageArgs) -> Result<()> {
     let began = Instant::now();
     let build = &args.build;
@@ -56,7 +57,7 @@ pub async fn run(cx: &Context, args: &UpdateImageArgs) -> Result<()> {
     let repo = source::open(args.target.repo.as_deref(), &cx.ui)?;
     let create = requested(cx, &repo, &args.target, build, args.force)?;
     let (engine, images) = {
-        let _waiting = cx.ui.waiting("look into the images");
+        let _waiting = cx.ui.waiting("listing images");
         let engine = Engine::connect(&cx.env).await?;
         let images = list_mended(&engine, &cx.env).await?;
         (engine, images)
@@ -78,9 +79,8 @@ pub async fn run(cx: &Context, args: &UpdateImageArgs) -> Result<()> {
     ));
     match update_image(&create, &images, answer, args.force, &engine, &options, cx).await? {
         Updated::Current(tag) => {
-            cx.ui.message(&format!(
-                "`{tag}` is up to date; `--force` builds all the same"
-            ));
+            cx.ui
+                .message(&format!("`{tag}` is up to date (`--force` builds anyway)"));
             cx.ui.data(&format!("{tag}\n"))
         }
         Updated::Baked(baked) => announce(cx, &engine, &baked, &create.target, began).await,

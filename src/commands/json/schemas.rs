@@ -1,4 +1,4 @@
-//! The schemas in `docs/json`, generated from the types that commands print: they are a contract.
+//! The schemas in `docs/json`, generated from the types that the commands print. They are a contract:
 //! `tests/cases/json.rs` checks real output against them.
 
 use std::fs;
@@ -9,11 +9,11 @@ use schemars::{JsonSchema, Schema, generate::SchemaSettings};
 use super::super::{doctor, show_config};
 use crate::catalog::rows::{ImageReport, ImageRow, RepositoryReport, WorkRow};
 
-/// Set to rewrite the schemas, instead of failing where one is out of date.
+/// Set to rewrite the schemas instead of failing when one is out of date.
 const UPDATE: &str = "DKR_UPDATE_DOCS";
 
 fn schema<T: JsonSchema>(command: &str) -> (String, Schema) {
-    // What is printed, which has every field, as opposed to what could be read.
+    // For output, which has every field, as opposed to input.
     let generator = SchemaSettings::draft2020_12()
         .for_serialize()
         .into_generator();

@@ -11,15 +11,15 @@ use crate::container::Keep;
 use crate::container::staleness::StaleAnswer;
 
 pub const EXAMPLES: &str = "Examples:
-  dkr start-image                        a tmux session in the newest image of all
-  dkr start-image . main -- make test    run a command and pass on its status
-  dkr start-image --name fix-parser      on a branch of that name; come back to it if it exists
-  dkr start-image --detach -- make       leave it running: `dkr attach` shows what it prints
-  dkr start-image --cpus 4 --memory 8g   with so much of the machine at most
-  dkr start-image --stale fail -- make   only if the image is fresh enough
+  dkr start-image                        a tmux session in the newest of all images
+  dkr start-image . main -- make test    run a command and return its exit status
+  dkr start-image --name fix-parser      on the branch `fix-parser`; reattach if it has a container
+  dkr start-image --detach -- make       run in the background; `dkr attach` shows the output
+  dkr start-image --cpus 4 --memory 8g   limit its CPUs and memory
+  dkr start-image --stale fail -- make   fail if the image is stale
 
-In the container `git push` writes to the branch <hostname>/<working branch> of your repository.
-A container that has ended is removed, unless it holds work that is nowhere else.";
+In the container, `git push` writes to the branch <hostname>/<working branch> of your repository.
+A container that has ended is removed unless it has unsaved work.";
 
 /// Arguments of `start-image`.
 #[derive(Debug, Clone, Args)]
@@ -33,11 +33,11 @@ pub struct StartImageArgs {
     /// Name of the working branch and the container [default: two random words]
     #[arg(long, value_name = "BRANCH", allow_hyphen_values = true)]
     pub name: Option<String>,
-    /// Leave the container running, and print its name
+    /// Run the container in the background and print its name
     #[arg(short, long)]
     pub detach: bool,
-    /// Whether to keep the container when it has ended: auto (if it holds work that is nowhere
-    /// else), always or never
+    /// Whether to keep the container when it has ended: auto (if it has unsaved work), always or
+    /// never
     #[arg(long, value_name = "WHEN", default_value = "auto")]
     pub keep: Keep,
     /// The same as `--keep never`
@@ -49,25 +49,25 @@ pub struct StartImageArgs {
     /// What to do with a stale image: ask, update, proceed or fail
     #[arg(long, value_name = "ANSWER", default_value = "ask")]
     pub stale: StaleAnswer,
-    /// How many commits an image may be behind before that is asked
+    /// How many commits an image may be behind before it counts as stale
     #[arg(long, value_name = "N", default_value = "50", value_parser = number::<u64>(0..=u64::MAX))]
     pub max_behind: u64,
-    /// How the container reaches your repository: auto or session (a channel, no key), or ssh (your
-    /// key is mounted)
+    /// How the container reaches your repository: auto or session (the channel, without a key), or
+    /// ssh (with your key mounted)
     #[arg(long, value_name = "WAY", default_value = "auto")]
     pub transport: TransportMode,
-    /// Let the container use your SSH agent, for pushing to the repository's `origin`
+    /// Forward your SSH agent to the container, for pushing to the repository's `origin`
     #[arg(long)]
     pub forward_agent: bool,
-    /// Network of the container; not that of another one (`container:NAME`) [default: bridge; with
-    /// SSH host]
+    /// Network of the container, but not `container:NAME` [default: bridge; host with `--transport
+    /// ssh`]
     #[arg(long, value_name = "MODE", value_parser = own_network)]
     #[arg(add = Offer::Words(&["bridge", "host", "none"]))]
     pub network: Option<String>,
     /// Mount a volume or a host path: SOURCE:TARGET[:ro]
     #[arg(short, long = "volume", id = "volume", value_name = "VOLUME")]
     pub volumes: Vec<String>,
-    /// Set a variable; without a value, pass on yours
+    /// Set an environment variable; KEY alone passes on yours
     #[arg(short, long = "env", value_name = "KEY[=VALUE]")]
     pub env: Vec<String>,
     /// Publish a port: [[IP:]HOST_PORT:]PORT[/tcp|udp]
@@ -76,7 +76,7 @@ pub struct StartImageArgs {
     /// Whether to allow host paths.
     #[command(flatten)]
     pub host_volumes: HostVolumesArg,
-    /// What it may use of the machine.
+    /// Resource limits.
     #[command(flatten)]
     pub limits: LimitArgs,
     /// How to reach the repository.
