@@ -85,7 +85,7 @@ pub struct Setting {
     pub about: &'static str,
 }
 
-/// The environment and the user's configuration.
+/// The environment and the user configuration.
 #[derive(Debug, Clone, Default)]
 pub struct Settings {
     /// The arguments that declare the settings.

@@ -26,7 +26,7 @@ fn explained(error: Error, containers: &Containers, name: &str) -> Error {
         return error;
     };
     let id = &container.id;
-    let hint = format!("copy its files with `docker cp {id}:/workspace FOLDER`");
+    let hint = format!("copy its files out with `docker cp {id}:/workspace FOLDER`");
     Error {
         hints: vec![hint],
         ..error.cause(format!(

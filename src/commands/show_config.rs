@@ -32,7 +32,7 @@ const NONE: &str = "-";
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[cfg_attr(test, schemars(rename = "configuration"))]
 pub(super) struct Config {
-    /// The user's configuration; it need not exist.
+    /// The user configuration; it need not exist.
     file: String,
     /// Every setting.
     settings: Vec<Setting>,

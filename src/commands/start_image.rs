@@ -307,7 +307,7 @@ async fn choose(cx: &Context, args: &StartImageArgs, engine: &Engine) -> Result<
     Ok(image.clone())
 }
 
-/// Without REF the newest image of the repository is used: says so if that is not the one of HEAD.
+/// Without REF the newest image of the repository is used: reports it if that is not the image of HEAD.
 fn say_which(repo: &Repository, images: &Images, image: &BakedImage, cx: &Context) {
     let Ok(head) = repo.locate(None) else {
         return;

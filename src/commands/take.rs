@@ -106,7 +106,7 @@ fn say_what_is_left(cx: &Context, container: &ListedContainer, outcome: &TakeRes
     for path in outcome.untaken.iter().take(NAMED) {
         let (id, path) = (&container.id, quoted(path));
         cx.ui
-            .hint(&format!("copy it with `docker cp {id}:{path} FOLDER`"));
+            .hint(&format!("copy it out with `docker cp {id}:{path} FOLDER`"));
     }
 }
 
@@ -126,7 +126,7 @@ fn of_no_repository(container: &ListedContainer) -> Error {
     Error::failed(format!("cannot take the work of container `{name}`"))
         .cause("its image is gone, and dkr has no record of its repository")
         .hint(format!(
-            "copy its files with `docker cp {id}:/workspace FOLDER`"
+            "copy its files out with `docker cp {id}:/workspace FOLDER`"
         ))
 }
 

@@ -37,7 +37,7 @@ fn init_writes_a_template_that_changes_nothing_and_never_over_another_file() {
     t.dkr(["init"])
         .in_dir(&repo)
         .failure(1)
-        .stderr_has("exists already");
+        .stderr_has("it already exists");
     assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
     repo.remove(".dkr.conf").symlink(".dkr.conf", "elsewhere");
     t.dkr(["init"]).in_dir(&repo).failure(1);

@@ -48,7 +48,7 @@ fn a_command_waits_until_the_working_branch_is_there() {
     let early = inside(&t, &name, script);
     assert_eq!(early.stdout, "early\nlater\n");
     let stopped = t.dkr(["stop", &name]).success();
-    stopped.stderr_has("only there is 1 commit and 1 untracked file");
+    stopped.stderr_has("it has unsaved work (1 commit and 1 untracked file)");
 }
 
 #[test]
@@ -123,7 +123,7 @@ fn a_container_is_left_listed_watched_and_stopped() {
     let status = t.dkr(["status"]).in_dir(&repo).success().stdout;
     assert!(
         status.contains("1 commit and 1 untracked file")
-            && status.contains("1 container (1 with work that is nowhere else)"),
+            && status.contains("1 container (1 with unsaved work)"),
         "{status}"
     );
 
@@ -139,14 +139,16 @@ fn a_container_is_left_listed_watched_and_stopped() {
 
     let stopped = t.dkr(["stop", &name]).success();
     assert_eq!(stopped.stdout, format!("{name}\n"));
-    stopped.stderr_has("only there is 1 commit and 1 untracked file");
+    stopped.stderr_has("it has unsaved work (1 commit and 1 untracked file)");
     assert_eq!(row(&t, &name)["work"]["only_there"]["commits"], 1);
-    t.dkr(["stop", &name]).success().stderr_has("does not run");
+    t.dkr(["stop", &name])
+        .success()
+        .stderr_has("is not running");
     let refused = t.dkr(["exec", &name, "--", "true"]).failure(1);
-    refused.stderr_has(&format!("hint: `dkr attach {name}` starts it"));
+    refused.stderr_has(&format!("hint: start it with `dkr attach {name}`"));
 
     let refused = t.dkr(["rm", &name]).failure(1);
-    refused.stderr_has("has 1 commit and 1 untracked file");
+    refused.stderr_has("has unsaved work (1 commit and 1 untracked file)");
     refused.stderr_has(&format!("`dkr take {name}`"));
     assert_eq!(state(&name).as_deref(), Some("exited"));
     t.dkr(["rm", "--force", &name]).success();
@@ -209,10 +211,10 @@ fn a_session_is_left_at_once_and_its_name_is_taken() {
     t.dkr(arguments).success();
     assert_eq!(row(&t, &name)["runs"], "session");
     t.dkr(arguments).success().stderr_has("is already running");
-    let back = format!("hint: `dkr attach {name}` comes back to it");
+    let back = format!("hint: reattach to it with `dkr attach {name}`");
     let asked = [&arguments[..], &["--network", "none", "--rm"]].concat();
     let refused = t.dkr(asked).failure(1);
-    refused.stderr_has("`--rm`, `--network` would change nothing in it");
+    refused.stderr_has("`--rm`, `--network` have no effect on an existing container");
     refused.stderr_has(&back);
     repo.git(["branch", "topic"]);
     let asked = ["start-image", path, "topic", "--name", &name, "--detach"];

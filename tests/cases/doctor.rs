@@ -84,7 +84,7 @@ fn all_is_well_and_git_status_is_timed() {
             .all(|word| ["ok  ", "warn", "    "].contains(word)),
         "{text}"
     );
-    text.stderr_has("dkr can work");
+    text.stderr_has("all checks passed");
     t.dkr(["doctor", "--image", "nothing"]).failure(3);
 }
 

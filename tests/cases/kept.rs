@@ -75,7 +75,7 @@ fn what_is_only_there_keeps_a_container() {
         }
         assert_eq!(state(&name).as_deref(), Some("exited"));
         let refused = t.dkr(["remove-container", &name]).failure(1);
-        refused.stderr_has(&format!("only container `{name}` has {only}\n"));
+        refused.stderr_has(&format!("container `{name}` has unsaved work ({only})\n"));
     }
     assert_eq!(containers(&repo), cases.len());
 
@@ -191,7 +191,9 @@ fn one_that_was_killed_is_asked_by_a_start_that_runs_nothing() {
     let table = t.dkr(["ps", "."]).in_dir(&repo).success().stdout;
     assert!(table.contains('?'), "{table}");
     let refused = t.dkr(["rm", &work, &none]).failure(1);
-    refused.stderr_has(&format!("only container `{work}` has 1 untracked file\n"));
+    refused.stderr_has(&format!(
+        "container `{work}` has unsaved work (1 untracked file)\n"
+    ));
     assert!(!refused.stderr.contains(&none), "{refused}");
     assert_eq!(state(&work).as_deref(), Some("exited"));
     assert_eq!(row(&t, &work)["work"]["untracked"], 1);
@@ -248,7 +250,9 @@ fn what_cannot_be_looked_into_is_kept_and_said_to_be() {
         let refused = t.dkr([command, &name]).failure(1);
         refused.stderr_has("hint: copy its files out with `docker cp ");
     }
-    t.dkr(["rm", &name]).failure(1).stderr_has("cannot be told");
+    t.dkr(["rm", &name])
+        .failure(1)
+        .stderr_has(&format!("cannot check container `{name}` for unsaved work"));
     t.dkr(["rm", "--force", &name]).success();
 }
 

@@ -100,10 +100,10 @@ fn the_newest_of_each_branch_stay_and_the_disk_is_freed() {
     for kept in [&bakes[0], &bakes[2], &topic] {
         assert!(!look.stdout.contains(kept.as_str()), "{look}");
     }
-    look.stderr_has("this would remove 1 image, ");
+    look.stderr_has("would remove 1 image, ");
     let look = place.dkr(&["prune", "--keep", "1", "--yes"], &repo);
     let look = look.env("DKR_DRY_RUN", "1").success();
-    look.stderr_has("this would remove 1 image, ");
+    look.stderr_has("would remove 1 image, ");
     let unanswered = place.dkr(&["prune", "--keep", "1"], &repo).failure(4);
     unanswered.stderr_has("--yes");
     place
@@ -212,7 +212,7 @@ fn containers_that_have_ended_go_but_not_with_work() {
     };
     start(&place, &["--name", "kept", "--keep", "always"], "true");
     let look = place.dkr(&["prune", "--dry-run"], &repo).success();
-    look.stderr_has("hint: `dkr remove-container kept` removes it");
+    look.stderr_has("hint: remove it with `dkr remove-container kept`");
     start(&place, &["--name", "work"], "echo x >new");
     let rests = "until [ \"$(wc -l <.git/dkr-started)\" = 2 ]; do sleep 0.1; done; sleep 1000";
     for name in ["empty", "lost"] {
@@ -224,7 +224,7 @@ fn containers_that_have_ended_go_but_not_with_work() {
         place.dkr(&exec, &repo).success();
     }
     let look = place.dkr(&["prune", "--dry-run"], &repo).success();
-    look.stderr_has("container `work` stays: it has unsaved work (1 untracked file)");
+    look.stderr_has("keeping container `work`: it has unsaved work (1 untracked file)");
     look.stderr_has("nothing to remove");
 
     // The engine crashes and comes back: what ran has ended without a word.
@@ -232,10 +232,10 @@ fn containers_that_have_ended_go_but_not_with_work() {
     place.engine.start_again();
     let pruned = place.dkr(&["prune", "--yes"], &repo).success();
     for stays in [
-        "`work` stays: it has unsaved work (1 untracked file)",
-        "`kept` stays: it was started with `--keep always`",
-        "`lost` stays: it has unsaved work (1 untracked file)",
-        "`dropped` stays: it has unsaved work (1 untracked file)",
+        "keeping container `work`: it has unsaved work (1 untracked file)",
+        "keeping container `kept`: it was started with `--keep always`",
+        "keeping container `lost`: it has unsaved work (1 untracked file)",
+        "keeping container `dropped`: it has unsaved work (1 untracked file)",
         "removed container `empty`",
     ] {
         pruned.stderr_has(stays);

@@ -53,7 +53,7 @@ fn a_silent_container_that_runs_is_given_up() {
     assert!(wait_until(Duration::from_secs(60), ended), "{left:?}");
     // It was told to end and did not: nothing is started to ask it again.
     let stopped = t.dkr(["stop", "--time", "1", &name]).success();
-    stopped.stderr_has("has stopped without saying what work it holds");
+    stopped.stderr_has("which did not report its unsaved work");
     assert_eq!(state(&name).as_deref(), Some("exited"));
     t.dkr(["rm", "--force", &name]).success();
 }
@@ -69,7 +69,7 @@ fn a_silent_container_that_has_ended_is_asked_for_a_while_and_stopped_again() {
         assert_eq!(state(&name).as_deref(), Some("exited"), "{command}");
     }
     let pruned = impatient(&t, &["prune", "--yes"]).in_dir(&repo).success();
-    pruned.stderr_has(&format!("container `{name}` stays: "));
+    pruned.stderr_has(&format!("keeping container `{name}`: "));
     assert_eq!(state(&name).as_deref(), Some("exited"));
 
     // One that nobody waits for any more is not left running either.

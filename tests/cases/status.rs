@@ -114,8 +114,8 @@ fn images_and_containers_stand_on_one_screen() {
     let shown = t.dkr(["status"]).in_dir(path.join("src")).success().stdout;
     for part in [
         "3 behind",
-        "changed: bake anew",
-        "as baked",
+        "changed: rebuild",
+        "unchanged",
         "fix/parser",
         "2 images, 1 container, ",
     ] {
@@ -127,7 +127,7 @@ fn images_and_containers_stand_on_one_screen() {
         assert_eq!(terminal.exit_code(), 0);
         let screen = terminal.wait_for("1 container");
         if width == 200 {
-            assert!(screen.contains("changed: bake anew"), "{screen}");
+            assert!(screen.contains("changed: rebuild"), "{screen}");
         } else {
             assert!(screen.contains("FRESHNESS  3 behind"), "{screen}");
         }

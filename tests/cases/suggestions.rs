@@ -179,19 +179,17 @@ fn a_start_says_if_the_newest_image_is_not_of_what_head_is_on() {
         // It goes as far as making the container, which this engine cannot.
         let output = dkr.env("DOCKER_HOST", engine.host()).failure(3);
         let first = output.stderr.lines().next().unwrap_or_default().to_owned();
-        first
-            .starts_with("taking the newest image")
-            .then_some(first)
+        first.starts_with("using the newest image").then_some(first)
     };
     let path = repo.path().display();
     let older = format!(
-        "taking the newest image, of `topic`; HEAD is on `main`, whose image is older \
-         (`dkr start-image {path} main` takes it)"
+        "using the newest image, of `topic`; HEAD is on `main`, whose image is older \
+         (use it with `dkr start-image {path} main`)"
     );
     assert_eq!(said(&["main", "topic"], &["."]), Some(older));
     let none = format!(
-        "taking the newest image, of `topic`; HEAD is on `main`, which has no image \
-         (`dkr create-image {path} main` bakes one)"
+        "using the newest image, of `topic`; HEAD is on `main`, which has no image \
+         (bake one with `dkr create-image {path} main`)"
     );
     assert_eq!(said(&["topic"], &["."]), Some(none));
     // Nothing is said of what was asked for, or is as expected.

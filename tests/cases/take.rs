@@ -86,7 +86,7 @@ fn work_is_taken_from_a_container_that_runs_and_from_one_that_does_not() {
     assert_eq!(repo.rev(&format!("{wip}^")), repo.rev(&branch));
     let again = t.dkr(["take", &name]).success();
     assert_eq!(again.stdout, "");
-    again.stderr_has("has all of the work");
+    again.stderr_has("already has all work of `");
     let work = &row(&t, &name)["work"];
     assert_eq!(
         (&work["safe"], &work["untracked"]),
@@ -99,12 +99,12 @@ fn work_is_taken_from_a_container_that_runs_and_from_one_that_does_not() {
     assert_eq!(row(&t, &name)["work"]["only_there"]["commits"], 1);
     // What ends after a take says whether that was all, and so does what is taken at rest.
     let stopped = t.dkr(["stop", &name]).success();
-    stopped.stderr_has("only there is 1 commit and 2 untracked files\n");
+    stopped.stderr_has(": it has unsaved work (1 commit and 2 untracked files)\n");
     let taken = t.dkr(["take", &name]).success();
     assert_eq!(taken.stdout, format!("{branch}\n{wip}\n"));
     assert_eq!(row(&t, &name)["work"]["safe"], true);
     let pruned = t.dkr(["prune", ".", "--dry-run"]).in_dir(&repo).success();
-    assert!(!pruned.stderr.contains("stays"), "{pruned}");
+    assert!(!pruned.stderr.contains("keeping"), "{pruned}");
     assert_eq!(repo.output(["log", "-1", "--format=%s", &branch]), "three");
     assert_eq!(
         repo.output(["diff", "--name-only", &branch, &wip]),
@@ -191,12 +191,12 @@ fn what_is_on_no_branch_is_taken_too() {
         git commit -q -m inner; git push -q; echo new >new";
     start(&t, &repo, &["--name", &name], &["sh", "-ec", script]).success();
     let taken = t.dkr(["take", &name]).success();
-    let left = "still has 1 nested repository: `/workspace/inner`";
+    let left = "still has unsaved work (1 nested repository): `/workspace/inner`";
     taken.stderr_has(left);
-    taken.stderr_has(":/workspace/inner FOLDER` copies it\n");
+    taken.stderr_has(":/workspace/inner FOLDER`\n");
     t.dkr(["take", &name]).success().stderr_has(left);
     let refused = t.dkr(["rm", &name]).failure(1);
-    refused.stderr_has("has 1 nested repository\n");
+    refused.stderr_has("has unsaved work (1 nested repository)\n");
     t.dkr(["rm", "--force", &name]).success();
 }
 
@@ -213,19 +213,21 @@ fn what_cannot_be_taken_is_named_and_stays_work() {
     assert_eq!(taken.stdout, format!("{wip}\n"));
     assert_eq!(repo.output(["show", &format!("{wip}:a.bin")]), "content");
     assert_eq!(repo.output(["show", &format!("{wip}:new")]), "new");
-    taken.stderr_has("content elsewhere, what is in `/workspace/a.bin`\n");
+    taken.stderr_has(
+        "took `/workspace/a.bin` unfiltered: the git filter fails or keeps the content elsewhere\n",
+    );
     taken.stderr_has(&format!(
-        "only container `{name}` still has 1 file that git cannot save: `/workspace/.GIT/x`\n"
+        "container `{name}` still has unsaved work (1 file that git cannot save): `/workspace/.GIT/x`\n"
     ));
-    taken.stderr_has(":/workspace/.GIT/x FOLDER` copies it\n");
+    taken.stderr_has(":/workspace/.GIT/x FOLDER`\n");
     let refused = t.dkr(["rm", &name]).failure(1);
     refused.stderr_has(&format!(
-        "only container `{name}` has 1 file that git cannot save\n"
+        "container `{name}` has unsaved work (1 file that git cannot save)\n"
     ));
     assert_eq!(row(&t, &name)["work"]["only_there"]["unsaved"], 1);
     let shown = t.dkr(["diff", &name]).success();
     assert!(shown.stdout.contains("+content"), "{shown}");
-    shown.stderr_has("`/workspace/.GIT/x` is not shown, as git cannot save it\n");
+    shown.stderr_has("cannot show `/workspace/.GIT/x`: git cannot save it\n");
     t.dkr(["rm", "--force", &name]).success();
 }
 
@@ -246,10 +248,10 @@ fn a_ref_that_cannot_be_taken_does_not_stop_the_others() {
         format!("refs/dkr/wip/{name}"),
     );
     assert_eq!(taken.stdout, format!("{branch}\n{wip}\n"));
-    taken.stderr_has("warning: the branch `hollow` cannot be taken: ");
-    taken.stderr_has("warning: the commit of the tag `odd` cannot be taken: ");
+    taken.stderr_has("warning: cannot take the branch `hollow`: ");
+    taken.stderr_has("warning: cannot take the commit of the tag `odd`: ");
     taken.stderr_has(&format!(
-        "warning: only container `{name}` still has 2 commits"
+        "warning: container `{name}` still has unsaved work (2 commits"
     ));
     assert_eq!(repo.output(["show", &format!("{wip}:new")]), "new");
     t.dkr(["rm", &name]).failure(1);
@@ -296,7 +298,7 @@ fn what_an_operation_in_progress_holds_is_taken() {
         format!("{prepare}; git format-patch -q --stdout -1 theirs >/tmp/p; ! git am -q /tmp/p");
     let ended = start(&t, &repo, &["--name", &name], &["sh", "-ec", &script]).success();
     ended.stderr_has("it has unsaved work (1 commit and a `git am` in progress)\n");
-    let left = "still has a `git am` in progress: patches that are not applied yet are not taken";
+    let left = "still has unsaved work (a `git am` in progress): patches that are not yet applied are not taken";
     t.dkr(["take", &name]).success().stderr_has(left);
     t.dkr(["rm", &name]).failure(1);
     t.dkr(["rm", "--force", &name]).success();

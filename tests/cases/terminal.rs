@@ -178,15 +178,15 @@ fn a_session_needs_a_terminal_and_a_name_of_its_own() {
     let path = repo.path().to_str().unwrap();
     let output = t.dkr(["start-image", path, "main"]).failure(2);
     output.stderr_has("without a terminal");
-    output.stderr_has("hint: name a command: `dkr start-image -- CMD`");
+    output.stderr_has("hint: run a command: `dkr start-image -- CMD`");
 
     let name = t.unique("taken");
     let terminal = session(&t, &[path, "main", "--name", &name]);
     terminal.wait_for("/workspace#");
     let second = t.dkr(["start-image", path, "main", "--name", &name, "--", "true"]);
     let second = second.failure(1);
-    second.stderr_has(&format!("there is a container `{name}` already"));
-    second.stderr_has(&format!("`dkr attach {name}` comes back to it"));
+    second.stderr_has(&format!("container `{name}` already exists"));
+    second.stderr_has(&format!("reattach to it with `dkr attach {name}`"));
 
     // The same name in another repository is another piece of work.
     let other = two_commits(&t, "other");

@@ -11,7 +11,11 @@ use crate::support::{Answer, FakeEngine, Repo, Request, Sandbox, wait_until};
 
 /// Commands, the request that the engine does not answer, and what the line says meanwhile.
 const WAITS: &[(&[&str], &str, &str)] = &[
-    (&["create-image"], "GET /version", "reach the Docker Engine"),
+    (
+        &["create-image"],
+        "GET /version",
+        "connecting to the Docker Engine",
+    ),
     (
         &["create-image", "--dry-run"],
         "GET /images/json",
@@ -22,27 +26,23 @@ const WAITS: &[(&[&str], &str, &str)] = &[
     (
         &["start-image", "--", "true"],
         "GET /images/json",
-        "look for the image",
+        "looking up the image",
     ),
     (
         &["start-image", "--stale", "proceed", "--", "true"],
         "POST /containers/create",
-        "make the container",
+        "creating the container",
     ),
     (
         &["start-image", "--name", "fix/parser", "--", "true"],
         "GET /containers/json",
-        "look for the image",
+        "looking up the image",
     ),
     (&["ls"], "GET /images/json", "listing images"),
     (&["ls", "-q"], "GET /version", "listing images"),
     (&["ls", "--stale"], "GET /containers/json", "listing images"),
-    (&["ps"], "GET /containers/json", "look into the containers"),
-    (
-        &["ps", "-q"],
-        "GET /containers/json",
-        "look into the containers",
-    ),
+    (&["ps"], "GET /containers/json", "listing containers"),
+    (&["ps", "-q"], "GET /containers/json", "listing containers"),
     (
         &["status"],
         "GET /containers/json",
@@ -57,39 +57,39 @@ const WAITS: &[(&[&str], &str, &str)] = &[
     (
         &["prune", "--dry-run"],
         "GET /containers/json",
-        "look for work in the containers",
+        "checking containers for unsaved work",
     ),
     (
         &["attach", "fix/parser"],
         "GET /containers/json",
-        "look for the container",
+        "looking up the container",
     ),
     (
         &["exec", "fix/parser", "--", "true"],
         "GET /containers/json",
-        "look for the container",
+        "looking up the container",
     ),
     (
         &["stop", "fix/parser"],
         "GET /containers/json",
-        "look for the containers",
+        "looking up the containers",
     ),
     (
         &["rm", "fix/parser"],
         "GET /containers/json",
-        "look for work in the containers",
+        "checking containers for unsaved work",
     ),
     (
         &["take", "fix/parser"],
         "GET /containers/json",
-        "take the work of the container",
+        "taking the container's work",
     ),
     (
         &["diff", "fix/parser"],
         "GET /containers/json",
-        "look into the container",
+        "comparing in the container",
     ),
-    (&["doctor"], "GET /info", "check the Docker Engine"),
+    (&["doctor"], "GET /info", "checking the Docker Engine"),
 ];
 
 /// An engine with an image and a container that does not answer `request`.
@@ -191,7 +191,7 @@ fn without_a_terminal_nothing_is_said_of_a_wait_unless_it_was_asked_for() {
         }
         let outputs = running.into_iter().map(|(mut running, engine)| {
             if progress == "plain" {
-                running.wait_for_stderr("look ");
+                running.wait_for_stderr("…");
             }
             running.signal(Signal::INT);
             let output = running.wait();
@@ -206,9 +206,9 @@ fn without_a_terminal_nothing_is_said_of_a_wait_unless_it_was_asked_for() {
     }
     let asked_for = [
         "listing images",
-        "look into the containers",
+        "listing containers",
         "listing images",
-        "look for the container",
+        "looking up the container",
     ];
     assert_eq!(
         ended("plain"),

@@ -32,7 +32,7 @@ fn refused(file: &str) -> String {
     load(&[], file).expect_err(file).to_string()
 }
 
-/// What stands on a command line of `start-image` with these flags.
+/// The arguments of `start-image` with these flags.
 fn start(settings: &Settings, flags: &[&str]) -> Result<StartImageArgs> {
     let words = ["dkr", "start-image"]
         .into_iter()
@@ -125,7 +125,7 @@ fn a_bad_variable_or_flag_is_named_as_such() {
         message(&["--transport", "x"]),
         "invalid value `x` for `--transport`: expected `auto`, `ssh` or `session`"
     );
-    // Only what a command has a use for is looked at.
+    // Only settings that a command uses are checked.
     assert!(settings.without_flags::<SshArgs>().is_ok());
     let message = settings.without_flags::<BuildArgs>().unwrap_err().message;
     assert!(
@@ -155,7 +155,7 @@ fn unknown_and_repeated_keys_and_sections_are_refused() {
     let message = refused("ssh_prot = 1");
     assert!(message.starts_with("error: unknown key `ssh_prot` in the user configuration, line 1"));
     assert!(message.ends_with("hint: did you mean `ssh_port`?"));
-    assert!(refused("keep = auto\nkeep = auto").contains("`keep` stands twice"));
+    assert!(refused("keep = auto\nkeep = auto").contains("duplicate key `keep`"));
     assert!(refused("[ssh]\nkeep = auto").contains("line 1"));
 }
 
@@ -197,13 +197,13 @@ fn host_paths_are_listed_in_the_file_alone() {
     assert!(build.allow_ssh_mounts && build.transport == TransportMode::Auto);
 }
 
-/// Every setting is an argument of the command line, and only settings are called as they are.
+/// Every setting is an argument of the command line, and only settings have these names.
 #[test]
 fn every_setting_is_an_argument_that_takes_its_default() {
     let declared = declared(&description());
     for (key, _) in SETTINGS {
         let arg = declared.get_arguments().find(|arg| arg.get_id() == key);
-        let arg = arg.unwrap_or_else(|| panic!("`{key}` is no argument"));
+        let arg = arg.unwrap_or_else(|| panic!("`{key}` is not an argument"));
         assert_eq!(arg.get_long(), Some(&flag(key)[2..]));
         for default in arg.get_default_values() {
             let default = default.to_str().unwrap();

@@ -1,18 +1,18 @@
-//! That every command teaches by examples, and that the examples are right.
+//! Every command has examples, and the examples parse.
 
 use super::*;
 
-/// A line that a user could type, of those under `Examples:`.
+/// The command lines under `Examples:`.
 fn examples(help: &str) -> Vec<String> {
     let part = help.split("Examples:\n").nth(1).unwrap_or_default();
     let lines = part.lines().take_while(|line| !line.is_empty());
-    // What a line does stands beside it, or under it and further in.
+    // The description is beside the command, or below it and indented further.
     let typed = lines.filter_map(|line| line.strip_prefix("  ").filter(|l| !l.starts_with(' ')));
     let typed = typed.map(|line| line.split("  ").next().unwrap_or_default().to_owned());
     typed.collect()
 }
 
-/// The runs of dkr in a line of a shell, each as its words.
+/// The dkr commands in a shell command line, each as its words.
 fn runs(line: &str) -> Vec<Vec<String>> {
     let mut runs = Vec::new();
     let mut line = line.to_owned();
@@ -32,7 +32,7 @@ fn runs(line: &str) -> Vec<Vec<String>> {
     runs
 }
 
-/// The command that these words are of, under its whole name.
+/// The full name of the command that these words run.
 fn command_of(words: &[String]) -> String {
     let parsed = description().try_get_matches_from(words);
     let parsed = parsed.unwrap_or_else(|error| panic!("`{}`: {error}", words.join(" ")));

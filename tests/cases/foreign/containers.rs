@@ -85,7 +85,7 @@ fn a_container_of_a_foreign_image_is_not_dkrs() {
     t.dkr(start).in_dir(&repo).success();
     let start = ["start-image", ".", "main", "--name", &name, "--", "true"];
     let taken = t.dkr(start).in_dir(&repo).failure(1);
-    taken.stderr_has("caused by: dkr did not make it");
+    taken.stderr_has("caused by: it was not created by dkr");
     assert!(exists(&id));
     assert_eq!(repo.state().changed_since(&before), [""; 0]);
 }
@@ -112,11 +112,11 @@ fn a_container_that_was_run_by_hand_belongs_to_the_repository_of_its_image() {
     // That it may go with its work is believed of what dkr started only.
     assert_eq!(rows[0]["keep"], Value::Null);
     let pruned = t.dkr(["prune", "--yes", "."]).in_dir(&repo).success();
-    pruned.stderr_has("container `fix` stays: it has unsaved work (1 commit)");
+    pruned.stderr_has("keeping container `fix`: it has unsaved work (1 commit)");
     t.dkr(["rm", "fix"])
         .in_dir(&repo)
         .failure(1)
-        .stderr_has("has 1 commit");
+        .stderr_has("has unsaved work (1 commit");
 
     let taken = t.dkr(["take", "fix"]).in_dir(&other).success();
     let places: Vec<&str> = taken.stdout.lines().collect();
