@@ -82,7 +82,7 @@ fn every_setting_is_shown_with_its_source() {
         setting("stale"),
         json!({
             "key": "stale", "value": "fail", "source": "file", "line": 2,
-            "variable": "DKR_STALE", "about": "what to do with an image that is behind",
+            "variable": "DKR_STALE", "about": "what to do with a stale image",
         })
     );
     let max_behind = setting("max_behind");

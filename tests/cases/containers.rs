@@ -196,7 +196,7 @@ fn a_command_is_run_in_a_container_as_if_it_were_here() {
     let missed = t.dkr(["exec", &wrong, "--", "true"]).failure(3);
     missed.stderr_has(&format!("did you mean `{name}`?"));
     let running = t.dkr(["rm", &name]).failure(1);
-    running.stderr_has(&format!("container `{name}` runs"));
+    running.stderr_has(&format!("container `{name}` is running"));
     running.stderr_has(&format!("`dkr stop {name}`"));
     t.dkr(["rm", "--force", &name]).success();
 }
