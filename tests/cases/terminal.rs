@@ -157,7 +157,13 @@ fn a_command_in_a_terminal_has_it_to_itself() {
         assert!(screen.contains(shown), "{shown}: {screen}");
     }
     // What dkr said while it waited is gone.
-    assert!(!screen.contains(" the container "), "{screen}");
+    for shown in [
+        "looking up the image",
+        "creating the container",
+        "starting container",
+    ] {
+        assert!(!screen.contains(shown), "{shown}: {screen}");
+    }
 
     // Ctrl-C is the command's.
     let terminal = session(
@@ -195,7 +201,7 @@ fn a_session_needs_a_terminal_and_a_name_of_its_own() {
     let elsewhere = session(&t, &[path, "main", "--name", &name]);
     let screen = elsewhere.wait_for("ended with 1");
     assert!(
-        screen.contains("works on branch") && screen.contains("with `--name`"),
+        screen.contains("its working branch is `") && screen.contains("with `--name`"),
         "{screen}"
     );
 

@@ -68,7 +68,7 @@ fn a_container_of_a_foreign_image_is_not_dkrs() {
         let refused = t.dkr(command).in_dir(&repo).failure(3);
         refused
             .stderr_has("no dkr container named")
-            .stderr_has("its image is gone or not dkr's own");
+            .stderr_has("its image is gone or was not built by dkr");
         refused.stderr_has(&format!(
             "hint: `docker cp {}:/workspace FOLDER`",
             &id[..12]
