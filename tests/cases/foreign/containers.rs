@@ -70,7 +70,7 @@ fn a_container_of_a_foreign_image_is_not_dkrs() {
             .stderr_has("no dkr container named")
             .stderr_has("its image is gone or was not built by dkr");
         refused.stderr_has(&format!(
-            "hint: `docker cp {}:/workspace FOLDER`",
+            "hint: copy its files out with `docker cp {}:/workspace FOLDER`",
             &id[..12]
         ));
     }
