@@ -73,9 +73,11 @@ impl Header {
     }
 }
 
-/// The last word: `git version 2.47.3` without what it is the version of.
+/// The version number in what a program prints of its version.
 fn version(text: &str) -> &str {
-    text.split_whitespace().last().unwrap_or_default()
+    let mut words = text.split_whitespace();
+    let number = words.find(|word| word.starts_with(|c: char| c.is_ascii_digit()));
+    number.unwrap_or_default()
 }
 
 fn engine(store: &Store) -> String {
