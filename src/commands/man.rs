@@ -27,7 +27,7 @@ pub fn run(folder: &Path) -> Result<()> {
         .subcommand_value_name("COMMAND");
     dkr.build();
     fs::create_dir_all(folder).map_err(|e| failure(folder).source(e))?;
-    let commands = dkr.get_subcommands().filter(|c| !c.is_hide_set());
+    let commands = dkr.get_subcommands();
     for command in commands.chain([&dkr]) {
         let name = command
             .get_display_name()

@@ -49,12 +49,6 @@ pub enum Command {
     /// Start a container on its own working branch
     #[command(visible_aliases = ["si", "start-container", "sc"], after_help = start_image::EXAMPLES)]
     StartImage(Box<start_image::StartImageArgs>),
-    /// Serve the git channel of a container (started by dkr itself)
-    #[command(hide = true)]
-    ChannelServer {
-        /// The channel's folder.
-        folder: PathBuf,
-    },
     /// List containers and their unsaved work
     #[command(visible_alias = "ps", after_help = list_containers::EXAMPLES)]
     ListContainers(list_containers::ListContainersArgs),
@@ -103,13 +97,24 @@ pub enum Command {
     /// Print a shell's completion script
     #[command(after_help = completions::EXAMPLES)]
     Completions(completions::CompletionsArgs),
+    /// A command that nobody types.
+    #[command(skip)]
+    Internal(Internal),
+}
+
+/// The commands that dkr, a shell or a package calls: no help, completion or suggestion shows them.
+#[derive(Debug, Subcommand)]
+pub enum Internal {
+    /// Serve the git channel of a container (started by dkr itself)
+    ChannelServer {
+        /// The channel's folder
+        folder: PathBuf,
+    },
     /// Print the completions of a command line (called by the shell)
-    #[command(hide = true)]
     Complete(complete::CompleteArgs),
     /// Write the manual pages (for packaging dkr)
-    #[command(hide = true)]
     Man {
-        /// The folder, created if it is missing.
+        /// The folder, created if it is missing
         folder: PathBuf,
     },
 }
@@ -123,7 +128,9 @@ pub async fn run(command: &Command, settings: &Settings, context: &Context) -> R
         Command::CreateImage(args) => create_image::run(context, args).await.map(|()| 0),
         Command::UpdateImage(args) => update_image::run(context, args).await.map(|()| 0),
         Command::StartImage(args) => start_image::run(context, args, settings).await,
-        Command::ChannelServer { folder } => watch::serve(folder, context).await.map(|()| 0),
+        Command::Internal(Internal::ChannelServer { folder }) => {
+            watch::serve(folder, context).await.map(|()| 0)
+        }
         Command::ListContainers(args) => list_containers::run(context, args).await.map(|()| 0),
         Command::Attach(args) => attach::run(context, args).await,
         Command::Exec(args) => exec::run(context, args).await,
@@ -140,7 +147,7 @@ pub async fn run(command: &Command, settings: &Settings, context: &Context) -> R
         Command::Init(args) => init::run(context, args).map(|()| 0),
         Command::ShowConfig(args) => show_config::run(context, args, settings).map(|()| 0),
         Command::Completions(args) => completions::run(context, args).map(|()| 0),
-        Command::Complete(args) => complete::run(context, args).map(|()| 0),
-        Command::Man { folder } => man::run(folder).map(|()| 0),
+        Command::Internal(Internal::Complete(args)) => complete::run(context, args).map(|()| 0),
+        Command::Internal(Internal::Man { folder }) => man::run(folder).map(|()| 0),
     }
 }

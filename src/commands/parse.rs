@@ -2,9 +2,9 @@
 
 use std::ffi::OsString;
 
-use clap::{CommandFactory, FromArgMatches, Parser};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use super::Command;
+use super::{Command, Internal};
 use crate::cli::{Settings, documented};
 use crate::env::Env;
 use crate::error::Error;
@@ -37,6 +37,14 @@ pub struct Cli {
     pub command: Command,
 }
 
+/// The command line of a command that nobody types.
+#[derive(Debug, Parser)]
+#[command(name = "dkr")]
+struct InternalCli {
+    #[command(subcommand)]
+    command: Internal,
+}
+
 /// What to print instead of running a command.
 pub enum Instead {
     /// Help or the version, which are data, or clap's own error message.
@@ -67,7 +75,9 @@ pub fn parse(
     let cli = parse_with(&settings, args)?;
     match loaded {
         // Completion prints no errors.
-        Err(error) if !matches!(cli.command, Command::Complete(_)) => Err(Instead::Error(error)),
+        Err(error) if !matches!(cli.command, Command::Internal(Internal::Complete(_))) => {
+            Err(Instead::Error(error))
+        }
         _ => Ok((cli, settings)),
     }
 }
@@ -80,9 +90,19 @@ pub(super) fn parse_with(
     settings: &Settings,
     args: impl IntoIterator<Item = OsString>,
 ) -> Result<Cli, Instead> {
-    let command = settings.as_defaults(description());
-    let matches = command.try_get_matches_from(args);
-    let read = matches.and_then(|mut matches| Cli::from_arg_matches_mut(&mut matches));
+    let args: Vec<OsString> = args.into_iter().collect();
+    let name = args.get(1).and_then(|name| name.to_str());
+    let read = if name.is_some_and(Internal::has_subcommand) {
+        InternalCli::try_parse_from(args).map(|cli| Cli {
+            progress: ProgressMode::default(),
+            command: Command::Internal(cli.command),
+        })
+    } else {
+        let matches = settings
+            .as_defaults(description())
+            .try_get_matches_from(args);
+        matches.and_then(|mut matches| Cli::from_arg_matches_mut(&mut matches))
+    };
     read.map_err(|error| match settings.explain(&error) {
         Some(error) => Instead::Error(error),
         None => Instead::Text {

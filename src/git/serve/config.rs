@@ -52,7 +52,9 @@ pub async fn push_obstacle(
     let branch = prefix.blocking_ref();
     let show = ["show-ref", "--verify", "--quiet", &branch];
     let found = run(hardened_git(env, git_dir), git_dir, &show).await?;
-    if found.status.success() {
+    // git does not show one that is broken or leads nowhere; its file is in the way too.
+    let file = git_dir.join(&branch).symlink_metadata();
+    if found.status.success() || file.is_ok_and(|file| !file.is_dir()) {
         return Ok(Some(format!(
             "the repository has a branch `{prefix}`, so git cannot make branches `{prefix}/*`"
         )));

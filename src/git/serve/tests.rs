@@ -210,6 +210,13 @@ async fn a_branch_that_bears_the_containers_name_is_an_obstacle_and_is_safe() {
     t.fails(&["push", "host", ":refs/heads/box"]);
     t.fails(&["push", "host", "HEAD:refs/heads/box/a"]);
     t.host(&["branch", "-D", "box"]);
+    t.host(&["symbolic-ref", "refs/heads/box", "refs/heads/nowhere"]);
+    let obstacle = push_obstacle(&t.git_dir(), &prefix, &t.env())
+        .await
+        .unwrap();
+    assert!(obstacle.unwrap().contains("has a branch `box`"));
+    t.fails(&["push", "host", "HEAD:refs/heads/box/a"]);
+    t.host(&["symbolic-ref", "--delete", "refs/heads/box"]);
     t.host(&["config", "receive.procReceiveRefs", "refs/heads"]);
     let obstacle = push_obstacle(&t.git_dir(), &prefix, &t.env())
         .await

@@ -218,7 +218,7 @@ fn a_build_whose_shared_step_is_killed_with_another_build_succeeds() {
     killed.wait();
     let output = waiting.wait();
     assert_eq!(output.code, Some(0), "{output}");
-    output.stderr_has("warning: the build shared a step with one that was ended");
+    output.stderr_has("warning: the build shared a step with a canceled build");
     assert_eq!(t.image(&path, "main").run(["cat", "README"]), "hello\n");
     assert!(t.images(&first).is_empty());
 }
