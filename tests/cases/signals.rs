@@ -58,7 +58,9 @@ fn a_start_is_interrupted_at_any_moment_and_leaves_nothing() {
         );
         // Before the start dkr itself was meant, afterwards the command.
         let expected = [Some(130), Some(143)].contains(&ended.code);
-        assert!(expected, "{number}: {ended}");
+        // On a machine under load the program may not have begun after 40 ms.
+        let not_begun = ended.code.is_none() && ended.stderr.is_empty();
+        assert!(expected || not_begun, "{number}: {ended}");
         ran += usize::from(ended.stderr.contains("Working copy"));
         assert_eq!(state(&name), None, "{number}: {ended}");
     }

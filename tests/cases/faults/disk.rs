@@ -36,7 +36,9 @@ fn an_engine_whose_disk_is_full_or_that_dies_is_an_error_and_works_again_later()
     let large = repo.path().join(&index).with_extension("pack");
     repo.file(&index, "");
     File::create(&large).unwrap().set_len(900 << 20).unwrap();
-    create().failure(1).stderr_has("not enough space for the image");
+    create()
+        .failure(1)
+        .stderr_has("not enough space for the image");
     let forced = t.dkr(["create-image", "--force"]).in_dir(&repo);
     let output = forced.env("DOCKER_HOST", &host).failure(1);
     one_error(&output);
