@@ -192,7 +192,7 @@ fn what_an_engine_stops_as_it_restarts_stays() {
     }
     dkr(&["rm", "work"])
         .failure(1)
-        .stderr_has("has 1 untracked file");
+        .stderr_has("has unsaved work (1 untracked file)");
     dkr(&["take", "work"]).success();
     dkr(&["rm", "work"]).success();
     dkr(&["rm", "--force", "never"]).success();
