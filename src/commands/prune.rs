@@ -166,9 +166,10 @@ fn say_what_stays(cx: &Context, idle: &Idle) {
     }
     let typed = |staying: &Staying| quoted(working_branch(&staying.container)).into_owned();
     if let Some(staying) = idle.staying.iter().find(|staying| staying.holds_work) {
+        let name = typed(staying);
         cx.ui.hint(&format!(
-            "bring its work to your repository with `dkr take {}`, or discard it with `--force`",
-            typed(staying)
+            "bring the work of `{name}` to your repository with `dkr take {name}`, or discard it with \
+             `dkr remove-container --force {name}`"
         ));
     } else if let [staying, ..] = &*idle.staying {
         cx.ui.hint(&format!(
