@@ -24,7 +24,7 @@ pub(super) const EXAMPLES: &str = "Examples:
   dkr ps .                       those of the current repository
   dkr ps --json                  the same as JSON
 
-FILES and UNPUSHED count unsaved work; `?` means not known, as the container was killed.";
+FILES counts the unsaved files, UNPUSHED the unsaved commits and stash entries; `?` means not known.";
 
 /// Arguments of `list-containers`.
 #[derive(Debug, Clone, Args)]

@@ -21,7 +21,7 @@ pub const DATE: &str = env!("DKR_DATE");
 #[command(after_help = "Examples:
   dkr create-image                     bake the current repository (once)
   dkr start-image . -- make test       run a command in a container, on a new working branch
-  dkr start-image --name fix-parser    work in a session that you can detach from and reattach to
+  dkr start-image . --name fix-parser  work in a session that you can detach from and reattach to
   dkr update-image                     later: add the newest commits as one thin layer
   dkr status                           show its images, its containers and their unsaved work
 

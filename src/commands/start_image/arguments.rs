@@ -13,7 +13,7 @@ use crate::container::staleness::StaleAnswer;
 pub const EXAMPLES: &str = "Examples:
   dkr start-image                        a tmux session in the newest of all images
   dkr start-image . main -- make test    run a command and return its exit status
-  dkr start-image --name fix-parser      on the branch `fix-parser`; reattach if it has a container
+  dkr start-image . --name fix-parser    on the branch `fix-parser`; reattach if it has a container
   dkr start-image --detach -- make       run in the background; `dkr attach` shows the output
   dkr start-image --cpus 4 --memory 8g   limit its CPUs and memory
   dkr start-image --stale fail -- make   fail if the image is stale
